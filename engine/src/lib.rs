@@ -1,0 +1,6 @@
+//! (being written)
+pub mod clock;
+pub mod journal;
+pub mod model;
+pub mod step;
+pub mod units;

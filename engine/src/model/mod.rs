@@ -1,0 +1,5 @@
+//! The pure heart: no async, no clock, no randomness, no I/O. Everything here is a function of its arguments.
+
+pub mod event;
+pub mod ids;
+pub mod record;
