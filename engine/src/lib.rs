@@ -4,3 +4,5 @@ pub mod journal;
 pub mod model;
 pub mod step;
 pub mod units;
+#[cfg(feature = "testkit")]
+pub mod testkit;

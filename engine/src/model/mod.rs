@@ -2,4 +2,7 @@
 
 pub mod event;
 pub mod ids;
+pub mod problem;
 pub mod record;
+pub mod ron_fields;
+pub mod template;
