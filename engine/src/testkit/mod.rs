@@ -1,0 +1,9 @@
+//! Doubles and suites for tests, in this crate and in the crates that implement its traits. Feature `testkit`.
+//!
+//! A suite is written once and run by every implementation of a trait. Nothing here is part of `wf` itself.
+#![expect(clippy::unwrap_used, reason = "a suite that cannot go on fails the test that runs it")]
+
+pub mod journal_suite;
+mod memory_journal;
+
+pub use memory_journal::{AppendFault, MemoryJournal};
