@@ -1,0 +1,44 @@
+//! The poll loop that `settle` and `compensate` wait in.
+
+use std::future::Future;
+use std::time::Duration;
+
+use wf_engine::clock::between;
+use wf_engine::model::event::{FailureKind, StepFailure};
+use wf_engine::step::StepContext;
+
+/// How long a poll loop puts up with a world that does not answer, before it gives the failure to the engine.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What one look at the world showed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Look<T> {
+    /// It is as desired.
+    Done(T),
+    /// Not yet; this is what is missing, for the operator: "4/6 in service".
+    Waiting(String),
+}
+
+/// Looks at the world until it is as desired, with the engine's pacing. Has no limit of its own: the step's timeout ends it.
+/// A look that fails for good ends the loop at once; one that was throttled or got no answer is repeated for up to two minutes,
+/// since the change that is waited for goes on whether or not we can see it.
+pub async fn until<E, T, F, L>(cx: &StepContext<E>, mut look: F) -> Result<T, StepFailure>
+where
+    F: FnMut() -> L,
+    L: Future<Output = Result<Look<T>, StepFailure>>,
+{
+    let mut pacer = cx.pacer();
+    let mut last_answer = cx.clock.now();
+    loop {
+        match look().await {
+            Ok(Look::Done(value)) => return Ok(value),
+            Ok(Look::Waiting(text)) => {
+                last_answer = cx.clock.now();
+                cx.progress(text);
+            }
+            Err(failure) if failure.kind == FailureKind::Permanent || between(last_answer, cx.clock.now()) >= PATIENCE => return Err(failure),
+            Err(failure) => cx.progress(format!("cannot see: {}", failure.message)),
+        }
+        pacer.pause().await;
+    }
+}
