@@ -6,3 +6,4 @@ pub mod step;
 pub mod units;
 #[cfg(feature = "testkit")]
 pub mod testkit;
+pub mod registry;

@@ -1,8 +1,11 @@
 //! The pure heart: no async, no clock, no randomness, no I/O. Everything here is a function of its arguments.
 
+pub mod dsl;
 pub mod event;
 pub mod ids;
 pub mod problem;
 pub mod record;
+pub mod retry;
 pub mod ron_fields;
 pub mod template;
+pub mod workflow;
