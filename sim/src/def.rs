@@ -1,0 +1,447 @@
+//! The world file: its shape in RON, and nothing about how the world behaves.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::WorldError;
+
+/// The world file that `--sim` uses when no other is named: the reference guide's architecture during an incident.
+pub const DEFAULT_WORLD: &str = include_str!("../../workflows/world.ron");
+
+/// The simulated world as written in a world file, before any time has passed.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename = "World", deny_unknown_fields)]
+pub struct WorldDef {
+    pub(crate) account: String,
+    pub(crate) principal: String,
+    #[serde(default)]
+    pub(crate) seed: u64,
+    pub(crate) start: jiff::Timestamp,
+    #[serde(default)]
+    pub(crate) preroll: u32,
+    #[serde(default)]
+    pub(crate) incident: Option<IncidentDef>,
+    pub(crate) timings: Timings,
+    pub(crate) application: ApplicationDef,
+    pub(crate) regions: BTreeMap<String, RegionDef>,
+    #[serde(default)]
+    pub(crate) health_checks: Vec<HealthCheckDef>,
+    #[serde(default)]
+    pub(crate) hosted_zones: Vec<ZoneDef>,
+}
+
+/// When a region's servers and databases stop answering, and when they are repaired (seconds).
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct IncidentDef {
+    pub(crate) region: String,
+    pub(crate) at: u32,
+    #[serde(default)]
+    pub(crate) heals_after: Option<u32>,
+}
+
+/// An even distribution, in seconds.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Span {
+    pub(crate) min: f64,
+    pub(crate) max: f64,
+}
+
+/// How long things take.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Timings {
+    pub(crate) api_latency: Span,
+    pub(crate) promote: Span,
+    pub(crate) promote_unseen: Span,
+    pub(crate) create_replica: Span,
+    pub(crate) replica_catch_up: Span,
+    pub(crate) modify: Span,
+    pub(crate) delete: Span,
+    pub(crate) replica_lag: Span,
+    pub(crate) instance_launch: Span,
+    pub(crate) instance_terminate: Span,
+    pub(crate) nodegroup_update: Span,
+    pub(crate) dns_insync: Span,
+}
+
+/// The application that users ask for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ApplicationDef {
+    pub(crate) host: String,
+    pub(crate) health_path: String,
+    pub(crate) resolver_ttl: u32,
+    pub(crate) stampede: Stampede,
+    pub(crate) databases: BTreeMap<String, Vec<String>>,
+}
+
+/// How long the backlog of retries lasts, see the world file.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Stampede {
+    pub(crate) factor: f64,
+    pub(crate) max: f64,
+}
+
+/// What a region holds.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RegionDef {
+    #[serde(default)]
+    pub(crate) databases: Vec<DatabaseDef>,
+    #[serde(default)]
+    pub(crate) load_balancers: Vec<LoadBalancerDef>,
+    #[serde(default)]
+    pub(crate) target_groups: Vec<String>,
+    #[serde(default)]
+    pub(crate) groups: Vec<GroupDef>,
+    #[serde(default)]
+    pub(crate) clusters: Vec<ClusterDef>,
+    #[serde(default)]
+    pub(crate) topics: Vec<String>,
+}
+
+/// A database instance.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DatabaseDef {
+    pub(crate) id: String,
+    #[serde(default)]
+    pub(crate) replica_of: Option<SourceDef>,
+    pub(crate) engine: String,
+    pub(crate) engine_version: String,
+    pub(crate) class: String,
+    pub(crate) allocated_storage: u32,
+    #[serde(default)]
+    pub(crate) multi_az: bool,
+    pub(crate) backup_retention: u32,
+    pub(crate) database: String,
+    pub(crate) username: String,
+    #[serde(default)]
+    pub(crate) deletion_protection: bool,
+    #[serde(default)]
+    pub(crate) tags: BTreeMap<String, String>,
+}
+
+/// Where a replica replicates from.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SourceDef {
+    pub(crate) region: String,
+    pub(crate) id: String,
+}
+
+/// A load balancer and the target groups that its listener forwards to.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LoadBalancerDef {
+    pub(crate) name: String,
+    pub(crate) dns_name: String,
+    pub(crate) zone_id: String,
+    pub(crate) target_groups: Vec<String>,
+}
+
+/// An Auto Scaling group.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct GroupDef {
+    pub(crate) name: String,
+    pub(crate) min: i64,
+    pub(crate) max: i64,
+    pub(crate) desired: i64,
+    pub(crate) instance_type: String,
+    #[serde(default)]
+    pub(crate) target_groups: Vec<String>,
+}
+
+/// An EKS cluster.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ClusterDef {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    #[serde(default)]
+    pub(crate) nodegroups: Vec<NodegroupDef>,
+}
+
+/// An EKS node group.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NodegroupDef {
+    pub(crate) name: String,
+    pub(crate) min: i64,
+    pub(crate) max: i64,
+    pub(crate) desired: i64,
+    pub(crate) instance_type: String,
+}
+
+/// A Route 53 health check on a load balancer's host name.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HealthCheckDef {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) fqdn: String,
+    pub(crate) port: u16,
+    pub(crate) path: String,
+    pub(crate) interval: u32,
+    pub(crate) failure_threshold: u32,
+}
+
+/// A hosted zone.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ZoneDef {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    #[serde(default)]
+    pub(crate) private: bool,
+    #[serde(default)]
+    pub(crate) records: Vec<RecordDef>,
+}
+
+/// A record set.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RecordDef {
+    pub(crate) name: String,
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    #[serde(default)]
+    pub(crate) set_identifier: Option<String>,
+    #[serde(default)]
+    pub(crate) failover: Option<String>,
+    #[serde(default)]
+    pub(crate) health_check: Option<String>,
+    #[serde(default)]
+    pub(crate) ttl: Option<u32>,
+    #[serde(default)]
+    pub(crate) values: Vec<String>,
+    #[serde(default)]
+    pub(crate) alias: Option<AliasDef>,
+}
+
+/// An alias to a load balancer.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AliasDef {
+    pub(crate) region: String,
+    pub(crate) load_balancer: String,
+    #[serde(default)]
+    pub(crate) evaluate_target_health: bool,
+}
+
+impl FromStr for WorldDef {
+    type Err = WorldError;
+
+    fn from_str(text: &str) -> Result<WorldDef, WorldError> {
+        let options = ron::Options::default()
+            .with_default_extension(ron::extensions::Extensions::IMPLICIT_SOME);
+        let world: WorldDef = options.from_str(text).map_err(|e| WorldError::Syntax {
+            line: e.span.start.line,
+            column: e.span.start.col,
+            message: e.code.to_string(),
+        })?;
+        world.check()?;
+        Ok(world)
+    }
+}
+
+impl WorldDef {
+    /// Refuses what has the right shape but cannot be: dangling references, spans that run backwards.
+    fn check(&self) -> Result<(), WorldError> {
+        let impossible = |message: String| Err(WorldError::Impossible(message));
+        for (name, span) in self.timings.named() {
+            if !(span.min >= 0.0 && span.max >= span.min && span.max <= 1e9) {
+                return impossible(format!(
+                    "timings.{name}: min {} and max {} are no span of seconds",
+                    span.min, span.max
+                ));
+            }
+        }
+        if self.preroll > 86_400 {
+            return impossible(format!("preroll: {} s is more than a day", self.preroll));
+        }
+        let stampede = &self.application.stampede;
+        if !(stampede.factor >= 0.0
+            && stampede.max >= 0.0
+            && stampede.factor.is_finite()
+            && stampede.max.is_finite())
+        {
+            return impossible(
+                "application.stampede: factor and max must not be negative".to_owned(),
+            );
+        }
+        if let Some(incident) = &self.incident
+            && !self.regions.contains_key(&incident.region)
+        {
+            return impossible(format!(
+                "incident: there is no region '{}'",
+                incident.region
+            ));
+        }
+        for (region, def) in &self.regions {
+            self.check_region(region, def)?;
+        }
+        self.check_records()
+    }
+
+    fn check_region(&self, region: &str, def: &RegionDef) -> Result<(), WorldError> {
+        for database in &def.databases {
+            let Some(source) = &database.replica_of else {
+                continue;
+            };
+            let found = self
+                .regions
+                .get(&source.region)
+                .is_some_and(|r| r.databases.iter().any(|d| d.id == source.id));
+            if !found {
+                let message = format!(
+                    "{region}: '{}' replicates '{}' of {}, which is not there",
+                    database.id, source.id, source.region
+                );
+                return Err(WorldError::Impossible(message));
+            }
+        }
+        let groups = def
+            .groups
+            .iter()
+            .flat_map(|g| g.target_groups.iter().map(move |t| (&g.name, t)));
+        let balancers = def
+            .load_balancers
+            .iter()
+            .flat_map(|l| l.target_groups.iter().map(move |t| (&l.name, t)));
+        for (user, target_group) in groups.chain(balancers) {
+            if !def.target_groups.contains(target_group) {
+                return Err(WorldError::Impossible(format!(
+                    "{region}: '{user}' uses target group '{target_group}', which is not there"
+                )));
+            }
+        }
+        for group in &def.groups {
+            if !(0 <= group.min
+                && group.min <= group.desired
+                && group.desired <= group.max
+                && group.max <= 1000)
+            {
+                return Err(WorldError::Impossible(format!(
+                    "{region}: '{}' needs 0 <= min <= desired <= max <= 1000",
+                    group.name
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_records(&self) -> Result<(), WorldError> {
+        for record in self.hosted_zones.iter().flat_map(|z| &z.records) {
+            if let Some(alias) = &record.alias
+                && self
+                    .load_balancer(&alias.region, &alias.load_balancer)
+                    .is_none()
+            {
+                let message = format!(
+                    "record '{}': there is no load balancer '{}' in {}",
+                    record.name, alias.load_balancer, alias.region
+                );
+                return Err(WorldError::Impossible(message));
+            }
+            if let Some(id) = &record.health_check
+                && !self.health_checks.iter().any(|h| h.id == *id)
+            {
+                return Err(WorldError::Impossible(format!(
+                    "record '{}': there is no health check '{id}'",
+                    record.name
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds a load balancer of the file.
+    pub(crate) fn load_balancer(&self, region: &str, name: &str) -> Option<&LoadBalancerDef> {
+        self.regions
+            .get(region)?
+            .load_balancers
+            .iter()
+            .find(|l| l.name == name)
+    }
+}
+
+impl Timings {
+    fn named(&self) -> [(&'static str, Span); 12] {
+        [
+            ("api_latency", self.api_latency),
+            ("promote", self.promote),
+            ("promote_unseen", self.promote_unseen),
+            ("create_replica", self.create_replica),
+            ("replica_catch_up", self.replica_catch_up),
+            ("modify", self.modify),
+            ("delete", self.delete),
+            ("replica_lag", self.replica_lag),
+            ("instance_launch", self.instance_launch),
+            ("instance_terminate", self.instance_terminate),
+            ("nodegroup_update", self.nodegroup_update),
+            ("dns_insync", self.dns_insync),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+    use super::*;
+
+    #[test]
+    fn the_shipped_world_is_possible() {
+        let world: WorldDef = DEFAULT_WORLD.parse().unwrap();
+        assert_eq!(world.regions.len(), 2);
+    }
+
+    #[test]
+    fn mistakes_are_named_with_their_place() {
+        let text = DEFAULT_WORLD.replace("multi_az: true", "multi_zone: true");
+        let message = text.parse::<WorldDef>().unwrap_err().to_string();
+        assert!(
+            message.contains("line ") && message.contains("multi_zone"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn impossible_worlds_are_refused() {
+        for (from, to, part) in [
+            (
+                "promote: (min: 300, max: 480)",
+                "promote: (min: 300, max: 48)",
+                "timings.promote",
+            ),
+            (
+                "id: \"prod-db-primary\", engine",
+                "id: \"prod-db-other\", engine",
+                "which is not there",
+            ),
+            (
+                "min: 3, max: 10, desired: 6",
+                "min: 3, max: 10, desired: 60",
+                "min <= desired",
+            ),
+            (
+                "incident: (region: \"us-east-1\"",
+                "incident: (region: \"us-east-9\"",
+                "us-east-9",
+            ),
+        ] {
+            let message = DEFAULT_WORLD
+                .replace(from, to)
+                .parse::<WorldDef>()
+                .unwrap_err()
+                .to_string();
+            assert!(message.contains(part), "{message}");
+        }
+    }
+}

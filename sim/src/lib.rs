@@ -1,0 +1,51 @@
+//! A two-region AWS small enough to read, answering the real wire protocols.
+//!
+//! ```text
+//!   AWS SDK ──http_client()──► connector ─┐
+//!   aws --endpoint-url ──────► serve ─────┤
+//!   HttpCheck ───────────────► connector ─┤
+//!                                         ▼
+//!                            Sim::handle: latency, faults, who is asked
+//!                                         │
+//!                     services/*  one file per service: request → world → response
+//!                                         │
+//!                     world/*     pure state and time: `World::advance(to)` carries out what has
+//!                                 become due, and one user request a virtual second
+//!                                         │
+//!                     store       calls.jsonl, then world.json, before the answer leaves
+//! ```
+//!
+//! This crate knows nothing of the engine and the step kinds: they meet it through the SDK only.
+//!
+//! Nothing runs in the background. Whoever asks first brings the world up to the clock's instant, second by second and in
+//! order, so a world is a function of its file, its seed, the calls and their times. The clock stands still while no
+//! process has the world open.
+//!
+//! What is simplified, so that nobody takes it for AWS: an instance promotes at the moment of the call as far as its rows
+//! go; an Auto Scaling group does not replace instances that its load balancer finds unhealthy; a load balancer takes
+//! part of no zone; there are no quotas, no KMS and no IAM beyond the faults. The default world's story, and why a wrong
+//! order of steps hurts there, is told in `workflows/world.ron`.
+
+mod calls;
+mod clock;
+mod connector;
+mod def;
+mod error;
+mod faults;
+mod serve;
+mod services;
+mod sim;
+mod store;
+mod traffic;
+mod world;
+mod xml;
+
+pub use calls::CallRecord;
+pub use clock::SimClock;
+pub use def::{DEFAULT_WORLD, WorldDef};
+pub use error::{ConnectionError, SimError, WorldError};
+pub use faults::{Fault, FaultError};
+pub use serve::serve;
+pub use sim::{Sim, SimOptions, read_status, read_traffic};
+pub use store::{read_calls, reset};
+pub use traffic::{Outage, TrafficReport};

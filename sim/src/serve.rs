@@ -1,0 +1,71 @@
+//! The simulator on a loopback port, for `aws --endpoint-url` and anything else that speaks HTTP.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::pin;
+
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use crate::Sim;
+use crate::error::SimError;
+
+/// No AWS request that the simulator understands is larger.
+const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Answers HTTP on `listener` until `shutdown` completes; connections that are open then are closed.
+pub async fn serve(
+    sim: Sim,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), SimError> {
+    let mut shutdown = pin!(shutdown);
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = &mut shutdown => break,
+            accepted = listener.accept() => {
+                let (stream, _) = accepted?;
+                connections.spawn(connection(sim.clone(), TokioIo::new(stream)));
+            }
+            Some(_) = connections.join_next() => {}
+        }
+    }
+    connections.shutdown().await;
+    sim.flush()
+}
+
+async fn connection(sim: Sim, stream: TokioIo<tokio::net::TcpStream>) {
+    let service = service_fn(move |request| answer(sim.clone(), request));
+    // A broken connection is the client's business: the next one starts afresh.
+    if let Err(error) = hyper::server::conn::http1::Builder::new()
+        .serve_connection(stream, service)
+        .await
+    {
+        tracing::debug!(%error, "connection ended");
+    }
+}
+
+/// A simulated connection failure becomes a closed connection, as it would be from a real host.
+async fn answer(
+    sim: Sim,
+    request: hyper::Request<Incoming>,
+) -> Result<hyper::Response<Full<Bytes>>, Box<dyn std::error::Error + Send + Sync>> {
+    let (head, body) = request.into_parts();
+    let Ok(body) = Limited::new(body, BODY_BYTES_MAX).collect().await else {
+        return Ok(plain(413, "the request is too large").unwrap_or_default());
+    };
+    let request = hyper::Request::from_parts(head, body.to_bytes().to_vec());
+    let response = sim.handle(request).await?;
+    Ok(response.map(|body| Full::new(Bytes::from(body))))
+}
+
+fn plain(status: u16, text: &'static str) -> Result<hyper::Response<Full<Bytes>>, Infallible> {
+    let mut response = hyper::Response::new(Full::new(Bytes::from_static(text.as_bytes())));
+    *response.status_mut() = hyper::StatusCode::from_u16(status).unwrap_or_default();
+    Ok(response)
+}

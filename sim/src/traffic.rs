@@ -1,0 +1,40 @@
+//! What the synthetic users saw: the measured outage and the measured loss.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// What the traffic client measured since the world began. It sends one request a virtual second.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrafficReport {
+    /// When the traffic began (virtual).
+    pub started_at: Timestamp,
+    /// Virtual seconds in which a user's request was not answered with success, in all.
+    pub outage: f64,
+    /// The outages one by one, in order; the last one may still be going on.
+    pub outages: Vec<Outage>,
+    /// Requests sent.
+    pub requests: u64,
+    /// Requests that failed.
+    pub failed: u64,
+    /// Rows that users wrote and were told are safe.
+    pub rows_written: u64,
+    /// Rows of these that a promoted database did not have when it parted from its source.
+    pub rows_lost: u64,
+    /// Rows of these that were written to a database after another had been promoted from it.
+    pub split_brain_rows: u64,
+    /// The region that answered the last successful request; none before the first.
+    pub serving_region: Option<String>,
+    /// Why the last failed request failed.
+    pub last_error: Option<String>,
+}
+
+/// An unbroken row of failed seconds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Outage {
+    /// The first failed second (virtual).
+    pub from: Timestamp,
+    /// The first second that succeeded again; none while it goes on.
+    pub until: Option<Timestamp>,
+    /// Why the first request failed.
+    pub reason: String,
+}

@@ -1,0 +1,201 @@
+//! The state of the simulated cloud and what time does to it. Knows nothing of wire formats, files or real clocks.
+
+pub(crate) mod app;
+pub(crate) mod autoscaling;
+pub(crate) mod conditions;
+pub(crate) mod database;
+pub(crate) mod dns;
+pub(crate) mod eks;
+pub(crate) mod rows;
+pub(crate) mod seed;
+mod status;
+pub(crate) mod users;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+pub(crate) use conditions::Conditions;
+
+use crate::def::{ApplicationDef, Span, Timings};
+
+/// Milliseconds since 1970, virtual.
+pub(crate) type Ms = i64;
+
+/// Virtual time that passed at once beyond this is walked through in minutes rather than seconds.
+const SECONDS_BY_SECOND_MAX: Ms = 12 * 3600;
+
+/// The whole simulated cloud.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct World {
+    pub(crate) version: u32,
+    pub(crate) account: String,
+    pub(crate) principal: String,
+    pub(crate) seed: u64,
+    /// How often each label has been drawn for.
+    pub(crate) draws: BTreeMap<String, u64>,
+    pub(crate) started: Ms,
+    pub(crate) now: Ms,
+    /// Entries of the call log that belong to this world.
+    pub(crate) entries: u64,
+    pub(crate) timings: Timings,
+    pub(crate) application: ApplicationDef,
+    pub(crate) incident: Option<Incident>,
+    pub(crate) regions: BTreeMap<String, Region>,
+    pub(crate) dns: dns::Dns,
+    pub(crate) traffic: users::Traffic,
+    /// How often each counted fault has struck, by its text.
+    pub(crate) faults_used: BTreeMap<String, u64>,
+    /// SNS FIFO messages of the last minutes: deduplication id to message id and instant.
+    pub(crate) published: BTreeMap<String, (String, Ms)>,
+    #[serde(skip)]
+    pub(crate) conditions: Conditions,
+}
+
+/// When a region's servers and databases do not answer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Incident {
+    pub(crate) region: String,
+    pub(crate) from: Ms,
+    pub(crate) until: Option<Ms>,
+}
+
+/// What a region holds, by name.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Region {
+    pub(crate) databases: BTreeMap<String, database::Database>,
+    pub(crate) snapshots: BTreeMap<String, database::Snapshot>,
+    pub(crate) groups: BTreeMap<String, autoscaling::Group>,
+    pub(crate) load_balancers: BTreeMap<String, app::LoadBalancer>,
+    pub(crate) target_groups: BTreeMap<String, app::TargetGroup>,
+    pub(crate) clusters: BTreeMap<String, eks::Cluster>,
+    pub(crate) topics: BTreeMap<String, String>,
+}
+
+impl World {
+    /// The version of the kept form.
+    pub(crate) const VERSION: u32 = 1;
+
+    /// Brings the world up to `to`: carries out, second by second and in order, all that becomes due on the way.
+    pub(crate) fn advance(&mut self, to: Ms) {
+        while self.now < to {
+            let step = if to - self.now > SECONDS_BY_SECOND_MAX * 1000 {
+                60_000
+            } else {
+                1000
+            };
+            let next = (self.now - self.now.rem_euclid(1000) + step).min(to);
+            self.now = next;
+            self.become_due();
+            self.send_user_requests();
+        }
+    }
+
+    /// Carries out the transitions that are due at `now`.
+    fn become_due(&mut self) {
+        self.databases_become_due();
+        self.groups_become_due();
+        self.nodegroups_become_due();
+        self.dns_becomes_due();
+    }
+
+    /// Takes over what goes wrong on purpose.
+    pub(crate) fn set_conditions(&mut self, conditions: Conditions) {
+        if conditions.primary_alive {
+            self.incident = None;
+        }
+        self.conditions = conditions;
+    }
+
+    /// Draws a number of seconds; the n-th draw for a label does not depend on the draws for others.
+    pub(crate) fn draw(&mut self, label: &str, span: Span) -> f64 {
+        let count = self.draws.entry(label.to_owned()).or_insert(0);
+        *count += 1;
+        let unit = unit(self.seed, label, *count);
+        span.min + (span.max - span.min) * unit
+    }
+
+    /// Draws a duration in milliseconds.
+    pub(crate) fn draw_ms(&mut self, label: &str, span: Span) -> Ms {
+        (self.draw(label, span) * 1000.0) as Ms
+    }
+
+    /// Draws an identifier of `digits` hexadecimal digits.
+    pub(crate) fn draw_hex(&mut self, label: &str, digits: usize) -> String {
+        let count = self.draws.entry(label.to_owned()).or_insert(0);
+        *count += 1;
+        let mut rng = fastrand::Rng::with_seed(hash(self.seed, label, *count));
+        (0..digits)
+            .map(|_| char::from_digit(rng.u32(0..16), 16).unwrap_or('0'))
+            .collect()
+    }
+
+    /// Draws an identifier of the form of a UUID.
+    pub(crate) fn draw_uuid(&mut self, label: &str) -> String {
+        let hex = self.draw_hex(label, 32);
+        format!(
+            "{}-{}-4{}-8{}-{}",
+            &hex[..8],
+            &hex[8..12],
+            &hex[13..16],
+            &hex[17..20],
+            &hex[20..]
+        )
+    }
+
+    /// Finds a region; one that the world file does not mention is empty.
+    pub(crate) fn region(&self, name: &str) -> Option<&Region> {
+        self.regions.get(name)
+    }
+
+    /// Finds a region to change it.
+    pub(crate) fn region_mut(&mut self, name: &str) -> &mut Region {
+        self.regions.entry(name.to_owned()).or_default()
+    }
+
+    /// Reports whether servers and databases of the region answer anybody.
+    pub(crate) fn data_plane_is_up(&self, region: &str) -> bool {
+        let incident = self.incident.as_ref().is_some_and(|i| {
+            i.region == region && self.now >= i.from && i.until.is_none_or(|until| self.now < until)
+        });
+        !incident && !self.conditions.region_is_out(region)
+    }
+
+    /// Makes an ARN of this account.
+    pub(crate) fn arn(&self, service: &str, region: &str, resource: &str) -> String {
+        format!("arn:aws:{service}:{region}:{}:{resource}", self.account)
+    }
+}
+
+/// Turns virtual milliseconds into a timestamp; what no calendar holds becomes its end.
+pub(crate) fn timestamp(ms: Ms) -> jiff::Timestamp {
+    jiff::Timestamp::from_millisecond(ms).unwrap_or(jiff::Timestamp::MAX)
+}
+
+/// Mixes a seed, a label and a count (FNV-1a): stable across versions of Rust, unlike std's hasher.
+pub(crate) fn hash(seed: u64, label: &str, count: u64) -> u64 {
+    let bytes = seed
+        .to_le_bytes()
+        .into_iter()
+        .chain(label.bytes())
+        .chain(count.to_le_bytes());
+    bytes.fold(0xcbf2_9ce4_8422_2325, |h, b| {
+        (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+/// Draws from [0, 1).
+pub(crate) fn unit(seed: u64, label: &str, count: u64) -> f64 {
+    fastrand::Rng::with_seed(hash(seed, label, count)).f64()
+}
+
+/// Matches a name against a pattern in which `*` stands for anything.
+pub(crate) fn matches(pattern: &str, name: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == name,
+        Some((head, "")) => name.starts_with(head),
+        Some((head, tail)) => name.strip_prefix(head).is_some_and(|rest| {
+            (0..=rest.len()).any(|i| rest.get(i..).is_some_and(|r| matches(tail, r)))
+        }),
+    }
+}
