@@ -1,3 +1,5 @@
 //! (being written)
 pub mod aws;
 pub mod kinds;
+mod record_set;
+mod sizes;

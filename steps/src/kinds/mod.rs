@@ -1,5 +1,10 @@
 //! The step kinds, one file each: params, observe, apply, settle, compensate, example — always in that order.
 
 pub mod approval;
+pub mod auto_scaling_scale;
+pub mod eks_scale_nodegroup;
+pub mod elb_wait_targets_healthy;
 pub mod exec;
+pub mod http_check;
+pub mod route53_failover;
 pub mod wait;

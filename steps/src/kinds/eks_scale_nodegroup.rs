@@ -1,0 +1,289 @@
+//! `EksScaleNodegroup`: sets the sizes of an EKS managed node group, and waits until EKS has done it.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_eks::types::{Nodegroup, NodegroupScalingConfig, NodegroupStatus, Update, UpdateStatus};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use wf_engine::model::event::{Fields, StepFailure};
+use wf_engine::step::{Field, FieldType, Iam, KindInfo, Observed, Reversibility, StepContext, StepKind, fields};
+
+use crate::aws::poll::{self, Look};
+use crate::aws::{Cloud, errors};
+use crate::sizes::{Sizes, Wish, there_are};
+
+/// Sets the sizes of a node group.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EksScaleNodegroup {
+    /// The cluster's name.
+    pub cluster: String,
+    /// The node group's name.
+    pub nodegroup: String,
+    /// Their region.
+    pub region: String,
+    /// The new smallest size.
+    #[serde(default)]
+    pub min: Option<u32>,
+    /// The new desired size.
+    #[serde(default)]
+    pub desired: Option<u32>,
+    /// The new largest size.
+    #[serde(default)]
+    pub max: Option<u32>,
+}
+
+/// The node group before the step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NodegroupBefore {
+    #[serde(flatten)]
+    sizes: Sizes,
+    /// The health issues that it had already.
+    issues: Vec<String>,
+}
+
+/// The update that EKS works on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UpdateHandle {
+    /// Its id.
+    pub update_id: String,
+}
+
+#[async_trait]
+impl StepKind for EksScaleNodegroup {
+    type Env = Cloud;
+    type Before = NodegroupBefore;
+    type Handle = UpdateHandle;
+
+    const INFO: KindInfo = KindInfo {
+        name: "EksScaleNodegroup",
+        summary: "sets the sizes of an EKS managed node group and waits for the update",
+        example: r#"(id: "scale_eks", run: EksScaleNodegroup(cluster: "production-dr", nodegroup: "general", region: "us-west-2", min: 3, desired: 6, max: 20))"#,
+        reversibility: Reversibility::Reversible,
+        params: &[
+            Field::new("cluster", FieldType::Text, "the cluster's name"),
+            Field::new("nodegroup", FieldType::Text, "the node group's name"),
+            Field::new("region", FieldType::Text, "their region"),
+            Field::new("min", FieldType::Integer, "the new smallest size; default: as it is"),
+            Field::new("desired", FieldType::Integer, "the new desired size; default: as it is, moved into the new bounds"),
+            Field::new("max", FieldType::Integer, "the new largest size, at least 1; default: as it is"),
+        ],
+        outputs: &[
+            Field::new("update_id", FieldType::Text, "the id of EKS's update; empty when nothing had to be changed"),
+            Field::new("min", FieldType::Integer, "the smallest size"),
+            Field::new("desired", FieldType::Integer, "the desired size"),
+            Field::new("max", FieldType::Integer, "the largest size"),
+        ],
+        before: &[
+            Field::new("min", FieldType::Integer, "the smallest size before"),
+            Field::new("desired", FieldType::Integer, "the desired size before"),
+            Field::new("max", FieldType::Integer, "the largest size before"),
+        ],
+        iam: Iam {
+            read: &["eks:DescribeNodegroup", "eks:DescribeUpdate", "eks:ListNodegroups"],
+            apply: &["eks:UpdateNodegroupConfig"],
+            compensate: &[],
+        },
+        facts: &[
+            "clientRequestToken comes from run and step, so a repeated call is the same update",
+            "a node group that is not ACTIVE refuses a change (409 ResourceInUseException): another update is waited for, not failed on",
+            "the update's own errors, and health issues that were not there before, fail the step with code, message and resources",
+            "a successful update does not mean that nodes are ready: wait for them in Kubernetes as well",
+            "with Cluster Autoscaler a desired size alone does not last: raise `min` too",
+        ],
+        typical: Duration::from_secs(150),
+        timeout: Duration::from_secs(25 * 60),
+    };
+
+    fn problems(&self) -> Vec<String> {
+        let mut problems = self.wish().problems();
+        if self.max == Some(0) {
+            problems.push("`max` is 0: EKS wants at least 1; to have no nodes set `min` and `desired` to 0".to_owned());
+        }
+        problems
+    }
+
+    async fn observe(&self, cx: &StepContext<Cloud>, intent: Option<&NodegroupBefore>) -> Result<Observed<NodegroupBefore>, StepFailure> {
+        poll::until(cx, || async move {
+            let group = self.describe(cx).await?;
+            self.refuse_lost(&group)?;
+            let now = NodegroupBefore { sizes: sizes_of(&group), issues: issues_of(&group) };
+            let before = intent.unwrap_or(&now).clone();
+            if self.wanted(&before)? == now.sizes {
+                return Ok(Look::Done(Observed::Satisfied(before)));
+            }
+            Ok(if is_busy(&group) { Look::Waiting("another update to end".to_owned()) } else { Look::Done(Observed::Differs(before)) })
+        })
+        .await
+    }
+
+    async fn apply(&self, cx: &StepContext<Cloud>, before: &NodegroupBefore) -> Result<UpdateHandle, StepFailure> {
+        self.update(cx, self.wanted(before)?, cx.token()).await
+    }
+
+    async fn settle(&self, cx: &StepContext<Cloud>, before: &NodegroupBefore, handle: Option<&UpdateHandle>) -> Result<Fields, StepFailure> {
+        let wanted = self.wanted(before)?;
+        self.wait(cx, handle, &before.issues).await?;
+        Ok(fields([
+            ("update_id", json!(handle.map_or("", |handle| &handle.update_id))),
+            ("min", json!(wanted.min)),
+            ("desired", json!(wanted.desired)),
+            ("max", json!(wanted.max)),
+        ]))
+    }
+
+    async fn compensate(&self, cx: &StepContext<Cloud>, before: &NodegroupBefore, _handle: Option<&UpdateHandle>) -> Result<(), StepFailure> {
+        let now = poll::until(cx, || async move {
+            let group = self.describe(cx).await?;
+            Ok(if is_busy(&group) { Look::Waiting("the update to end".to_owned()) } else { Look::Done(sizes_of(&group)) })
+        })
+        .await?;
+        if now == before.sizes {
+            return Ok(());
+        }
+        // A token of its own, and one for each attempt: EKS answers a known token with the old update, a failed one too.
+        let handle = self.update(cx, before.sizes, format!("{}-undo{}", cx.token(), cx.attempt)).await?;
+        self.wait(cx, Some(&handle), &before.issues).await
+    }
+}
+
+impl std::fmt::Display for EksScaleNodegroup {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "node group {}/{} in {}", self.cluster, self.nodegroup, self.region)
+    }
+}
+
+impl EksScaleNodegroup {
+    fn wish(&self) -> Wish {
+        Wish { min: self.min, desired: self.desired, max: self.max }
+    }
+
+    fn wanted(&self, before: &NodegroupBefore) -> Result<Sizes, StepFailure> {
+        let refused = |problem| StepFailure::permanent(format!("{self} cannot have the sizes asked for: {problem}")).hint(format!("it has {}", before.sizes));
+        self.wish().applied_to(before.sizes).map_err(refused)
+    }
+
+    async fn describe(&self, cx: &StepContext<Cloud>) -> Result<Nodegroup, StepFailure> {
+        let client = cx.env.eks(&self.region);
+        let missing = || StepFailure::permanent(format!("there is no {self}"));
+        match client.describe_nodegroup().cluster_name(&self.cluster).nodegroup_name(&self.nodegroup).send().await {
+            Ok(answer) => answer.nodegroup.ok_or_else(missing),
+            Err(error) if errors::has_code(&error, "ResourceNotFoundException") => {
+                let groups = client.list_nodegroups().cluster_name(&self.cluster).send().await;
+                Err(missing().hint(match groups {
+                    Ok(groups) => there_are("node groups", &format!("{} ({})", self.cluster, self.region), groups.nodegroups.unwrap_or_default()),
+                    Err(_) => format!("look with: aws eks list-nodegroups --cluster-name {} --region {}", self.cluster, self.region),
+                }))
+            }
+            Err(error) => Err(errors::reading("eks:DescribeNodegroup", format!("read {self}"))(error)),
+        }
+    }
+
+    async fn update(&self, cx: &StepContext<Cloud>, sizes: Sizes, token: String) -> Result<UpdateHandle, StepFailure> {
+        let config = NodegroupScalingConfig::builder().min_size(sizes.min).desired_size(sizes.desired).max_size(sizes.max).build();
+        let call = cx.env.eks(&self.region).update_nodegroup_config().cluster_name(&self.cluster).nodegroup_name(&self.nodegroup);
+        let answer = call.scaling_config(config).client_request_token(token).send().await;
+        let answer = answer.map_err(errors::changing("eks:UpdateNodegroupConfig", format!("set {self} to {sizes}")))?;
+        let update_id = answer.update.and_then(|update| update.id);
+        update_id.map(|update_id| UpdateHandle { update_id }).ok_or_else(|| StepFailure::transient(format!("EKS named no update of {self}")))
+    }
+
+    /// Waits until the update is done and the node group is active, without issues that it did not have before.
+    async fn wait(&self, cx: &StepContext<Cloud>, handle: Option<&UpdateHandle>, known: &[String]) -> Result<(), StepFailure> {
+        poll::until(cx, || async move {
+            if let Some(handle) = handle
+                && let Some(update) = self.read_update(cx, &handle.update_id).await?
+                && !self.is_done(&update)?
+            {
+                return Ok(Look::Waiting("EKS update in progress".to_owned()));
+            }
+            let group = self.describe(cx).await?;
+            self.refuse_lost(&group)?;
+            let issues: Vec<_> = issues_of(&group).into_iter().filter(|issue| !known.contains(issue)).collect();
+            if !issues.is_empty() {
+                return Err(with_causes(StepFailure::permanent(format!("{self} is not healthy: {}", issues[0])), &issues[1..]));
+            }
+            Ok(if is_busy(&group) { Look::Waiting("node group is updating".to_owned()) } else { Look::Done(()) })
+        })
+        .await
+    }
+
+    /// Reads an update; EKS forgets old ones.
+    async fn read_update(&self, cx: &StepContext<Cloud>, id: &str) -> Result<Option<Update>, StepFailure> {
+        let call = cx.env.eks(&self.region).describe_update().name(&self.cluster).nodegroup_name(&self.nodegroup).update_id(id);
+        match call.send().await {
+            Ok(answer) => Ok(answer.update),
+            Err(error) if errors::has_code(&error, "ResourceNotFoundException") => Ok(None),
+            Err(error) => Err(errors::reading("eks:DescribeUpdate", format!("read update {id} of {self}"))(error)),
+        }
+    }
+
+    fn is_done(&self, update: &Update) -> Result<bool, StepFailure> {
+        match update.status() {
+            Some(UpdateStatus::Successful) => Ok(true),
+            Some(status @ (UpdateStatus::Failed | UpdateStatus::Cancelled)) => {
+                let describe = |error: &aws_sdk_eks::types::ErrorDetail| {
+                    said(error.error_code().map_or("", |code| code.as_str()), error.error_message().unwrap_or_default(), error.resource_ids())
+                };
+                let causes: Vec<_> = update.errors().iter().map(describe).collect();
+                let first = causes.first().map_or("EKS gives no reason", String::as_str);
+                let failure = StepFailure::permanent(format!("the update of {self} {}: {first}", status.as_str().to_ascii_lowercase()));
+                Err(with_causes(failure, causes.get(1..).unwrap_or_default()))
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// Refuses a node group that no waiting makes active.
+    fn refuse_lost(&self, group: &Nodegroup) -> Result<(), StepFailure> {
+        match group.status() {
+            Some(status @ (NodegroupStatus::Degraded | NodegroupStatus::CreateFailed | NodegroupStatus::Deleting | NodegroupStatus::DeleteFailed)) => {
+                Err(with_causes(StepFailure::permanent(format!("{self} is {status}")), &issues_of(group)))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn sizes_of(group: &Nodegroup) -> Sizes {
+    let config = group.scaling_config();
+    let size = |size: fn(&NodegroupScalingConfig) -> Option<i32>| config.and_then(size).unwrap_or_default();
+    Sizes { min: size(|config| config.min_size), desired: size(|config| config.desired_size), max: size(|config| config.max_size) }
+}
+
+fn is_busy(group: &Nodegroup) -> bool {
+    matches!(group.status(), Some(NodegroupStatus::Updating | NodegroupStatus::Creating))
+}
+
+fn issues_of(group: &Nodegroup) -> Vec<String> {
+    let issues = group.health().map(|health| health.issues()).unwrap_or_default();
+    issues.iter().map(|issue| said(issue.code().map_or("", |code| code.as_str()), issue.message().unwrap_or_default(), issue.resource_ids())).collect()
+}
+
+fn said(code: &str, message: &str, resources: &[String]) -> String {
+    let resources = if resources.is_empty() { String::new() } else { format!(" ({})", resources.join(", ")) };
+    format!("{code}: {message}{resources}")
+}
+
+fn with_causes(failure: StepFailure, causes: &[String]) -> StepFailure {
+    causes.iter().fold(failure, StepFailure::because)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn issues_tell_code_message_and_resources() {
+        assert_eq!(said("AsgInstanceLaunchFailures", "no room", &["i-1".into(), "i-2".into()]), "AsgInstanceLaunchFailures: no room (i-1, i-2)");
+        assert_eq!(said("Unknown", "?", &[]), "Unknown: ?");
+    }
+
+    #[test]
+    fn a_node_group_cannot_have_a_largest_size_of_zero() {
+        let text = r#"(cluster: "c", nodegroup: "n", region: "us-west-2", max: Some(0))"#;
+        let kind: EksScaleNodegroup = serde_json::from_value(json!({ "cluster": "c", "nodegroup": "n", "region": "us-west-2", "max": 0 })).expect(text);
+        assert_eq!(kind.problems().len(), 1);
+    }
+}
