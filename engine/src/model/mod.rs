@@ -7,5 +7,7 @@ pub mod problem;
 pub mod record;
 pub mod retry;
 pub mod ron_fields;
+pub mod run_state;
+pub mod schedule;
 pub mod template;
 pub mod workflow;

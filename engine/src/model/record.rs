@@ -157,6 +157,12 @@ impl Chain {
         self.last_at
     }
 
+    /// Returns the end of a chain that was read and verified, whose last record has the hash `head`.
+    pub fn resume(records: &[Record], head: String) -> Self {
+        let last = records.last();
+        Self { next_seq: last.map_or(0, |record| record.seq + 1), last_hash: head, last_at: last.map(|record| record.at) }
+    }
+
     /// Makes the record of `event` that follows, and moves on. Time does not go back in a journal, even when the clock does.
     ///
     /// # Errors

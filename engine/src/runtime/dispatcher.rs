@@ -1,0 +1,623 @@
+//! The loop that owns a run: decide → append → report → act.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+
+use super::control::{Control, ControlReceiver, Refusal};
+use super::executor::{Attempt, AttemptEnd, Message, Report};
+use super::{RunEnd, RunError};
+use crate::clock::{Clock, between};
+use crate::journal::Journal;
+use crate::model::event::{Event, FailureKind, Mode, Operator, StepFailure};
+use crate::model::ids::{RunId, StepId};
+use crate::model::record::{Chain, Epoch, Record, Sealed};
+use crate::model::run_state::{RunPhase, RunState, StepStatus};
+use crate::model::schedule::{Command, Limits, PauseCause, next_command};
+use crate::model::workflow::StepIx;
+use crate::registry::{BoundWorkflow, Registry};
+use crate::report::{Notice, Reporter};
+use crate::step::{Decision, Reversibility, SignalSink, StepContext, StepSignal};
+
+/// The most records in one append. A larger batch is appended in several, each whole.
+const APPEND_MAX: usize = 2_000;
+/// How many messages of executors can wait. An executor whose message does not fit waits itself.
+const REPORTS_MAX: usize = 4_096;
+/// How many words for the screen can wait.
+const PROGRESS_MAX: usize = 1_024;
+/// The most bytes of a step's outputs, as JSON.
+const OUTPUTS_LEN_MAX: usize = 32 * 1024;
+/// The limit of one compensation attempt, when the step's own limit is shorter.
+const UNDO_TIME_MIN: Duration = Duration::from_secs(600);
+
+/// A question or progress of a step, on its way to the dispatcher.
+struct Signalled {
+    ix: StepIx,
+    serial: u64,
+    signal: StepSignal,
+}
+
+/// Something to do once the batch is durable.
+enum Action {
+    Run(Box<Attempt>),
+    Undo(Box<Attempt>),
+    Retry { ix: StepIx, serial: u64, at: Timestamp },
+    Go(oneshot::Sender<()>),
+    Answer(oneshot::Sender<Decision>, Decision),
+    Reply(oneshot::Sender<Result<(), Refusal>>),
+}
+
+/// What is known of a step's executor, or of its timer.
+struct Executing {
+    serial: u64,
+    leave: watch::Sender<bool>,
+    /// The step's question, while nobody answered it.
+    question: Option<oneshot::Sender<Decision>>,
+}
+
+/// What a run needs while it is driven.
+pub(super) struct Dispatcher {
+    pub(super) run: RunId,
+    pub(super) journal: Arc<dyn Journal>,
+    pub(super) registry: Arc<Registry>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) reporter: Box<dyn Reporter>,
+    pub(super) bound: Arc<BoundWorkflow>,
+    pub(super) state: RunState,
+    pub(super) chain: Chain,
+    pub(super) epoch: Epoch,
+    pub(super) by: Operator,
+    pub(super) approve_all: bool,
+    batch: Vec<(Record, Sealed)>,
+    actions: Vec<Action>,
+    executing: BTreeMap<StepIx, Executing>,
+    serial: u64,
+    leaving: Option<String>,
+    reports: (mpsc::Sender<Message>, mpsc::Receiver<Message>),
+    /// Words for the screen; those that find no room are lost.
+    progress: (mpsc::Sender<Signalled>, mpsc::Receiver<Signalled>),
+    /// Has room for a question of every step: each asks one at a time.
+    questions: (mpsc::Sender<Signalled>, mpsc::Receiver<Signalled>),
+    tasks: JoinSet<(StepIx, u64)>,
+    task_steps: BTreeMap<tokio::task::Id, (StepIx, u64)>,
+}
+
+/// What a dispatcher starts from.
+pub(super) struct Parts {
+    pub run: RunId,
+    pub journal: Arc<dyn Journal>,
+    pub registry: Arc<Registry>,
+    pub clock: Arc<dyn Clock>,
+    pub reporter: Box<dyn Reporter>,
+    pub bound: Arc<BoundWorkflow>,
+    pub state: RunState,
+    pub chain: Chain,
+    pub epoch: Epoch,
+    pub by: Operator,
+    pub approve_all: bool,
+}
+
+impl Limits for (&BoundWorkflow, &RunState) {
+    fn max_parallel(&self) -> usize {
+        self.1.header().map_or(1, |header| usize::try_from(header.max_parallel).unwrap_or(1)).max(1)
+    }
+
+    fn mode(&self) -> Mode {
+        self.1.header().map_or(Mode::Unplanned, |header| header.mode)
+    }
+
+    fn halts(&self, ix: StepIx) -> bool {
+        self.0.halts(ix)
+    }
+}
+
+impl Dispatcher {
+    pub(super) fn new(parts: Parts) -> Self {
+        let Parts { run, journal, registry, clock, reporter, bound, state, chain, epoch, by, approve_all } = parts;
+        let questions_max = state.workflow().len() + 1;
+        Self {
+            run,
+            journal,
+            registry,
+            clock,
+            reporter,
+            bound,
+            state,
+            chain,
+            epoch,
+            by,
+            approve_all,
+            batch: Vec::new(),
+            actions: Vec::new(),
+            executing: BTreeMap::new(),
+            serial: 0,
+            leaving: None,
+            reports: mpsc::channel(REPORTS_MAX),
+            progress: mpsc::channel(PROGRESS_MAX),
+            questions: mpsc::channel(questions_max),
+            tasks: JoinSet::new(),
+            task_steps: BTreeMap::new(),
+        }
+    }
+
+    /// Drives the run until it ends, pauses or is interrupted.
+    pub(super) async fn drive(mut self, mut control: ControlReceiver) -> Result<RunEnd, RunError> {
+        let end = self.turn(&mut control).await;
+        // Whatever still runs must not outlive the run: waits are dropped, calls that are under way were waited for.
+        self.tasks.abort_all();
+        end
+    }
+
+    async fn turn(&mut self, control: &mut ControlReceiver) -> Result<RunEnd, RunError> {
+        loop {
+            self.decide()?;
+            self.commit().await?;
+            if let Some(end) = self.ended()? {
+                self.commit().await?;
+                return Ok(end);
+            }
+            self.listen(control).await?;
+        }
+    }
+
+    /// Records an event in memory: the state moves on, the batch grows.
+    pub(super) fn emit(&mut self, event: Event) -> Result<(), RunError> {
+        let (record, sealed) = self.chain.extend(self.clock.now(), self.epoch, event)?;
+        self.state.apply(&record)?;
+        self.batch.push((record, sealed));
+        Ok(())
+    }
+
+    /// Asks the scheduler until there is nothing more to do now.
+    fn decide(&mut self) -> Result<(), RunError> {
+        while self.leaving.is_none() {
+            let Some(command) = next_command(&self.state, &(self.bound.as_ref(), &self.state)) else { break };
+            match command {
+                Command::Start(ix) => self.start(ix)?,
+                Command::Skip(ix) => {
+                    let reason = format!("only part of {} runs", self.mode_of(ix));
+                    self.emit(Event::StepSkipped { step: self.id(ix), reason })?;
+                }
+                Command::InterruptActive => {
+                    self.interrupt_active()?;
+                    if !self.state.active().is_empty() {
+                        break;
+                    }
+                }
+                Command::BeginRollback => self.emit(Event::RollbackStarted { reason: self.failed_steps(), by: None })?,
+                Command::Compensate(ix) => self.compensate(ix)?,
+                Command::Pause(cause) => self.emit(Event::RunPaused { reason: self.pause_reason(&cause) })?,
+                Command::Finish(outcome) => self.emit(Event::RunFinished { outcome })?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the batch durable, then tells and does what follows from it.
+    async fn commit(&mut self) -> Result<(), RunError> {
+        let batch = std::mem::take(&mut self.batch);
+        let mut records = Vec::with_capacity(batch.len());
+        let mut sealed = Vec::with_capacity(batch.len().min(APPEND_MAX));
+        for (record, bytes) in batch {
+            records.push(record);
+            sealed.push(bytes);
+            if sealed.len() == APPEND_MAX {
+                self.append(std::mem::take(&mut sealed)).await?;
+            }
+        }
+        self.append(sealed).await?;
+        for record in &records {
+            self.reporter.recorded(record, &self.state);
+        }
+        for action in std::mem::take(&mut self.actions) {
+            self.act(action);
+        }
+        Ok(())
+    }
+
+    async fn append(&self, sealed: Vec<Sealed>) -> Result<(), RunError> {
+        match sealed.first() {
+            Some(first) => Ok(self.journal.append(&self.run, self.epoch, first.seq, sealed).await?),
+            None => Ok(()),
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Run(attempt) => self.spawn((attempt.ix, attempt.serial), attempt.run()),
+            Action::Undo(attempt) => self.spawn((attempt.ix, attempt.serial), attempt.compensate()),
+            Action::Retry { ix, serial, at } => {
+                let sleep = self.clock.sleep(between(self.clock.now(), at));
+                self.spawn((ix, serial), sleep);
+            }
+            // The other end is gone when the step timed out meanwhile, or the operator's connection broke: nobody is waiting then.
+            Action::Go(go) => drop(go.send(())),
+            Action::Answer(answer, decision) => drop(answer.send(decision)),
+            Action::Reply(reply) => drop(reply.send(Ok(()))),
+        }
+    }
+
+    fn spawn(&mut self, key: (StepIx, u64), task: impl Future<Output = ()> + Send + 'static) {
+        let task = self.tasks.spawn(async move {
+            task.await;
+            key
+        });
+        self.task_steps.insert(task.id(), key);
+    }
+
+    /// Returns how the run ended, if it did: for good, for now, or because it was told to leave.
+    fn ended(&mut self) -> Result<Option<RunEnd>, RunError> {
+        match self.state.phase() {
+            RunPhase::Finished(outcome) => return Ok(Some(RunEnd::Finished(outcome))),
+            RunPhase::Paused => return Ok(Some(RunEnd::Paused { reason: self.state.pause_reason().unwrap_or_default().to_owned() })),
+            RunPhase::Forward | RunPhase::Compensating => {}
+        }
+        match &self.leaving {
+            Some(reason) if self.executing.is_empty() => {
+                let reason = reason.clone();
+                self.emit(Event::RunInterrupted { reason: reason.clone() })?;
+                Ok(Some(RunEnd::Interrupted { reason }))
+            }
+            Some(_) | None => Ok(None),
+        }
+    }
+
+    /// Waits for news, then takes all there is, so that it goes into one commit.
+    async fn listen(&mut self, control: &mut ControlReceiver) -> Result<(), RunError> {
+        if self.executing.is_empty() {
+            return Err(RunError::Stalled { run: self.run.clone() });
+        }
+        tokio::select! {
+            biased;
+            order = control.recv(), if !control.is_closed() || !control.is_empty() => if let Some(order) = order { self.ordered(order)? },
+            Some(question) = self.questions.1.recv() => self.signalled(question)?,
+            Some(words) = self.progress.1.recv() => self.signalled(words)?,
+            Some(message) = self.reports.1.recv() => self.reported(message)?,
+            Some(ended) = self.tasks.join_next_with_id() => self.task_ended(ended)?,
+        }
+        while let Ok(question) = self.questions.1.try_recv() {
+            self.signalled(question)?;
+        }
+        while self.batch.len() < APPEND_MAX {
+            let Ok(message) = self.reports.1.try_recv() else { break };
+            self.reported(message)?;
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, ix: StepIx) -> Result<(), RunError> {
+        let step = self.state.step(ix);
+        let carried_on = step.status == StepStatus::Interrupted && step.attempt > 0;
+        let attempt = if carried_on { step.attempt } else { step.attempt + 1 };
+        self.emit(Event::StepStarted { step: self.id(ix), attempt })?;
+        match self.bound.resolve(&self.registry, ix, |source| self.state.value_of(source)) {
+            Ok(step) => {
+                let alive_since = self.state.step(ix).alive_since.unwrap_or_else(|| self.clock.now());
+                let time_left = self.bound.timeout(ix).saturating_sub(between(alive_since, self.clock.now()));
+                let attempt = self.attempt(ix, step, attempt, time_left);
+                self.actions.push(Action::Run(Box::new(attempt)));
+                Ok(())
+            }
+            Err(failure) => self.emit(Event::StepFailed { step: self.id(ix), failure }),
+        }
+    }
+
+    fn compensate(&mut self, ix: StepIx) -> Result<(), RunError> {
+        let attempt = self.state.step(ix).undo.attempt + 1;
+        self.emit(Event::CompensationStarted { step: self.id(ix), attempt })?;
+        match self.bound.resolve(&self.registry, ix, |source| self.state.value_of(source)) {
+            Ok(step) => {
+                let time_left = self.bound.timeout(ix).max(UNDO_TIME_MIN);
+                let attempt = self.attempt(ix, step, attempt, time_left);
+                self.actions.push(Action::Undo(Box::new(attempt)));
+                Ok(())
+            }
+            Err(failure) => self.emit(Event::CompensationFailed { step: self.id(ix), failure }),
+        }
+    }
+
+    fn attempt(&mut self, ix: StepIx, step: Arc<dyn crate::registry::Step>, attempt: u32, time_left: Duration) -> Attempt {
+        self.serial += 1;
+        let serial = self.serial;
+        let (leave, leaving) = watch::channel(false);
+        self.executing.insert(ix, Executing { serial, leave, question: None });
+        let (progress, questions) = (self.progress.0.clone(), self.questions.0.clone());
+        let signals: SignalSink = Arc::new(move |signal| {
+            let channel = if matches!(signal, StepSignal::Progress(_)) { &progress } else { &questions };
+            // Words for the screen may be lost; a question always finds room, see the channel's size.
+            drop(channel.try_send(Signalled { ix, serial, signal }));
+        });
+        let state = self.state.step(ix);
+        let cx = StepContext {
+            run: self.run.clone(),
+            step: self.id(ix),
+            attempt,
+            generation: state.generation,
+            mode: self.state.header().map_or(Mode::Unplanned, |header| header.mode),
+            clock: Arc::clone(&self.clock),
+            signals,
+            env: (),
+        };
+        Attempt {
+            ix,
+            serial,
+            step,
+            cx,
+            intent: state.before.clone().filter(|_| state.intent),
+            handle: state.handle.clone(),
+            before: state.before.clone(),
+            time_left,
+            leave: leaving,
+            reports: self.reports.0.clone(),
+        }
+    }
+
+    /// Tells every executor to leave; a step that only waits for its next attempt is left at once.
+    fn interrupt_active(&mut self) -> Result<(), RunError> {
+        for ix in self.state.active().clone() {
+            if self.state.step(ix).retry_at.is_some() {
+                self.executing.remove(&ix);
+                if self.state.step(ix).status == StepStatus::Retrying {
+                    self.emit(Event::StepInterrupted { step: self.id(ix) })?;
+                }
+            } else if let Some(executing) = self.executing.get(&ix) {
+                executing.leave.send_replace(true);
+            }
+        }
+        Ok(())
+    }
+
+    fn reported(&mut self, message: Message) -> Result<(), RunError> {
+        let Message { ix, serial, report } = message;
+        if self.executing.get(&ix).is_none_or(|executing| executing.serial != serial) {
+            return Ok(());
+        }
+        match report {
+            Report::Observed { before, satisfied, go } => self.observed(ix, before, satisfied, go),
+            Report::Applied { handle } => self.emit(Event::StepApplied { step: self.id(ix), handle }),
+            Report::Ended(end) => {
+                self.executing.remove(&ix);
+                self.attempt_ended(ix, end)
+            }
+            Report::Undone(result) => {
+                self.executing.remove(&ix);
+                self.undone(ix, result)
+            }
+            Report::Left => self.left(ix),
+        }
+    }
+
+    fn observed(&mut self, ix: StepIx, before: Value, satisfied: bool, go: Option<oneshot::Sender<()>>) -> Result<(), RunError> {
+        let leaving = self.executing.get(&ix).is_some_and(|executing| *executing.leave.borrow());
+        let irreversible = self.bound.declared(ix).reversibility() == Reversibility::Irreversible;
+        if !satisfied && (leaving || (irreversible && !self.state.blocking().is_empty())) {
+            // Nothing is changed any more, and nothing irreversible after a failure: without a go, the executor leaves.
+            return Ok(());
+        }
+        self.emit(Event::StepObserved { step: self.id(ix), before, satisfied })?;
+        if irreversible && !satisfied {
+            self.emit(Event::PointOfNoReturnPassed { step: self.id(ix) })?;
+        }
+        self.actions.extend(go.map(Action::Go));
+        Ok(())
+    }
+
+    fn attempt_ended(&mut self, ix: StepIx, end: AttemptEnd) -> Result<(), RunError> {
+        let step = self.id(ix);
+        match end {
+            AttemptEnd::Done(outputs) => {
+                let len = serde_json::to_vec(&outputs).map_or(usize::MAX, |json| json.len());
+                if len > OUTPUTS_LEN_MAX {
+                    let failure = StepFailure::permanent(format!("the step's outputs are {len} bytes long, more than the {OUTPUTS_LEN_MAX} that can be recorded"));
+                    return self.emit(Event::StepFailed { step, failure });
+                }
+                self.emit(Event::StepSucceeded { step, outputs })
+            }
+            AttemptEnd::TimedOut { unknown: true, .. } if self.bound.halts(ix) => self.emit(Event::StepInterrupted { step }),
+            AttemptEnd::TimedOut { unknown, waited_for } => {
+                let timeout = crate::units::Span(self.bound.timeout(ix));
+                let mut failure = StepFailure::permanent(format!("timed out after {timeout}, waiting for {waited_for}"));
+                if unknown {
+                    failure = failure.because("the call may have taken effect: the step is observed again before anything else is done");
+                }
+                self.emit(Event::StepFailed { step, failure })
+            }
+            AttemptEnd::Failed(failure) => self.attempt_failed(ix, failure),
+        }
+    }
+
+    fn attempt_failed(&mut self, ix: StepIx, failure: StepFailure) -> Result<(), RunError> {
+        let (step, attempt) = (self.id(ix), self.state.step(ix).attempt);
+        let delay = match failure.kind {
+            FailureKind::Permanent => None,
+            FailureKind::Transient | FailureKind::Unreachable => self.state.workflow().step(ix).retry.delay(attempt, fastrand::f64()),
+        };
+        match (delay, failure.kind) {
+            (Some(_), _) if self.leaving.is_some() => self.emit(Event::StepInterrupted { step }),
+            (Some(delay), _) => {
+                let retry_at = self.clock.now() + delay;
+                self.emit(Event::AttemptFailed { step, attempt, failure, retry_at })?;
+                self.await_retry(ix, retry_at);
+                Ok(())
+            }
+            (None, FailureKind::Unreachable) => self.emit(Event::StepUnreachable { step, failure }),
+            (None, FailureKind::Permanent | FailureKind::Transient) => self.emit(Event::StepFailed { step, failure }),
+        }
+    }
+
+    fn undone(&mut self, ix: StepIx, result: Result<(), StepFailure>) -> Result<(), RunError> {
+        let (step, attempt) = (self.id(ix), self.state.step(ix).undo.attempt);
+        let failure = match result {
+            Ok(()) => return self.emit(Event::StepCompensated { step }),
+            Err(failure) => failure,
+        };
+        // A compensation is tried at least as hard as the default: giving up leaves the world between two states.
+        let retry = self.state.workflow().step(ix).retry;
+        let retry = crate::model::retry::RetryPolicy { attempts: retry.attempts.max(crate::model::retry::RetryPolicy::default().attempts), ..retry };
+        let delay = if failure.kind == FailureKind::Permanent { None } else { retry.delay(attempt, fastrand::f64()) };
+        match delay {
+            Some(delay) => {
+                let retry_at = self.clock.now() + delay;
+                self.emit(Event::CompensationAttemptFailed { step, attempt, failure, retry_at })?;
+                self.await_retry(ix, retry_at);
+                Ok(())
+            }
+            None => self.emit(Event::CompensationFailed { step, failure }),
+        }
+    }
+
+    fn await_retry(&mut self, ix: StepIx, at: Timestamp) {
+        if self.leaving.is_some() {
+            return;
+        }
+        self.serial += 1;
+        let serial = self.serial;
+        let (leave, _) = watch::channel(false);
+        self.executing.insert(ix, Executing { serial, leave, question: None });
+        self.actions.push(Action::Retry { ix, serial, at });
+    }
+
+    fn left(&mut self, ix: StepIx) -> Result<(), RunError> {
+        self.executing.remove(&ix);
+        // When the whole run leaves, one event interrupts all steps.
+        if self.leaving.is_some() || self.state.step(ix).status == StepStatus::Compensating {
+            return Ok(());
+        }
+        self.emit(Event::StepInterrupted { step: self.id(ix) })
+    }
+
+    /// A task is over: a timer that rang, an executor that reported before, or one that panicked.
+    fn task_ended(&mut self, ended: Result<(tokio::task::Id, (StepIx, u64)), tokio::task::JoinError>) -> Result<(), RunError> {
+        let (id, panicked) = match &ended {
+            Ok((id, _)) => (*id, false),
+            Err(error) => (error.id(), error.is_panic()),
+        };
+        let Some((ix, serial)) = self.task_steps.remove(&id) else { return Ok(()) };
+        if self.executing.get(&ix).is_none_or(|executing| executing.serial != serial) {
+            return Ok(());
+        }
+        let undoing = self.state.phase() == RunPhase::Compensating;
+        let timer = self.state.step(ix).retry_at.is_some();
+        if panicked {
+            self.executing.remove(&ix);
+            let failure = StepFailure::permanent("the step kind has a bug: it panicked").hint("please report this; `wf resume` tries the step again");
+            return if undoing { self.undone(ix, Err(failure)) } else { self.attempt_failed(ix, failure) };
+        }
+        match (timer, undoing) {
+            (true, true) => {
+                self.executing.remove(&ix);
+                self.compensate(ix)
+            }
+            (true, false) => {
+                self.executing.remove(&ix);
+                self.start(ix)
+            }
+            // Its last message is still in the channel.
+            (false, _) => Ok(()),
+        }
+    }
+
+    fn signalled(&mut self, signalled: Signalled) -> Result<(), RunError> {
+        let Signalled { ix, serial, signal } = signalled;
+        let Some(executing) = self.executing.get_mut(&ix).filter(|executing| executing.serial == serial) else { return Ok(()) };
+        match signal {
+            StepSignal::Progress(text) => {
+                let notice = Notice::Progress { step: self.id(ix), text };
+                self.reporter.notice(&notice, &self.state);
+                Ok(())
+            }
+            StepSignal::Ask { message, timeout, answer } => {
+                if let Some((granted, by, reason)) = self.state.step(ix).approval.clone() {
+                    self.actions.push(Action::Answer(answer, Decision { granted, by, reason }));
+                    return Ok(());
+                }
+                executing.question = Some(answer);
+                let expires_at = self.clock.now() + timeout;
+                self.emit(Event::ApprovalRequested { step: self.id(ix), message, expires_at })?;
+                if self.approve_all {
+                    let by = self.by.clone();
+                    self.decide_approval(ix, true, by, "approved in advance (--yes)".to_owned())?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn decide_approval(&mut self, ix: StepIx, granted: bool, by: Operator, reason: String) -> Result<(), RunError> {
+        let decision = Decision { granted, by: format!("{}@{}", by.user, by.host), reason: reason.clone() };
+        self.emit(Event::ApprovalDecided { step: self.id(ix), granted, by, reason })?;
+        if let Some(answer) = self.executing.get_mut(&ix).and_then(|executing| executing.question.take()) {
+            self.actions.push(Action::Answer(answer, decision));
+        }
+        Ok(())
+    }
+
+    fn ordered(&mut self, order: Control) -> Result<(), RunError> {
+        match order {
+            Control::Interrupt { reason } => {
+                if self.leaving.is_none() {
+                    self.reporter.notice(&Notice::Leaving { reason: reason.clone() }, &self.state);
+                    self.interrupt_active()?;
+                    self.leaving = Some(reason);
+                }
+                Ok(())
+            }
+            Control::Decide { step, granted, by, reason, reply } => match self.undecided(&step) {
+                Ok(ix) => {
+                    self.decide_approval(ix, granted, by, reason)?;
+                    self.actions.push(Action::Reply(reply));
+                    Ok(())
+                }
+                Err(refusal) => {
+                    // Whoever asked may have gone.
+                    drop(reply.send(Err(refusal)));
+                    Ok(())
+                }
+            },
+        }
+    }
+
+    fn undecided(&self, step: &StepId) -> Result<StepIx, Refusal> {
+        if self.leaving.is_some() {
+            return Err(Refusal::Leaving);
+        }
+        let known = || (0..self.state.workflow().len()).map(|ix| self.state.workflow().id(ix).as_str());
+        let missing = || Refusal::NoSuchStep { step: step.to_string(), hint: crate::model::ron_fields::did_you_mean(step.as_str(), known()) };
+        let ix = self.state.workflow().find(step).ok_or_else(missing)?;
+        match self.state.step(ix).status {
+            StepStatus::Waiting => Ok(ix),
+            status => Err(Refusal::NotWaiting { step: step.clone(), status: format!("{status:?}").to_lowercase() }),
+        }
+    }
+
+    fn id(&self, ix: StepIx) -> StepId {
+        self.state.workflow().id(ix).clone()
+    }
+
+    fn mode_of(&self, ix: StepIx) -> Mode {
+        self.state.workflow().step(ix).only.unwrap_or(Mode::Planned)
+    }
+
+    fn failed_steps(&self) -> String {
+        let failed = |&ix: &StepIx| {
+            let message = self.state.step(ix).failure.as_ref().map_or("it failed", |failure| failure.message.as_str());
+            format!("{}: {message}", self.state.workflow().id(ix))
+        };
+        let all: Vec<_> = self.state.blocking().iter().take(5).map(failed).collect();
+        crate::model::event::clip(all.join("; "), StepFailure::MESSAGE_LEN_MAX)
+    }
+
+    fn pause_reason(&self, cause: &PauseCause) -> String {
+        match cause {
+            PauseCause::Failed => self.failed_steps(),
+            PauseCause::Undecided(ix) => {
+                format!("nobody can tell whether `{}` took effect before it was interrupted: look, then resume with --redo or --mark-done", self.state.workflow().id(*ix))
+            }
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! The three ways into the dispatcher's loop: a new run, a run taken over, a run to be rolled back.
+
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use serde_json::Value;
+
+use super::control::Refusal;
+use super::dispatcher::{Dispatcher, Parts};
+use super::{RunEnd, RunError, Runtime};
+use crate::journal::Claim;
+use crate::model::event::{Event, Fields, Mode, Operator, RunHeader, RunOutcome};
+use crate::model::ids::{RunId, StepId};
+use crate::model::record::{Chain, Record, hash};
+use crate::model::run_state::{RunPhase, RunState, StepStatus};
+use crate::model::workflow::{StepIx, Workflow};
+use crate::registry::{BoundWorkflow, Imports};
+
+/// The most bytes of the workflow's text in one record. Escaped as JSON they may grow sixfold, which still fits.
+const TEXT_PART_LEN: usize = 8 * 1024;
+
+/// What a new run is of.
+pub struct StartPlan {
+    /// Its id.
+    pub run: RunId,
+    /// The workflow, bound.
+    pub bound: BoundWorkflow,
+    /// The file that it was read from, for the operator only.
+    pub file: String,
+    /// Every input with its value.
+    pub inputs: IndexMap<String, Value>,
+    /// Values of the run that this one follows.
+    pub imports: IndexMap<String, Value>,
+    /// The run that this one follows.
+    pub follows: Option<RunId>,
+    /// Whether the failing side still works with us.
+    pub mode: Mode,
+    /// The most steps that may run at once; `None` means what the workflow says.
+    pub max_parallel: Option<u32>,
+    /// Whether approvals are given in advance.
+    pub approve_all: bool,
+    /// Where the run acts: `aws`, or `sim`.
+    pub world: String,
+    /// Who starts it.
+    pub by: Operator,
+}
+
+/// How a run is taken over.
+pub struct ResumePlan {
+    /// Who resumes it.
+    pub by: Operator,
+    /// Whether approvals are given in advance.
+    pub approve_all: bool,
+    /// Interrupted steps that may run again although nobody knows what they did.
+    pub redo: Vec<StepId>,
+    /// Steps that are done, by the operator's word, with their outputs.
+    pub mark_done: Vec<(StepId, Fields)>,
+}
+
+/// How a run is rolled back by hand.
+pub struct RollbackRequest {
+    /// Who asks.
+    pub by: Operator,
+    /// Why, in their words.
+    pub reason: String,
+    /// Whether the reversible rest is undone although something irreversible was done.
+    pub past_point_of_no_return: bool,
+}
+
+/// A run as its journal tells it.
+#[derive(Debug)]
+pub struct Replayed {
+    /// What it is of.
+    pub header: RunHeader,
+    /// The stored workflow.
+    pub workflow: Arc<Workflow>,
+    /// Where it is.
+    pub state: RunState,
+}
+
+/// Starts a new run and drives it until it ends, pauses or is interrupted.
+///
+/// # Errors
+/// When the journal fails. Nothing was then done that is not on record.
+pub async fn start(runtime: Runtime, plan: StartPlan) -> Result<RunEnd, RunError> {
+    let claim = runtime.journal.claim(&plan.run, true).await?;
+    let workflow = Arc::clone(plan.bound.workflow());
+    let bound = Arc::new(plan.bound);
+    let state = RunState::new(Arc::clone(&workflow), |ix| bound.declared(ix).typical());
+    let texts = text_parts(workflow.text());
+    let header = RunHeader {
+        run: plan.run.clone(),
+        workflow: workflow.name().to_owned(),
+        workflow_hash: hash(workflow.text().as_bytes()),
+        text_parts: u32::try_from(texts.len()).unwrap_or(u32::MAX),
+        file: plan.file,
+        inputs: plan.inputs,
+        imports: plan.imports,
+        follows: plan.follows,
+        mode: plan.mode,
+        max_parallel: plan.max_parallel.unwrap_or(workflow.def().max_parallel),
+        approve_all: plan.approve_all,
+        world: plan.world,
+        by: plan.by.clone(),
+    };
+    let journal = Arc::clone(&runtime.journal);
+    let parts = Parts {
+        run: plan.run.clone(),
+        journal: runtime.journal,
+        registry: runtime.registry,
+        clock: runtime.clock,
+        reporter: runtime.reporter,
+        bound,
+        state,
+        chain: Chain::default(),
+        epoch: claim.epoch,
+        by: plan.by,
+        approve_all: plan.approve_all,
+    };
+    let mut dispatcher = Dispatcher::new(parts);
+    dispatcher.emit(Event::RunStarted(Box::new(header)))?;
+    for (part, text) in (0..).zip(texts) {
+        dispatcher.emit(Event::WorkflowText { part, text })?;
+    }
+    let end = dispatcher.drive(runtime.control).await;
+    released(journal.as_ref(), &plan.run, end).await
+}
+
+/// Takes a run over and drives it on.
+///
+/// # Errors
+/// When the run is in other hands, is over, or its journal fails.
+pub async fn resume(runtime: Runtime, run: &RunId, plan: ResumePlan) -> Result<RunEnd, RunError> {
+    let journal = Arc::clone(&runtime.journal);
+    let claim = journal.claim(run, false).await?;
+    let end = resume_claimed(runtime, run, claim, plan).await;
+    released(journal.as_ref(), run, end).await
+}
+
+async fn resume_claimed(runtime: Runtime, run: &RunId, claim: Claim, plan: ResumePlan) -> Result<RunEnd, RunError> {
+    let control = runtime.control;
+    let approve_all = |header: &RunHeader| plan.approve_all || header.approve_all;
+    let parts = Taken { journal: runtime.journal, registry: runtime.registry, clock: runtime.clock, reporter: runtime.reporter };
+    let mut dispatcher = taken_over(parts, run, claim, plan.by.clone(), approve_all)?;
+    if let RunPhase::Finished(outcome @ (RunOutcome::Completed | RunOutcome::CompletedWithExceptions | RunOutcome::RolledBack | RunOutcome::Abandoned)) = dispatcher.state.phase() {
+        return Err(RunError::Refused(Refusal::Finished { outcome, verb: "resume" }));
+    }
+    let decided = plan.mark_done.iter().map(|(step, _)| step).chain(&plan.redo);
+    for step in decided {
+        decidable(&dispatcher.state, step)?;
+    }
+    // A step that failed is decided while its failure stands, an interrupted one once it is known to be.
+    for (step, outputs) in &plan.mark_done {
+        if matches!(status_of(&dispatcher.state, step), Some(StepStatus::Failed | StepStatus::Unreachable)) {
+            dispatcher.emit(Event::StepMarkedDone { step: step.clone(), outputs: outputs.clone(), by: plan.by.clone() })?;
+        }
+    }
+    dispatcher.emit(Event::RunResumed { by: plan.by.clone() })?;
+    for (step, outputs) in plan.mark_done {
+        if status_of(&dispatcher.state, &step) == Some(StepStatus::Interrupted) {
+            dispatcher.emit(Event::StepMarkedDone { step, outputs, by: plan.by.clone() })?;
+        }
+    }
+    for step in plan.redo {
+        if status_of(&dispatcher.state, &step) == Some(StepStatus::Interrupted) {
+            dispatcher.emit(Event::StepRedone { step, by: plan.by.clone() })?;
+        }
+    }
+    dispatcher.drive(control).await
+}
+
+/// Compensates everything that a run attempted.
+///
+/// # Errors
+/// As [`resume`]; and when something irreversible was done and the request does not say that it knows.
+pub async fn rollback(runtime: Runtime, run: &RunId, request: RollbackRequest) -> Result<RunEnd, RunError> {
+    let journal = Arc::clone(&runtime.journal);
+    let claim = journal.claim(run, false).await?;
+    let end = rollback_claimed(runtime, run, claim, request).await;
+    released(journal.as_ref(), run, end).await
+}
+
+async fn rollback_claimed(runtime: Runtime, run: &RunId, claim: Claim, request: RollbackRequest) -> Result<RunEnd, RunError> {
+    let control = runtime.control;
+    let parts = Taken { journal: runtime.journal, registry: runtime.registry, clock: runtime.clock, reporter: runtime.reporter };
+    let mut dispatcher = taken_over(parts, run, claim, request.by.clone(), |_| false)?;
+    may_roll_back(&dispatcher.state, request.past_point_of_no_return).map_err(RunError::Refused)?;
+    if dispatcher.state.phase() == RunPhase::Forward {
+        dispatcher.emit(Event::RunResumed { by: request.by.clone() })?;
+    }
+    dispatcher.emit(Event::RollbackStarted { reason: request.reason, by: Some(request.by) })?;
+    dispatcher.drive(control).await
+}
+
+/// Tells whether a run can be rolled back by hand, and why not.
+///
+/// # Errors
+/// The reason.
+pub fn may_roll_back(state: &RunState, past_point_of_no_return: bool) -> Result<(), Refusal> {
+    match state.phase() {
+        RunPhase::Compensating | RunPhase::Finished(RunOutcome::Stuck) => return Err(Refusal::RollingBack),
+        RunPhase::Finished(outcome @ (RunOutcome::RolledBack | RunOutcome::Abandoned)) => return Err(Refusal::Finished { outcome, verb: "roll back" }),
+        RunPhase::Finished(RunOutcome::Completed | RunOutcome::CompletedWithExceptions) | RunPhase::Forward | RunPhase::Paused => {}
+    }
+    match state.point_of_no_return() {
+        Some(ix) if !past_point_of_no_return => Err(Refusal::PastPointOfNoReturn { step: state.workflow().id(ix).clone() }),
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn status_of(state: &RunState, step: &StepId) -> Option<StepStatus> {
+    state.workflow().find(step).map(|ix| state.step(ix).status)
+}
+
+/// Checks that a step can be decided by hand: it was interrupted, or is about to be found so, or failed.
+fn decidable(state: &RunState, step: &StepId) -> Result<(), RunError> {
+    let known = (0..state.workflow().len()).map(|ix| state.workflow().id(ix).as_str());
+    match status_of(state, step) {
+        None => {
+            let hint = crate::model::ron_fields::did_you_mean(step.as_str(), known);
+            Err(RunError::Refused(Refusal::NoSuchStep { step: step.to_string(), hint }))
+        }
+        Some(StepStatus::Running | StepStatus::Waiting | StepStatus::Retrying | StepStatus::Interrupted | StepStatus::Failed | StepStatus::Unreachable) => Ok(()),
+        Some(status) => Err(RunError::Refused(Refusal::NotUndecided { step: step.clone(), status: format!("{status:?}").to_lowercase() })),
+    }
+}
+
+struct Taken {
+    journal: Arc<dyn crate::journal::Journal>,
+    registry: Arc<crate::registry::Registry>,
+    clock: Arc<dyn crate::clock::Clock>,
+    reporter: Box<dyn crate::report::Reporter>,
+}
+
+/// Rebuilds a claimed run and makes this process its owner.
+fn taken_over(taken: Taken, run: &RunId, claim: Claim, by: Operator, approve_all: impl Fn(&RunHeader) -> bool) -> Result<Dispatcher, RunError> {
+    let (header, workflow) = stored(run, &claim.records)?;
+    let imports = if header.imports.is_empty() { Imports::None } else { Imports::Values(&header.imports) };
+    let bound = taken.registry.bind(Arc::clone(&workflow), &header.inputs, &imports);
+    let bound = Arc::new(bound.map_err(|problems| RunError::Workflow { problems, text: workflow.text().to_owned() })?);
+    let state = RunState::replay(workflow, |ix: StepIx| bound.declared(ix).typical(), &claim.records)?;
+    let chain = Chain::resume(&claim.records, claim.head);
+    let approve_all = approve_all(&header);
+    let Taken { journal, registry, clock, reporter } = taken;
+    Ok(Dispatcher::new(Parts { run: run.clone(), journal, registry, clock, reporter, bound, state, chain, epoch: claim.epoch, by, approve_all }))
+}
+
+/// Rebuilds a run from its records, without its kinds: for `status`, `log` and the runs that follow it.
+///
+/// # Errors
+/// When the records are no whole run.
+pub fn replay(run: &RunId, records: &[Record]) -> Result<Replayed, RunError> {
+    let (header, workflow) = stored(run, records)?;
+    let state = RunState::replay(Arc::clone(&workflow), |_| std::time::Duration::from_secs(1), records)?;
+    Ok(Replayed { header, workflow, state })
+}
+
+/// Puts the stored workflow together again.
+fn stored(run: &RunId, records: &[Record]) -> Result<(RunHeader, Arc<Workflow>), RunError> {
+    let not_a_run = || RunError::NotARun { run: run.clone() };
+    let Some(Event::RunStarted(header)) = records.first().map(|record| &record.event) else { return Err(not_a_run()) };
+    let mut text = String::new();
+    let mut parts = 0;
+    for record in &records[1..] {
+        match &record.event {
+            Event::WorkflowText { part, text: more } if *part == parts => {
+                text.push_str(more);
+                parts += 1;
+            }
+            _ => break,
+        }
+    }
+    if parts != header.text_parts || hash(text.as_bytes()) != header.workflow_hash {
+        return Err(not_a_run());
+    }
+    let workflow = Workflow::parse(&text).map_err(|problems| RunError::Workflow { problems, text })?;
+    Ok(((**header).clone(), Arc::new(workflow)))
+}
+
+fn text_parts(text: &str) -> Vec<String> {
+    let mut parts = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let mut end = rest.len().min(TEXT_PART_LEN);
+        while !rest.is_char_boundary(end) {
+            end -= 1;
+        }
+        parts.push(rest[..end].to_owned());
+        rest = &rest[end..];
+    }
+    parts
+}
+
+/// Gives the run back. A failure to do so matters less than how the run ended.
+async fn released(journal: &dyn crate::journal::Journal, run: &RunId, end: Result<RunEnd, RunError>) -> Result<RunEnd, RunError> {
+    let released = journal.release(run).await;
+    let end = end?;
+    released?;
+    Ok(end)
+}
