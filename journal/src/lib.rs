@@ -1,1 +1,47 @@
-//! (being written)
+//! The durable journal of `wf`: sled behind the engine's [`Journal`](wf_engine::journal::Journal) trait.
+//!
+//! ```text
+//!            append                queue, bounded               one entry per run, then one sync
+//!  engine ──────────► store ─────────────────────────► writer ───────────────────────────────────► sled, `db` file
+//!         ◄────────── acknowledged, survives power loss ◄─────                                       │
+//!            claim, read: on tokio's blocking threads ─────────────────────────► codec ◄─────────────┘
+//! ```
+//!
+//! A run is a directory, see [`Layout`]. Its records are in a sled of its own, so that a damaged run harms no other one.
+//! This crate knows how records are stored, not what they say: of an event it knows nothing at all.
+//!
+//! # What sled 0.34.7 does, and what follows from it
+//!
+//! Read in its source, and checked by `tests/`:
+//!
+//! - It appends to a log in one file, `db`, in segments; pages are rewritten, and segments without live pages are used again.
+//!   `flush` writes what is buffered and calls `sync_file_range`, which waits for the pages of the file and for nothing else: not for
+//!   the file's size, not for the device's cache. So after each `flush` the writer calls `fdatasync` through a descriptor of its own,
+//!   which was opened before the first write and therefore is told of every failed write-back.
+//! - A segment is used again two segments after the copy of its last live page. As `flush` is no barrier, a power cut could keep the
+//!   new contents of the segment and lose the copy, if both were written between two `fdatasync`: records that were acknowledged
+//!   long ago would be gone. So no more than [`SYNC_WINDOW`] is written without one: larger appends sync in between.
+//! - A page that is larger than a quarter of a segment goes into a file of its own under `blobs/`, which is never synced. A leaf has up to 17
+//!   values, so values are cut into chunks of [`CHUNK_LEN_MAX`] and blobs cannot arise.
+//! - `conf` and the directory are not synced either. A journal is made in `journal.new`, synced as a whole, and renamed.
+//! - On opening, the log is replayed and cut off at the first message that is not whole, and a `snap.*` file is written. A
+//!   `snap.*.generating` left by a crash at that moment is later taken for a snapshot and prevents every further opening. A snapshot is only a
+//!   shortcut into the log, so all of them are removed before sled sees them.
+//! - Because the log is cut off at damage, the *last* acknowledged records could go missing without a trace. The file `acked` says how far the
+//!   run was acknowledged. It is written after the sync and not synced itself, so after a power cut it may be older than the journal, but
+//!   never newer: when the journal ends before it, records were lost, and the run is quarantined.
+//! - Its input and output happens on threads of its own, which report errors through a global state, and it panics on some kinds of damage. Both
+//!   end up as errors here, and a journal that failed once takes nothing more.
+
+mod codec;
+mod layout;
+mod lock;
+mod run;
+mod store;
+mod writer;
+
+pub use codec::CHUNK_LEN_MAX;
+pub use layout::Layout;
+pub use lock::Holder;
+pub use run::SYNC_WINDOW;
+pub use store::{OpenError, SledJournal, Verified};

@@ -1,0 +1,181 @@
+//! Where everything is under the state directory, and how directories and files get their modes. Knows nothing of sled.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, ErrorKind, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use wf_engine::model::ids::RunId;
+
+const DIR_MODE: u32 = 0o700;
+const FILE_MODE: u32 = 0o600;
+
+/// The paths of a state directory:
+///
+/// ```text
+/// <state>/runs/<run-id>/journal/        sled
+///                       acked           how far the journal was acknowledged
+///                       lock            locked by the process that owns the run, and says who that is
+///                       control.sock    while a process owns the run
+///                       summary.json    a cache
+/// ```
+#[derive(Debug, Clone)]
+pub struct Layout {
+    state_dir: PathBuf,
+}
+
+impl Layout {
+    /// Describes a state directory, which need not exist.
+    pub fn new(state_dir: &Path) -> Self {
+        Self { state_dir: state_dir.to_owned() }
+    }
+
+    /// Returns the state directory.
+    pub fn state_dir(&self) -> &Path {
+        &self.state_dir
+    }
+
+    /// Returns the directory of all runs.
+    pub fn runs_dir(&self) -> PathBuf {
+        self.state_dir.join("runs")
+    }
+
+    /// Returns the directory of one run.
+    pub fn run_dir(&self, run: &RunId) -> PathBuf {
+        self.runs_dir().join(run.as_str())
+    }
+
+    /// Returns the directory of a run's sled.
+    pub fn journal_dir(&self, run: &RunId) -> PathBuf {
+        self.run_dir(run).join("journal")
+    }
+
+    /// Returns the file that says how far a run was acknowledged.
+    pub fn acked_file(&self, run: &RunId) -> PathBuf {
+        self.run_dir(run).join("acked")
+    }
+
+    /// Returns the file that the owner of a run locks.
+    pub fn lock_file(&self, run: &RunId) -> PathBuf {
+        self.run_dir(run).join("lock")
+    }
+
+    /// Returns the socket through which the owner of a run can be reached.
+    pub fn control_socket(&self, run: &RunId) -> PathBuf {
+        self.run_dir(run).join("control.sock")
+    }
+
+    /// Returns the file with a run's summary.
+    pub fn summary_file(&self, run: &RunId) -> PathBuf {
+        self.run_dir(run).join("summary.json")
+    }
+
+    /// Lists the runs, oldest first. What is no run is ignored, and so is a state directory that does not exist.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub fn runs(&self) -> io::Result<Vec<RunId>> {
+        let entries = match fs::read_dir(self.runs_dir()) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let mut runs = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            let id = entry.file_name().to_str().and_then(|name| name.parse().ok());
+            if let Some(id) = id.filter(|_| entry.path().is_dir()) {
+                runs.push(id);
+            }
+        }
+        runs.sort();
+        Ok(runs)
+    }
+
+    /// Replaces the summary of a run. Readers see the old one or the new one; after a power cut perhaps none, as it is only a cache.
+    ///
+    /// # Errors
+    /// When it cannot be written; the run needs to exist.
+    pub fn write_summary(&self, run: &RunId, json: &[u8]) -> io::Result<()> {
+        let new = self.run_dir(run).join("summary.json.new");
+        let mut file = create_file(&new)?;
+        file.set_len(0)?;
+        file.write_all(json)?;
+        fs::rename(&new, self.summary_file(run))
+    }
+
+    /// Reads the summary of a run; `None` when there is none.
+    ///
+    /// # Errors
+    /// When it is there and cannot be read.
+    pub fn read_summary(&self, run: &RunId) -> io::Result<Option<Vec<u8>>> {
+        match fs::read(self.summary_file(run)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            json => json.map(Some),
+        }
+    }
+
+    /// Makes the directory of a run and those above it durable, making them if they are missing.
+    pub(crate) fn create_run_dir(&self, run: &RunId) -> io::Result<()> {
+        create_dirs_above(&self.state_dir)?;
+        create_dir(&self.state_dir)?;
+        create_dir(&self.runs_dir())?;
+        create_dir(&self.run_dir(run))
+    }
+}
+
+/// Makes the missing directories above `path`, the outermost first.
+fn create_dirs_above(path: &Path) -> io::Result<()> {
+    let missing: Vec<_> = path.ancestors().skip(1).take_while(|above| !above.as_os_str().is_empty() && !above.exists()).collect();
+    missing.into_iter().rev().try_for_each(create_dir)
+}
+
+/// Makes a directory for its owner's eyes only, whatever the umask, and makes its entry durable. One that exists keeps its mode, but its
+/// entry is made durable all the same: the process that made it may have died before it came to that.
+pub(crate) fn create_dir(path: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(DIR_MODE).create(path) {
+        Ok(()) => fs::set_permissions(path, Permissions::from_mode(DIR_MODE))?,
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => {}
+        Err(error) => return Err(error),
+    }
+    match path.parent().map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent }) {
+        Some(parent) => sync_dir(parent),
+        None => Ok(()),
+    }
+}
+
+/// Makes the entries of a directory durable. A directory above ours that may not be read is left to the operating system.
+pub(crate) fn sync_dir(path: &Path) -> io::Result<()> {
+    match File::open(path) {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(()),
+        directory => directory?.sync_all(),
+    }
+}
+
+/// Opens a file for reading and writing, making it if it is missing, for its owner's eyes only, whatever the umask.
+pub(crate) fn create_file(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(FILE_MODE).open(path)?;
+    file.set_permissions(Permissions::from_mode(FILE_MODE))?;
+    Ok(file)
+}
+
+/// Gives everything under a directory, and the directory itself, the modes of a journal. sled makes files as the umask has it.
+pub(crate) fn restrict(dir: &Path) -> io::Result<()> {
+    walk(dir, &mut |path, mode| fs::set_permissions(path, Permissions::from_mode(mode)))
+}
+
+/// Makes everything under a directory durable, and the directory itself.
+pub(crate) fn sync_tree(dir: &Path) -> io::Result<()> {
+    walk(dir, &mut |path, _| File::open(path)?.sync_all())
+}
+
+fn walk(dir: &Path, visit: &mut dyn FnMut(&Path, u32) -> io::Result<()>) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            walk(&entry.path(), visit)?;
+        } else {
+            visit(&entry.path(), FILE_MODE)?;
+        }
+    }
+    visit(dir, DIR_MODE)
+}

@@ -1,0 +1,140 @@
+//! The thread that writes. It takes what has queued up, writes it run by run with one sync each, and only then acknowledges: the longer a
+//! sync takes, the more appends share the next one. There is one thread, and sled's own beside it, so a sync costs no more hand-overs than needed.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::thread::JoinHandle;
+
+use tokio::sync::{mpsc, oneshot};
+use wf_engine::journal::JournalError;
+use wf_engine::model::ids::RunId;
+use wf_engine::model::record::{Epoch, Sealed};
+
+use crate::run::{OpenRun, check_contiguous};
+
+/// How many appends wait at most; who comes later waits for a place.
+const QUEUE_LEN_MAX: usize = 1024;
+
+/// An append on its way.
+pub(crate) struct Append {
+    pub(crate) run: Arc<OpenRun>,
+    pub(crate) epoch: Epoch,
+    pub(crate) expected_seq: u64,
+    pub(crate) records: Vec<Sealed>,
+    pub(crate) done: oneshot::Sender<Result<(), JournalError>>,
+}
+
+/// The writer thread and the way to it. Dropping it lets the thread finish what is queued, and waits for that.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    queue: Option<mpsc::Sender<Append>>,
+    thread: Option<JoinHandle<()>>,
+    syncs: Arc<AtomicU64>,
+}
+
+impl Writer {
+    pub(crate) fn start() -> io::Result<Self> {
+        let (queue, mut appends) = mpsc::channel(QUEUE_LEN_MAX);
+        let syncs = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&syncs);
+        let thread = std::thread::Builder::new().name("wf-journal".to_owned()).spawn(move || {
+            while let Some(first) = appends.blocking_recv() {
+                let mut queued = vec![first];
+                while queued.len() < QUEUE_LEN_MAX {
+                    let Ok(append) = appends.try_recv() else { break };
+                    queued.push(append);
+                }
+                by_run(queued).into_iter().for_each(|group| commit(group, &count));
+            }
+        })?;
+        Ok(Self { queue: Some(queue), thread: Some(thread), syncs })
+    }
+
+    /// Returns how many times the thread has waited for the disk.
+    pub(crate) fn syncs(&self) -> &AtomicU64 {
+        &self.syncs
+    }
+
+    /// Hands records to the thread and waits until they are durable.
+    pub(crate) async fn append(&self, run: Arc<OpenRun>, epoch: Epoch, expected_seq: u64, records: Vec<Sealed>) -> Result<(), JournalError> {
+        let id = run.id().clone();
+        let (done, acknowledged) = oneshot::channel();
+        let gone = || JournalError::Poisoned { run: id.clone() };
+        let queue = self.queue.as_ref().ok_or_else(gone)?;
+        queue.send(Append { run, epoch, expected_seq, records, done }).await.map_err(|_| gone())?;
+        acknowledged.await.map_err(|_| gone())?
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(thread) = self.thread.take() {
+            // A writer that panicked has acknowledged nothing since.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Sorts appends by run, each run's in the order in which they came.
+fn by_run(queued: Vec<Append>) -> Vec<Vec<Append>> {
+    let mut groups: Vec<Vec<Append>> = Vec::new();
+    let mut places = std::collections::HashMap::new();
+    for append in queued {
+        let place = *places.entry(Arc::as_ptr(&append.run)).or_insert(groups.len());
+        if place == groups.len() {
+            groups.push(Vec::new());
+        }
+        groups[place].push(append);
+    }
+    groups
+}
+
+/// Writes the appends of one run as one entry, with one sync, and tells everybody.
+fn commit(group: Vec<Append>, syncs: &AtomicU64) {
+    let Some(run) = group.first().map(|append| Arc::clone(&append.run)) else { return };
+    let mut accepted = Vec::new();
+    let mut records = Vec::new();
+    for mut append in group {
+        match check(&run, &append, records.len() as u64) {
+            Err(refused) => tell(append, Err(refused)),
+            Ok(()) => {
+                records.append(&mut append.records);
+                accepted.push(append);
+            }
+        }
+    }
+    let mut result = if records.is_empty() { Ok(()) } else { run.append(&records, syncs) };
+    drop(run);
+    for append in accepted {
+        let id = append.run.id().clone();
+        let told = std::mem::replace(&mut result, Err(JournalError::Poisoned { run: id }));
+        if told.is_ok() {
+            result = Ok(());
+        }
+        tell(append, told);
+    }
+}
+
+/// Checks that the append comes from the owner and goes where the journal ends, `ahead` records from where it is now.
+fn check(run: &OpenRun, append: &Append, ahead: u64) -> Result<(), JournalError> {
+    let id = || -> RunId { run.id().clone() };
+    let state = run.state();
+    let found = state.next_seq + ahead;
+    if state.poisoned {
+        return Err(JournalError::Poisoned { run: id() });
+    }
+    if append.epoch != state.epoch || append.expected_seq != found {
+        return Err(JournalError::Fenced { run: id(), expected: append.expected_seq, epoch: append.epoch, found, owner: state.epoch });
+    }
+    check_contiguous(run.id(), append.expected_seq, &append.records)
+}
+
+fn tell(append: Append, result: Result<(), JournalError>) {
+    let Append { run, done, .. } = append;
+    // Whoever is told may release the run at once, which is to find it free.
+    drop(run);
+    // Nobody waits any more when the caller was cancelled; the records are as durable as they are.
+    let _ = done.send(result);
+}
