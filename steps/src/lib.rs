@@ -1,5 +1,46 @@
-//! (being written)
+//! The step kinds of `wf`, one file each under [`kinds`], on the real AWS SDK.
+//!
+//! ```text
+//!   engine ──observe, apply, settle, compensate──► kinds/*  one file per kind
+//!                                                    │
+//!                                  aws::poll  aws::errors  aws::rds  aws::lag
+//!                                                    │
+//!                                               aws::Cloud   a client per service and region
+//!                                                    │
+//!                        live AWS  ·  simulated AWS (`--sim`)  ·  nothing (`wf check`)
+//! ```
+//!
+//! There is no second, fake implementation of a kind: under `--sim` the same SDK speaks the same protocols to a simulator, and
+//! only the HTTP connector differs. The facts about AWS that a kind obeys are listed in its [`KindInfo::facts`], which
+//! `wf kinds NAME` shows.
+//!
+//! A new kind is one file in `kinds/`, its `mod` line there, and its line in [`registry`].
+//!
+//! [`KindInfo::facts`]: wf_engine::step::KindInfo::facts
+
 pub mod aws;
 pub mod kinds;
 mod record_set;
 mod sizes;
+
+use aws::Cloud;
+use wf_engine::registry::Registry;
+
+/// Returns every kind that a workflow can use. Those that reach AWS do it through `cloud`.
+pub fn registry(cloud: Cloud) -> Registry {
+    Registry::new()
+        .with::<kinds::approval::Approval>(())
+        .with::<kinds::auto_scaling_scale::AutoScalingScale>(cloud.clone())
+        .with::<kinds::eks_scale_nodegroup::EksScaleNodegroup>(cloud.clone())
+        .with::<kinds::elb_wait_targets_healthy::ElbWaitTargetsHealthy>(cloud.clone())
+        .with::<kinds::exec::Exec>(())
+        .with::<kinds::http_check::HttpCheck>(cloud.clone())
+        .with::<kinds::rds_create_read_replica::RdsCreateReadReplica>(cloud.clone())
+        .with::<kinds::rds_delete_instance::RdsDeleteInstance>(cloud.clone())
+        .with::<kinds::rds_modify_instance::RdsModifyInstance>(cloud.clone())
+        .with::<kinds::rds_promote_read_replica::RdsPromoteReadReplica>(cloud.clone())
+        .with::<kinds::rds_wait_replica_lag::RdsWaitReplicaLag>(cloud.clone())
+        .with::<kinds::route53_failover::Route53Failover>(cloud.clone())
+        .with::<kinds::sns_publish::SnsPublish>(cloud)
+        .with::<kinds::wait::Wait>(())
+}

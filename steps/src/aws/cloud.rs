@@ -101,6 +101,11 @@ impl Cloud {
         Self { inner: Arc::new(inner) }
     }
 
+    /// Returns what every client is built from.
+    pub(super) fn config(&self) -> &SdkConfig {
+        &self.inner.config
+    }
+
     /// Returns the way to web pages that are no AWS API.
     pub(super) fn web(&self) -> &Web {
         &self.inner.web

@@ -65,7 +65,7 @@ const BAD_CREDENTIALS: &[&str] = &[
 const NO_ROOM: &[&str] = &["InsufficientDBInstanceCapacity", "InsufficientDBInstanceCapacityFault"];
 
 /// Turns the error of a reading call into the step's failure. `action` is the IAM action, `what` what was attempted, such as
-/// "read prod-db-replica-west in us-west-2". No answer means `Unreachable`: nothing can have happened.
+/// "look at prod-db-replica-west in us-west-2". No answer means `Unreachable`: nothing can have happened, or nothing that matters.
 pub fn reading<E>(action: &'static str, what: impl Into<String>) -> impl FnOnce(SdkError<E, HttpResponse>) -> StepFailure
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,

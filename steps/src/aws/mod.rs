@@ -5,7 +5,10 @@
 mod ask_once;
 mod cloud;
 pub mod errors;
+pub mod lag;
 pub mod poll;
+pub mod presign;
+pub mod rds;
 mod time;
 mod web;
 

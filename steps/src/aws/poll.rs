@@ -10,6 +10,10 @@ use wf_engine::step::StepContext;
 /// How long a poll loop puts up with a world that does not answer, before it gives the failure to the engine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// For how long a change whose answer was lost may take to show in what AWS describes. Whoever finds the world untouched, and
+/// does not know whether the call was accepted, looks for that long before believing it.
+pub const SHOWS_WITHIN: Duration = Duration::from_secs(30);
+
 /// What one look at the world showed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Look<T> {
@@ -17,6 +21,8 @@ pub enum Look<T> {
     Done(T),
     /// Not yet; this is what is missing, for the operator: "4/6 in service".
     Waiting(String),
+    /// It will not become so by waiting: the loop ends with this failure, even a transient one.
+    GiveUp(StepFailure),
 }
 
 /// Looks at the world until it is as desired, with the engine's pacing. Has no limit of its own: the step's timeout ends it.
@@ -32,6 +38,7 @@ where
     loop {
         match look().await {
             Ok(Look::Done(value)) => return Ok(value),
+            Ok(Look::GiveUp(failure)) => return Err(failure),
             Ok(Look::Waiting(text)) => {
                 last_answer = cx.clock.now();
                 cx.progress(text);

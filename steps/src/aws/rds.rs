@@ -1,0 +1,152 @@
+//! RDS instances as the kinds look at them: what a describe says, without the Options, and which states mean what.
+
+use aws_sdk_rds::types::DbInstance;
+use wf_engine::model::event::StepFailure;
+use wf_engine::step::StepContext;
+
+use super::{Cloud, errors};
+
+/// The IAM action of every look at an instance.
+pub const DESCRIBE: &str = "rds:DescribeDBInstances";
+
+/// An RDS instance, as described.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Instance {
+    /// Its name, unique in its region.
+    pub id: String,
+    /// Its region.
+    pub region: String,
+    /// Its ARN.
+    pub arn: String,
+    /// Its status, such as `available`. Right after a change it may still be the one from before.
+    pub status: String,
+    /// The instance that it replicates: an ARN when that is in another region, a name otherwise. `None` for a primary.
+    pub source: Option<String>,
+    /// The names of its replicas, or their ARNs when they are in other regions.
+    pub replicas: Vec<String>,
+    /// Its host name; it has none while it is created.
+    pub endpoint: Option<String>,
+    /// Its port.
+    pub port: Option<i32>,
+    /// Its instance class, such as `db.r6g.xlarge`.
+    pub class: String,
+    /// For how many days backups are kept; 0 means that there are none.
+    pub backup_retention_days: i32,
+    /// Whether it is protected from deletion.
+    pub deletion_protection: bool,
+    /// The name that it is about to get.
+    pub pending_id: Option<String>,
+    /// The instance class that it is about to get.
+    pub pending_class: Option<String>,
+    /// The retention that it is about to get.
+    pub pending_backup_retention_days: Option<i32>,
+}
+
+impl Instance {
+    fn new(region: &str, described: &DbInstance) -> Self {
+        let text = |text: Option<&str>| text.filter(|text| !text.is_empty()).map(str::to_owned);
+        let endpoint = described.endpoint();
+        let pending = described.pending_modified_values();
+        Self {
+            id: described.db_instance_identifier().unwrap_or_default().to_owned(),
+            region: region.to_owned(),
+            arn: described.db_instance_arn().unwrap_or_default().to_owned(),
+            status: described.db_instance_status().unwrap_or("unknown").to_owned(),
+            source: text(described.read_replica_source_db_instance_identifier()),
+            replicas: described.read_replica_db_instance_identifiers().to_vec(),
+            endpoint: text(endpoint.and_then(|endpoint| endpoint.address())),
+            port: endpoint.and_then(|endpoint| endpoint.port()),
+            class: described.db_instance_class().unwrap_or_default().to_owned(),
+            backup_retention_days: described.backup_retention_period().unwrap_or_default(),
+            deletion_protection: described.deletion_protection().unwrap_or_default(),
+            pending_id: text(pending.and_then(|pending| pending.db_instance_identifier())),
+            pending_class: text(pending.and_then(|pending| pending.db_instance_class())),
+            pending_backup_retention_days: pending.and_then(|pending| pending.backup_retention_period()),
+        }
+    }
+
+    /// Tells whether it serves and takes changes.
+    pub fn is_available(&self) -> bool {
+        self.status == "available"
+    }
+
+    /// Tells whether it is in a state that it does not leave without an operator.
+    pub fn is_broken(&self) -> bool {
+        const BROKEN: [&str; 6] =
+            ["failed", "inaccessible-encryption-credentials", "insufficient-capacity", "restore-error", "storage-full", "unsupported-configuration"];
+        BROKEN.contains(&self.status.as_str()) || self.status.starts_with("incompatible-")
+    }
+
+    /// Fails for good when it is in a state that it does not leave by itself, rather than let a wait run into its limit.
+    pub fn must_not_be_broken(&self) -> Result<(), StepFailure> {
+        if self.is_broken() {
+            let failure = StepFailure::permanent(format!("{} in {} is `{}`, a state that it does not leave by itself", self.id, self.region, self.status));
+            return Err(failure.hint("look at the events of the instance (`aws rds describe-events`), repair it, and then `wf resume`"));
+        }
+        Ok(())
+    }
+
+    /// Fails for now when it does not take changes: a backup is taken, another change is under way.
+    pub fn must_be_available(&self, to: &str) -> Result<(), StepFailure> {
+        self.must_not_be_broken()?;
+        if self.is_available() {
+            return Ok(());
+        }
+        let failure = StepFailure::transient(format!("cannot {to}: {} in {} is `{}`, not `available`", self.id, self.region, self.status));
+        Err(failure.hint("it passes by itself; the step is tried again, for longer with more `retry: (attempts: …)`"))
+    }
+
+    /// Tells whether it replicates `source`, which may be an ARN or, in the same region, a name.
+    pub fn replicates(&self, source: &str) -> bool {
+        self.source.as_deref().is_some_and(|found| same_instance(found, source, &self.region))
+    }
+}
+
+/// Tells whether two texts, ARNs or names in `region`, mean the same instance.
+fn same_instance(one: &str, other: &str, region: &str) -> bool {
+    let (one, other) = (split(one, region), split(other, region));
+    one == other
+}
+
+/// Returns the region and name of an instance from an ARN or a name in `region`. RDS keeps names in lower case.
+pub fn split(instance: &str, region: &str) -> (String, String) {
+    let mut parts = instance.split(':');
+    match (parts.next(), parts.nth(2), parts.next_back()) {
+        (Some("arn"), Some(region), Some(id)) => (region.to_owned(), id.to_ascii_lowercase()),
+        _ => (region.to_owned(), instance.to_ascii_lowercase()),
+    }
+}
+
+/// Describes an instance; `None` when the region has none of that name.
+pub async fn find(cx: &StepContext<Cloud>, region: &str, id: &str) -> Result<Option<Instance>, StepFailure> {
+    let answer = cx.env.rds(region).describe_db_instances().db_instance_identifier(id).send().await;
+    match answer {
+        Ok(answer) => Ok(answer.db_instances().first().map(|described| Instance::new(region, described))),
+        Err(error) if errors::has_code(&error, "DBInstanceNotFound") => Ok(None),
+        Err(error) => Err(errors::reading(DESCRIBE, format!("look at {id} in {region}"))(error)),
+    }
+}
+
+/// Describes an instance that must be there.
+pub async fn get(cx: &StepContext<Cloud>, region: &str, id: &str) -> Result<Instance, StepFailure> {
+    find(cx, region, id).await?.ok_or_else(|| missing(region, id))
+}
+
+/// Returns the failure of an instance that is not there.
+pub fn missing(region: &str, id: &str) -> StepFailure {
+    StepFailure::permanent(format!("there is no RDS instance {id} in {region}")).hint("check the name, the region and the account that the credentials belong to")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arns_and_names_of_one_instance_are_the_same() {
+        let arn = "arn:aws:rds:us-east-1:123456789012:db:prod-db-primary";
+        assert_eq!(split(arn, "us-west-2"), ("us-east-1".to_owned(), "prod-db-primary".to_owned()));
+        assert!(same_instance(arn, "Prod-DB-primary", "us-east-1"));
+        assert!(!same_instance(arn, "prod-db-primary", "us-west-2"));
+        assert!(!same_instance(arn, "arn:aws:rds:us-east-1:123456789012:db:prod-db", "us-west-2"));
+    }
+}

@@ -1,0 +1,236 @@
+//! `RdsCreateReadReplica`: makes a read replica, in another region too. The first step of the way back.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_rds::config::Config;
+use serde::{Deserialize, Serialize};
+use wf_engine::clock::between;
+use wf_engine::model::event::{Fields, StepFailure};
+use wf_engine::step::{Field, FieldType, Iam, KindInfo, Observed, Reversibility, StepContext, StepKind, fields};
+
+use crate::aws::poll::{Look, SHOWS_WITHIN, until};
+use crate::aws::rds::{self, Instance};
+use crate::aws::{AskOnce, Cloud, errors, lag, presign};
+
+/// Makes a read replica.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RdsCreateReadReplica {
+    /// The new replica.
+    pub instance: String,
+    /// Its region.
+    pub region: String,
+    /// What it replicates.
+    pub source: String,
+    /// Its instance class.
+    #[serde(default)]
+    pub instance_class: Option<String>,
+    /// The subnets that it may be in.
+    #[serde(default)]
+    pub subnet_group: Option<String>,
+    /// Its security groups.
+    #[serde(default)]
+    pub security_groups: Vec<String>,
+    /// The key of its own region that encrypts it.
+    #[serde(default)]
+    pub kms_key: Option<String>,
+    /// Whether it has a standby in another zone.
+    #[serde(default)]
+    pub multi_az: bool,
+}
+
+/// Whether the replica was there before.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Presence {
+    /// Whether there was such a replica already, which was adopted.
+    pub existed: bool,
+}
+
+#[async_trait]
+impl StepKind for RdsCreateReadReplica {
+    type Env = Cloud;
+    type Before = Presence;
+    type Handle = ();
+
+    const INFO: KindInfo = KindInfo {
+        name: "RdsCreateReadReplica",
+        summary: "makes an RDS read replica of an instance in this or another region, or adopts the one that is there",
+        example: r#"(id: "replicate", run: RdsCreateReadReplica(instance: "prod-db-replica-west-2", region: "us-west-2", source: "arn:aws:rds:us-east-1:123456789012:db:prod-db-primary", instance_class: "db.r6g.xlarge"), timeout: "3h")"#,
+        reversibility: Reversibility::Reversible,
+        params: &[
+            Field::new("instance", FieldType::Text, "the new replica's identifier"),
+            Field::new("region", FieldType::Text, "the new replica's region"),
+            Field::new("source", FieldType::Text, "what it replicates: an ARN, or an identifier in the same region"),
+            Field::new("instance_class", FieldType::Text, "such as \"db.r6g.xlarge\"; default: that of the source"),
+            Field::new("subnet_group", FieldType::Text, "the DB subnet group; default: that of the default VPC"),
+            Field::new("security_groups", FieldType::Json, "the ids of its VPC security groups; default: that of the VPC"),
+            Field::new("kms_key", FieldType::Text, "the key in its own region that encrypts it; needed when an encrypted source is in another region"),
+            Field::new("multi_az", FieldType::Bool, "whether it has a standby in another zone; default false"),
+        ],
+        outputs: &[
+            Field::new("endpoint", FieldType::Text, "its host name"),
+            Field::new("arn", FieldType::Text, "its ARN"),
+            Field::new("lag", FieldType::Number, "how many seconds it was behind at the end; absent when CloudWatch does not know yet"),
+        ],
+        before: &[Field::new("existed", FieldType::Bool, "whether the replica was there already")],
+        iam: Iam {
+            read: &[rds::DESCRIBE, lag::READ_LAG],
+            apply: &["rds:CreateDBInstanceReadReplica", "rds:AddTagsToResource", "kms:CreateGrant", "kms:DescribeKey"],
+            compensate: &["rds:DeleteDBInstance"],
+        },
+        facts: &[
+            "RDS takes no idempotency token for it, but an identifier exists once: a replica of that name is adopted when it replicates the same source, and refused otherwise",
+            "the source must have backups: without them the step fails before it changes anything",
+            "in another region it starts from a copied snapshot and can take hours; the source must be given by its ARN",
+            "an encrypted source in another region needs a key of the new region and a request presigned for the source's region, which wf makes",
+            "rollback deletes the replica only if it was absent before and is still a replica: once promoted, it holds data",
+            "RequestedRegion conditions of an SCP can deny it, because RDS calls the source's region on your behalf",
+        ],
+        typical: Duration::from_secs(30 * 60),
+        timeout: Duration::from_secs(4 * 3600),
+    };
+
+    fn problems(&self) -> Vec<String> {
+        if rds::split(&self.source, &self.region) == (self.region.clone(), self.instance.to_ascii_lowercase()) {
+            return vec![format!("`source` is `{}` itself", self.instance)];
+        }
+        Vec::new()
+    }
+
+    async fn observe(&self, cx: &StepContext<Cloud>, intent: Option<&Presence>) -> Result<Observed<Presence>, StepFailure> {
+        let existed = intent.map(|intent| intent.existed);
+        if let Some(instance) = rds::find(cx, &self.region, &self.instance).await? {
+            self.must_be_ours(&instance)?;
+            if instance.status == "deleting" {
+                return Err(StepFailure::transient(format!("an older {} in {} is still being deleted", self.instance, self.region)));
+            }
+            return Ok(Observed::Satisfied(Presence { existed: existed.unwrap_or(true) }));
+        }
+        self.source_must_have_backups(cx).await?;
+        Ok(Observed::Differs(Presence { existed: false }))
+    }
+
+    async fn apply(&self, cx: &StepContext<Cloud>, _before: &Presence) -> Result<(), StepFailure> {
+        let (source_region, _) = rds::split(&self.source, &self.region);
+        let presigned = match &self.kms_key {
+            Some(key) if source_region != self.region => {
+                Some(presign::create_read_replica(&cx.env, &source_region, &self.region, &self.source, &self.instance, key).await?)
+            }
+            _ => None,
+        };
+        let groups = (!self.security_groups.is_empty()).then(|| self.security_groups.clone());
+        let answer = cx
+            .env
+            .rds(&self.region)
+            .create_db_instance_read_replica()
+            .db_instance_identifier(&self.instance)
+            .source_db_instance_identifier(&self.source)
+            .set_db_instance_class(self.instance_class.clone())
+            .set_db_subnet_group_name(self.subnet_group.clone())
+            .set_vpc_security_group_ids(groups)
+            .set_kms_key_id(self.kms_key.clone())
+            .set_pre_signed_url(presigned)
+            .multi_az(self.multi_az)
+            .publicly_accessible(false)
+            .auto_minor_version_upgrade(false)
+            .copy_tags_to_snapshot(true)
+            .customize()
+            .config_override(Config::builder().retry_classifier(AskOnce))
+            .send()
+            .await;
+        match answer {
+            Ok(_) => Ok(()),
+            Err(error) if errors::has_code(&error, "DBInstanceAlreadyExists") => {
+                let message = format!("there already is an instance {} in {}", self.instance, self.region);
+                Err(StepFailure::transient(message).hint("the next attempt adopts it if it replicates the same source"))
+            }
+            Err(error) => Err(errors::changing("rds:CreateDBInstanceReadReplica", format!("create {} in {} as a replica of {}", self.instance, self.region, self.source))(error)),
+        }
+    }
+
+    async fn settle(&self, cx: &StepContext<Cloud>, _before: &Presence, _handle: Option<&()>) -> Result<Fields, StepFailure> {
+        let instance = until(cx, || self.look(cx)).await?;
+        let mut outputs = fields([("endpoint", instance.endpoint.into()), ("arn", instance.arn.into())]);
+        // For the record: a CloudWatch that does not answer is no reason to stop.
+        if let Ok(Some(lag)) = lag::latest(cx, &self.region, &self.instance).await {
+            outputs.insert("lag".to_owned(), lag.into());
+        }
+        Ok(outputs)
+    }
+
+    async fn compensate(&self, cx: &StepContext<Cloud>, before: &Presence, handle: Option<&()>) -> Result<(), StepFailure> {
+        if before.existed {
+            return Ok(());
+        }
+        let Some(instance) = self.find_patiently(cx, handle.is_none()).await? else { return Ok(()) };
+        self.must_be_ours(&instance)?;
+        if instance.status != "deleting" {
+            // RDS makes no final snapshot of a replica; its data is the source's.
+            let request = cx.env.rds(&self.region).delete_db_instance().db_instance_identifier(&self.instance).skip_final_snapshot(true);
+            let answer = request.customize().config_override(Config::builder().retry_classifier(AskOnce)).send().await;
+            match answer {
+                Err(error) if errors::has_code(&error, "DBInstanceNotFound") => return Ok(()),
+                answer => answer.map_err(errors::changing("rds:DeleteDBInstance", format!("delete the new replica {} in {}", self.instance, self.region)))?,
+            };
+        }
+        until(cx, || async {
+            Ok(match rds::find(cx, &self.region, &self.instance).await? {
+                None => Look::Done(()),
+                Some(instance) => Look::Waiting(format!("{}, until it is gone", instance.status)),
+            })
+        })
+        .await
+    }
+}
+
+impl RdsCreateReadReplica {
+    /// Fails when the instance of that name is another one than we would make, or would have made.
+    fn must_be_ours(&self, instance: &Instance) -> Result<(), StepFailure> {
+        instance.must_not_be_broken()?;
+        if instance.replicates(&self.source) {
+            return Ok(());
+        }
+        let place = format!("{} in {}", self.instance, self.region);
+        let failure = match &instance.source {
+            None => StepFailure::permanent(format!("{place} exists and is no replica: it is left as it is")),
+            Some(source) => StepFailure::permanent(format!("{place} exists and replicates {source}, not {}: it is left as it is", self.source)),
+        };
+        Err(failure.hint("choose another name, or rename or delete that instance once you are sure that nobody needs it"))
+    }
+
+    /// Finds the replica. One that may have been asked for, which nobody knows, is given time to show.
+    async fn find_patiently(&self, cx: &StepContext<Cloud>, doubtful: bool) -> Result<Option<Instance>, StepFailure> {
+        let begun = cx.clock.now();
+        let mut pacer = cx.pacer();
+        loop {
+            let found = rds::find(cx, &self.region, &self.instance).await?;
+            if found.is_some() || !doubtful || between(begun, cx.clock.now()) >= SHOWS_WITHIN {
+                return Ok(found);
+            }
+            cx.progress("looks whether it was created before the interruption");
+            pacer.pause().await;
+        }
+    }
+
+    async fn source_must_have_backups(&self, cx: &StepContext<Cloud>) -> Result<(), StepFailure> {
+        let (region, id) = rds::split(&self.source, &self.region);
+        let source = rds::get(cx, &region, &id).await?;
+        if source.backup_retention_days > 0 {
+            return Ok(());
+        }
+        let failure = StepFailure::permanent(format!("{id} in {region} has no backups, and RDS makes replicas only of instances that have"));
+        Err(failure.hint("give it some first: RdsModifyInstance(…, backup_retention_days: 7)"))
+    }
+
+    async fn look(&self, cx: &StepContext<Cloud>) -> Result<Look<Instance>, StepFailure> {
+        let Some(instance) = rds::find(cx, &self.region, &self.instance).await? else {
+            return Ok(Look::Waiting("not to be seen yet".to_owned()));
+        };
+        self.must_be_ours(&instance)?;
+        if instance.is_available() && instance.endpoint.is_some() {
+            return Ok(Look::Done(instance));
+        }
+        Ok(Look::Waiting(instance.status))
+    }
+}

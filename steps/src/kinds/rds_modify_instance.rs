@@ -1,0 +1,256 @@
+//! `RdsModifyInstance`: changes backups, class or name of an instance, at once.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use wf_engine::clock::between;
+use wf_engine::model::event::{Fields, StepFailure};
+use wf_engine::step::{Field, FieldType, Iam, KindInfo, Observed, Reversibility, StepContext, StepKind, fields};
+use wf_engine::units::Span;
+
+use crate::aws::poll::{Look, SHOWS_WITHIN, until};
+use crate::aws::rds::{self, Instance};
+use crate::aws::{Cloud, errors};
+
+/// Changes an instance.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RdsModifyInstance {
+    /// The instance.
+    pub instance: String,
+    /// Its region.
+    pub region: String,
+    /// For how many days its backups are to be kept.
+    #[serde(default)]
+    pub backup_retention_days: Option<i32>,
+    /// Its class from now on.
+    #[serde(default)]
+    pub instance_class: Option<String>,
+    /// Its name from now on.
+    #[serde(default)]
+    pub new_identifier: Option<String>,
+}
+
+/// How long an instance may look untouched after the call, before the call is taken for lost.
+const STALLED_AFTER: Duration = Duration::from_secs(300);
+
+/// What can be changed, as it was before.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    /// The name.
+    pub identifier: String,
+    /// For how many days backups were kept.
+    pub backup_retention_days: i32,
+    /// The instance class.
+    pub instance_class: String,
+}
+
+#[async_trait]
+impl StepKind for RdsModifyInstance {
+    type Env = Cloud;
+    type Before = Settings;
+    type Handle = ();
+
+    const INFO: KindInfo = KindInfo {
+        name: "RdsModifyInstance",
+        summary: "changes backup retention, class or name of an RDS instance, at once",
+        example: r#"(id: "backups", run: RdsModifyInstance(instance: "prod-db-primary", region: "us-east-1", backup_retention_days: 14), timeout: "20m")"#,
+        reversibility: Reversibility::Reversible,
+        params: &[
+            Field::new("instance", FieldType::Text, "the instance's identifier"),
+            Field::new("region", FieldType::Text, "its region"),
+            Field::new("backup_retention_days", FieldType::Integer, "for how many days backups are kept, 0 (none) to 35"),
+            Field::new("instance_class", FieldType::Text, "its class, such as \"db.r6g.xlarge\"; the instance restarts for it"),
+            Field::new("new_identifier", FieldType::Text, "its name from now on; its endpoint changes with it"),
+        ],
+        outputs: &[
+            Field::new("endpoint", FieldType::Text, "its host name, a new one after a renaming"),
+            Field::new("arn", FieldType::Text, "its ARN, a new one after a renaming"),
+        ],
+        before: &[
+            Field::new("identifier", FieldType::Text, "its name"),
+            Field::new("backup_retention_days", FieldType::Integer, "for how many days backups were kept"),
+            Field::new("instance_class", FieldType::Text, "its class"),
+        ],
+        iam: Iam { read: &[rds::DESCRIBE], apply: &["rds:ModifyDBInstance"], compensate: &[] },
+        facts: &[
+            "changes are made at once, not in the maintenance window; a class or a retention from or to 0 can interrupt service",
+            "right after the call the status may still be `available`: done means that the values are the new ones and none is pending",
+            "RDS takes no idempotency token for it, but the call is declarative: repeating it is harmless",
+            "an instance in `backing-up`, or being changed, may refuse it: the step is tried again",
+            "a renaming is done when the new name is available and the old one is gone; clients that know the old endpoint do not find it any more",
+            "rollback restores what this step changes, and nothing else",
+        ],
+        typical: Duration::from_secs(3 * 60),
+        timeout: Duration::from_secs(40 * 60),
+    };
+
+    fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if self.backup_retention_days.is_none() && self.instance_class.is_none() && self.new_identifier.is_none() {
+            problems.push("nothing to change: give `backup_retention_days`, `instance_class` or `new_identifier`".to_owned());
+        }
+        if let Some(days) = self.backup_retention_days.filter(|days| !(0..=35).contains(days)) {
+            problems.push(format!("`backup_retention_days` is {days}: RDS keeps backups for 0 to 35 days"));
+        }
+        if self.new_identifier.as_ref().is_some_and(|new| new.eq_ignore_ascii_case(&self.instance)) {
+            problems.push("`new_identifier` is the name that it has".to_owned());
+        }
+        problems
+    }
+
+    async fn observe(&self, cx: &StepContext<Cloud>, intent: Option<&Settings>) -> Result<Observed<Settings>, StepFailure> {
+        let instance = self.find(cx).await?;
+        let now = self.settings_of(&instance);
+        let before = intent.cloned().unwrap_or_else(|| now.clone());
+        if self.wanted(&instance).is_none() {
+            return Ok(Observed::Satisfied(before));
+        }
+        if intent.is_some() && !instance.is_available() && !instance.is_broken() {
+            // Probably our own change at work; `settle` finds out.
+            return Ok(Observed::Satisfied(before));
+        }
+        instance.must_be_available("change it")?;
+        Ok(Observed::Differs(before))
+    }
+
+    async fn apply(&self, cx: &StepContext<Cloud>, before: &Settings) -> Result<(), StepFailure> {
+        let change = Change {
+            backup_retention_days: self.backup_retention_days,
+            instance_class: self.instance_class.clone(),
+            identifier: self.new_identifier.clone(),
+        };
+        change.ask_for(cx, &self.region, &before.identifier).await
+    }
+
+    async fn settle(&self, cx: &StepContext<Cloud>, _before: &Settings, _handle: Option<&()>) -> Result<Fields, StepFailure> {
+        let began = cx.clock.now();
+        let instance = until(cx, || self.look(cx, began)).await?;
+        Ok(fields([("endpoint", instance.endpoint.into()), ("arn", instance.arn.into())]))
+    }
+
+    async fn compensate(&self, cx: &StepContext<Cloud>, before: &Settings, handle: Option<&()>) -> Result<(), StepFailure> {
+        let doubtful_until = match handle {
+            Some(()) => None,
+            None => cx.clock.now().checked_add(SHOWS_WITHIN).ok(),
+        };
+        let instance = until(cx, || self.look_idle(cx, before, doubtful_until)).await?;
+        let Some(change) = self.back_to(before, &instance) else { return Ok(()) };
+        change.ask_for(cx, &self.region, &instance.id).await?;
+        until(cx, || self.look_restored(cx, before)).await
+    }
+}
+
+/// One call to change an instance.
+#[derive(Debug, Clone, PartialEq)]
+struct Change {
+    backup_retention_days: Option<i32>,
+    instance_class: Option<String>,
+    identifier: Option<String>,
+}
+
+impl Change {
+    /// Returns what must still be changed for an instance to be as wanted, pending changes not counted; `None` for nothing.
+    fn from(instance: &Instance, days: Option<i32>, class: Option<&str>, identifier: Option<&str>) -> Option<Self> {
+        let change = Self {
+            backup_retention_days: days.filter(|days| *days != instance.backup_retention_days),
+            instance_class: class.filter(|class| *class != instance.class).map(str::to_owned),
+            identifier: identifier.filter(|identifier| !identifier.eq_ignore_ascii_case(&instance.id)).map(str::to_owned),
+        };
+        let nothing = Self { backup_retention_days: None, instance_class: None, identifier: None };
+        (change != nothing).then_some(change)
+    }
+
+    async fn ask_for(&self, cx: &StepContext<Cloud>, region: &str, id: &str) -> Result<(), StepFailure> {
+        cx.env
+            .rds(region)
+            .modify_db_instance()
+            .db_instance_identifier(id)
+            .set_backup_retention_period(self.backup_retention_days)
+            .set_db_instance_class(self.instance_class.clone())
+            .set_new_db_instance_identifier(self.identifier.clone())
+            .apply_immediately(true)
+            .send()
+            .await
+            .map_err(errors::changing("rds:ModifyDBInstance", format!("change {id} in {region}")))?;
+        Ok(())
+    }
+}
+
+impl RdsModifyInstance {
+    /// Finds the instance under its old name or, once renamed, under its new one.
+    async fn find(&self, cx: &StepContext<Cloud>) -> Result<Instance, StepFailure> {
+        let old = rds::find(cx, &self.region, &self.instance).await?;
+        let Some(new_identifier) = &self.new_identifier else {
+            return old.ok_or_else(|| rds::missing(&self.region, &self.instance));
+        };
+        let new = rds::find(cx, &self.region, new_identifier).await?;
+        match (old, new) {
+            // Both while RDS renames it; two different instances otherwise.
+            (Some(old), Some(new)) if old.arn != new.arn && old.status != "renaming" && new.status != "renaming" => {
+                let failure = StepFailure::permanent(format!("{} and {} both exist in {}: the name is taken", old.id, new.id, self.region));
+                Err(failure.hint("rename or delete the other one first, or choose another `new_identifier`"))
+            }
+            (Some(old), _) => Ok(old),
+            (None, Some(new)) => Ok(new),
+            (None, None) => Err(rds::missing(&self.region, &self.instance)),
+        }
+    }
+
+    fn settings_of(&self, instance: &Instance) -> Settings {
+        Settings { identifier: instance.id.clone(), backup_retention_days: instance.backup_retention_days, instance_class: instance.class.clone() }
+    }
+
+    /// Returns what this step still has to change.
+    fn wanted(&self, instance: &Instance) -> Option<Change> {
+        Change::from(instance, self.backup_retention_days, self.instance_class.as_deref(), self.new_identifier.as_deref())
+    }
+
+    /// Returns what a rollback still has to change: only what this step is about.
+    fn back_to(&self, before: &Settings, instance: &Instance) -> Option<Change> {
+        let days = self.backup_retention_days.map(|_| before.backup_retention_days);
+        let class = self.instance_class.as_ref().map(|_| before.instance_class.as_str());
+        let identifier = self.new_identifier.as_ref().map(|_| before.identifier.as_str());
+        Change::from(instance, days, class, identifier)
+    }
+
+    async fn look(&self, cx: &StepContext<Cloud>, began: Timestamp) -> Result<Look<Instance>, StepFailure> {
+        let instance = self.find(cx).await?;
+        instance.must_not_be_broken()?;
+        let pending = instance.pending_id.is_some() || instance.pending_class.is_some() || instance.pending_backup_retention_days.is_some();
+        let waited = between(began, cx.clock.now());
+        match self.wanted(&instance) {
+            None if instance.is_available() && !pending => Ok(Look::Done(instance)),
+            Some(_) if instance.is_available() && !pending && waited >= STALLED_AFTER => {
+                let message = format!("{} in {} shows no sign of the change after {}", instance.id, self.region, Span(Duration::from_secs(waited.as_secs())));
+                Ok(Look::GiveUp(StepFailure::transient(message).hint("look at the events of the instance (`aws rds describe-events`)")))
+            }
+            Some(_) => Ok(Look::Waiting(format!("{}, not changed yet", instance.status))),
+            None => Ok(Look::Waiting(instance.status)),
+        }
+    }
+
+    /// Looks whether a change that is under way has ended, so that it can be taken back. An instance that looks untouched may
+    /// still be about to change, when the answer to the call was lost.
+    async fn look_idle(&self, cx: &StepContext<Cloud>, before: &Settings, doubtful_until: Option<Timestamp>) -> Result<Look<Instance>, StepFailure> {
+        let instance = self.find(cx).await?;
+        instance.must_not_be_broken()?;
+        let pending = instance.pending_id.is_some() || instance.pending_class.is_some() || instance.pending_backup_retention_days.is_some();
+        let doubtful = self.back_to(before, &instance).is_none() && doubtful_until.is_some_and(|end| cx.clock.now() < end);
+        if instance.is_available() && !pending && !doubtful {
+            return Ok(Look::Done(instance));
+        }
+        Ok(Look::Waiting(format!("{}, until it can be changed back", instance.status)))
+    }
+
+    async fn look_restored(&self, cx: &StepContext<Cloud>, before: &Settings) -> Result<Look<()>, StepFailure> {
+        let instance = self.find(cx).await?;
+        instance.must_not_be_broken()?;
+        if self.back_to(before, &instance).is_none() && instance.is_available() {
+            return Ok(Look::Done(()));
+        }
+        Ok(Look::Waiting(format!("{}, not as before yet", instance.status)))
+    }
+}

@@ -1,0 +1,151 @@
+//! `SnsPublish`: tells people. Never a reason to stop: give it `on_failure: Continue`.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use wf_engine::model::event::{Fields, StepFailure};
+use wf_engine::step::{Field, FieldType, Iam, KindInfo, Observed, Reversibility, StepContext, StepKind, fields};
+
+use crate::aws::{Cloud, errors};
+
+/// Publishes a message to a topic.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SnsPublish {
+    /// The topic.
+    pub topic: String,
+    /// Its region.
+    pub region: String,
+    /// The subject.
+    #[serde(default)]
+    pub subject: Option<String>,
+    /// The message.
+    #[serde(default)]
+    pub message: Option<String>,
+}
+
+/// The longest subject that SNS takes, in characters.
+const SUBJECT_LEN_MAX: usize = 100;
+/// The longest message that SNS takes, in bytes, less what is added to it.
+const MESSAGE_LEN_MAX: usize = 255 * 1024;
+
+/// Where the message goes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Addressee {
+    /// The topic's ARN.
+    pub topic_arn: String,
+}
+
+/// A message that SNS accepted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Published {
+    /// Its id.
+    pub message_id: String,
+}
+
+#[async_trait]
+impl StepKind for SnsPublish {
+    type Env = Cloud;
+    type Before = Addressee;
+    type Handle = Published;
+
+    const INFO: KindInfo = KindInfo {
+        name: "SnsPublish",
+        summary: "publishes a message to an SNS topic",
+        example: r#"(id: "announce", run: SnsPublish(topic: "production-dr-alerts", region: "us-west-2", subject: "DR failover started"), on_failure: Continue)"#,
+        reversibility: Reversibility::Reversible,
+        params: &[
+            Field::new("topic", FieldType::Text, "the topic's name in the account of the credentials, or its ARN"),
+            Field::new("region", FieldType::Text, "the topic's region; in a failover the standby one"),
+            Field::new("subject", FieldType::Text, "the subject of mails, up to 100 characters of ASCII"),
+            Field::new("message", FieldType::Text, "the message; default: the subject"),
+        ],
+        outputs: &[
+            Field::new("message_id", FieldType::Text, "the id that SNS gave to the message"),
+            Field::new("topic_arn", FieldType::Text, "the topic's ARN"),
+        ],
+        before: &[Field::new("topic_arn", FieldType::Text, "the topic's ARN")],
+        iam: Iam { read: &["sts:GetCallerIdentity"], apply: &["sns:Publish"], compensate: &[] },
+        facts: &[
+            "SNS has no idempotency token but that of FIFO topics: an interrupted step may publish twice, so the message names run and step",
+            "on a FIFO topic the token of the step is the deduplication id, and the run is the message group",
+            "a message cannot be taken back: rolling back leaves it as it is",
+            "a name becomes an ARN with the account that the regional STS endpoint tells; an ARN needs no STS",
+            "it never blocks: give it `on_failure: Continue`, and the standby region",
+        ],
+        typical: Duration::from_secs(1),
+        timeout: Duration::from_secs(120),
+    };
+
+    fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if self.subject.is_none() && self.message.is_none() {
+            problems.push("neither `subject` nor `message` is given: there is nothing to say".to_owned());
+        }
+        if let Some(subject) = &self.subject
+            && (subject.is_empty() || subject.len() > SUBJECT_LEN_MAX || subject.starts_with(' ') || !subject.chars().all(|c| c.is_ascii_graphic() || c == ' '))
+        {
+            problems.push(format!("SNS takes a `subject` of 1 to {SUBJECT_LEN_MAX} characters of ASCII in one line, without a space in front"));
+        }
+        if self.message.as_ref().is_some_and(|message| message.len() > MESSAGE_LEN_MAX) {
+            problems.push("`message` is longer than the 256 KiB that SNS takes".to_owned());
+        }
+        if self.topic.starts_with("arn:") && self.topic.split(':').nth(3) != Some(&self.region) {
+            problems.push(format!("the topic `{}` is not in `{}`", self.topic, self.region));
+        }
+        problems
+    }
+
+    async fn observe(&self, cx: &StepContext<Cloud>, intent: Option<&Addressee>) -> Result<Observed<Addressee>, StepFailure> {
+        let topic_arn = match intent {
+            Some(earlier) => earlier.topic_arn.clone(),
+            None if self.topic.starts_with("arn:") => self.topic.clone(),
+            None => self.arn_by_account(cx).await?,
+        };
+        Ok(Observed::Differs(Addressee { topic_arn }))
+    }
+
+    async fn apply(&self, cx: &StepContext<Cloud>, before: &Addressee) -> Result<Published, StepFailure> {
+        let fifo = before.topic_arn.ends_with(".fifo");
+        let answer = cx
+            .env
+            .sns(&self.region)
+            .publish()
+            .topic_arn(&before.topic_arn)
+            .set_subject(self.subject.clone())
+            .message(self.text(cx))
+            .set_message_group_id(fifo.then(|| cx.run.to_string()))
+            .set_message_deduplication_id(fifo.then(|| cx.token()))
+            .send()
+            .await
+            // A second copy does no harm, so that a topic out of reach is just that.
+            .map_err(errors::reading("sns:Publish", format!("publish to {}", before.topic_arn)))?;
+        Ok(Published { message_id: answer.message_id().unwrap_or_default().to_owned() })
+    }
+
+    async fn settle(&self, _cx: &StepContext<Cloud>, before: &Addressee, handle: Option<&Published>) -> Result<Fields, StepFailure> {
+        let message_id = handle.map_or("", |published| &published.message_id);
+        Ok(fields([("message_id", message_id.into()), ("topic_arn", before.topic_arn.clone().into())]))
+    }
+
+    async fn compensate(&self, _cx: &StepContext<Cloud>, _before: &Addressee, _handle: Option<&Published>) -> Result<(), StepFailure> {
+        Ok(())
+    }
+}
+
+impl SnsPublish {
+    /// The message, and where it comes from, so that its readers recognise a second copy.
+    fn text(&self, cx: &StepContext<Cloud>) -> String {
+        let text = self.message.as_deref().or(self.subject.as_deref()).unwrap_or_default();
+        format!("{text}\n\nwf run {}, step {} (copies with the same token are one message: {})", cx.run, cx.step, cx.token())
+    }
+
+    async fn arn_by_account(&self, cx: &StepContext<Cloud>) -> Result<String, StepFailure> {
+        let what = format!("ask STS in {} for the account of the topic {}", self.region, self.topic);
+        let caller = cx.env.sts(&self.region).get_caller_identity().send().await.map_err(errors::reading("sts:GetCallerIdentity", what))?;
+        let partition = caller.arn().and_then(|arn| arn.split(':').nth(1)).unwrap_or("aws");
+        let account = caller.account().ok_or_else(|| StepFailure::transient(format!("STS in {} named no account", self.region)))?;
+        Ok(format!("arn:{partition}:sns:{}:{account}:{}", self.region, self.topic))
+    }
+}
