@@ -220,7 +220,7 @@ impl Dispatcher {
         Ok(())
     }
 
-    async fn append(&self, sealed: Vec<Sealed>) -> Result<(), RunError> {
+    async fn append(&mut self, sealed: Vec<Sealed>) -> Result<(), RunError> {
         match sealed.first() {
             Some(first) => Ok(self.journal.append(&self.run, self.epoch, first.seq, sealed).await?),
             None => Ok(()),
@@ -283,11 +283,18 @@ impl Dispatcher {
         while let Ok(question) = self.questions.1.try_recv() {
             self.signalled(question)?;
         }
-        while self.batch.len() < APPEND_MAX {
-            let Ok(message) = self.reports.1.try_recv() else { break };
-            self.reported(message)?;
+        // Lets the others get a word in as long as each turn brings some: steps that end together then share a sync.
+        loop {
+            tokio::task::yield_now().await;
+            let before = self.batch.len();
+            while self.batch.len() < APPEND_MAX {
+                let Ok(message) = self.reports.1.try_recv() else { break };
+                self.reported(message)?;
+            }
+            if self.batch.len() == before || self.batch.len() >= APPEND_MAX {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     fn start(&mut self, ix: StepIx) -> Result<(), RunError> {

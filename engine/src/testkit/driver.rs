@@ -1,0 +1,130 @@
+//! Drives runs in tests: on a [`MemoryJournal`], in a [`FakeWorld`], on tokio's paused clock.
+
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+
+use super::{FakeWorld, MemoryJournal, fake_world};
+use crate::clock::SystemClock;
+use crate::model::event::{Event, Mode, Operator};
+use crate::model::ids::RunId;
+use crate::model::run_state::RunState;
+use crate::model::workflow::Workflow;
+use crate::registry::{Imports, resolve_inputs};
+use crate::report::Silent;
+use crate::runtime::{self, Controller, ResumePlan, RollbackRequest, RunEnd, RunError, Runtime, StartPlan, channel};
+
+/// One run of a workflow text, and what it needs.
+#[derive(Clone)]
+pub struct TestRun {
+    /// Its id.
+    pub run: RunId,
+    /// Its workflow.
+    pub text: String,
+    /// Where it is recorded; survives a crash.
+    pub journal: MemoryJournal,
+    /// What it acts on; survives a crash.
+    pub world: FakeWorld,
+    /// Whether its approvals are given in advance.
+    pub approve_all: bool,
+}
+
+/// Returns somebody.
+pub fn somebody() -> Operator {
+    Operator { user: "tester".to_owned(), host: "localhost".to_owned(), pid: 1, wf: "test".to_owned() }
+}
+
+impl TestRun {
+    /// Prepares a run of the given steps, in a new world.
+    pub fn of_steps(steps: &str) -> Self {
+        Self::of(&format!("Workflow(name: \"test\", steps: [{steps}])"))
+    }
+
+    /// Prepares a run of the given workflow, in a new world.
+    pub fn of(text: &str) -> Self {
+        Self { run: RunId::new(1, 1), text: text.to_owned(), journal: MemoryJournal::new(), world: FakeWorld::default(), approve_all: true }
+    }
+
+    fn runtime(&self) -> (Runtime, Controller) {
+        let (controller, control) = channel();
+        let registry = Arc::new(fake_world::registry(&self.world));
+        (Runtime { journal: Arc::new(self.journal.clone()), registry, clock: Arc::new(SystemClock), reporter: Box::new(Silent), control }, controller)
+    }
+
+    /// Starts the run.
+    ///
+    /// # Errors
+    /// As [`runtime::start`].
+    pub async fn start(&self) -> Result<RunEnd, RunError> {
+        let (future, _controller) = self.starting();
+        future.await
+    }
+
+    /// Starts the run, and returns the means to order it about.
+    pub fn starting(&self) -> (impl Future<Output = Result<RunEnd, RunError>> + Send + 'static, Controller) {
+        let (runtime, controller) = self.runtime();
+        let workflow = Arc::new(Workflow::parse(&self.text).expect("a valid workflow"));
+        let inputs = resolve_inputs(&workflow, &[]).expect("no inputs are needed");
+        let bound = runtime.registry.bind(workflow, &inputs, &Imports::None).expect("known kinds");
+        let plan = StartPlan {
+            run: self.run.clone(),
+            bound,
+            file: "test.ron".to_owned(),
+            inputs,
+            imports: IndexMap::new(),
+            follows: None,
+            mode: Mode::Unplanned,
+            max_parallel: None,
+            approve_all: self.approve_all,
+            world: "test".to_owned(),
+            by: somebody(),
+        };
+        (runtime::start(runtime, plan), controller)
+    }
+
+    /// Resumes the run as a new process would.
+    ///
+    /// # Errors
+    /// As [`runtime::resume`].
+    pub async fn resume(&self) -> Result<RunEnd, RunError> {
+        self.resume_with(Vec::new(), Vec::new()).await
+    }
+
+    /// Resumes the run with decisions about its steps.
+    ///
+    /// # Errors
+    /// As [`runtime::resume`].
+    pub async fn resume_with(&self, redo: Vec<&str>, mark_done: Vec<&str>) -> Result<RunEnd, RunError> {
+        let (runtime, _controller) = self.runtime();
+        let redo = redo.into_iter().map(|id| id.parse().expect("an id")).collect();
+        let mark_done = mark_done.into_iter().map(|id| (id.parse().expect("an id"), serde_json::Map::new())).collect();
+        let plan = ResumePlan { by: somebody(), approve_all: self.approve_all, redo, mark_done };
+        runtime::resume(runtime, &self.run, plan).await
+    }
+
+    /// Rolls the run back.
+    ///
+    /// # Errors
+    /// As [`runtime::rollback`].
+    pub async fn rollback(&self, past_point_of_no_return: bool) -> Result<RunEnd, RunError> {
+        let (runtime, _controller) = self.runtime();
+        runtime::rollback(runtime, &self.run, RollbackRequest { by: somebody(), reason: "a test".to_owned(), past_point_of_no_return }).await
+    }
+
+    /// Returns the run as another process finds it after this one died.
+    #[must_use]
+    pub fn crashed(&self) -> Self {
+        Self { journal: self.journal.crash(), ..self.clone() }
+    }
+
+    /// Returns every event on record.
+    pub fn events(&self) -> Vec<Event> {
+        self.journal.records(&self.run).expect("an intact journal").into_iter().map(|record| record.event).collect()
+    }
+
+    /// Returns the fold of the journal.
+    pub fn state(&self) -> RunState {
+        let records = self.journal.records(&self.run).expect("an intact journal");
+        runtime::replay(&self.run, &records).expect("a whole run").state
+    }
+}
