@@ -1,0 +1,171 @@
+//! Elastic Load Balancing v2, query protocol of 2015-12-01: load balancers, target groups, target health.
+
+use super::{Answer, Call, Params, ServiceError};
+use crate::world::app::{LoadBalancer, TargetGroup};
+use crate::world::autoscaling::{Instance, Lifecycle};
+use crate::world::{Region, World, timestamp};
+use crate::xml::Element;
+
+/// Answers an ELBv2 call.
+pub(super) fn answer(world: &mut World, call: &Call) -> Result<Answer, ServiceError> {
+    let (region, params) = (call.region.as_str(), &call.params);
+    let empty = Region::default();
+    let here = world.region(region).unwrap_or(&empty);
+    match call.action.name {
+        "DescribeLoadBalancers" => load_balancers(here, params),
+        "DescribeTargetGroups" => target_groups(here, params),
+        _ => target_health(here, params),
+    }
+}
+
+/// Keeps what is asked for by name or ARN; everything if nothing is. A name that is not there is an error.
+fn select<'a, T>(
+    all: Vec<&'a T>,
+    params: &Params,
+    lists: (&str, &str),
+    keys: impl Fn(&T) -> (&str, &str),
+    missing: &str,
+) -> Result<Vec<&'a T>, ServiceError> {
+    let (names, arns) = (params.list(lists.0), params.list(lists.1));
+    if names.is_empty() && arns.is_empty() {
+        return Ok(all);
+    }
+    let mut found = Vec::new();
+    for wanted in names.iter().chain(&arns) {
+        let item = all
+            .iter()
+            .find(|item| keys(item).0 == *wanted || keys(item).1 == *wanted);
+        found.push(*item.ok_or_else(|| {
+            ServiceError::new(missing, format!("One or more of '{wanted}' not found"))
+        })?);
+    }
+    Ok(found)
+}
+
+fn load_balancers(region: &Region, params: &Params) -> Result<Answer, ServiceError> {
+    let all: Vec<&LoadBalancer> = region.load_balancers.values().collect();
+    let found = select(
+        all,
+        params,
+        ("Names.member", "LoadBalancerArns.member"),
+        |l| (&l.name, &l.arn),
+        "LoadBalancerNotFound",
+    )?;
+    let members = found.into_iter().map(|l| {
+        Element::new("member")
+            .with("LoadBalancerArn", &l.arn)
+            .with("DNSName", &l.dns_name)
+            .with("CanonicalHostedZoneId", &l.zone_id)
+            .with("CreatedTime", timestamp(l.created))
+            .with("LoadBalancerName", &l.name)
+            .with("Scheme", "internet-facing")
+            .with_child(Element::new("State").with("Code", "active"))
+            .with("Type", "application")
+            .with("IpAddressType", "ipv4")
+    });
+    Ok(Answer::xml(
+        Element::new("DescribeLoadBalancersResult").with_list("LoadBalancers", members),
+    ))
+}
+
+fn target_groups(region: &Region, params: &Params) -> Result<Answer, ServiceError> {
+    let mut all: Vec<&TargetGroup> = region.target_groups.values().collect();
+    let users = |t: &TargetGroup| -> Vec<&LoadBalancer> {
+        region
+            .load_balancers
+            .values()
+            .filter(|l| l.target_groups.contains(&t.name))
+            .collect()
+    };
+    if let Some(arn) = params.get("LoadBalancerArn") {
+        all.retain(|t| users(t).iter().any(|l| l.arn == arn));
+    }
+    let found = select(
+        all,
+        params,
+        ("Names.member", "TargetGroupArns.member"),
+        |t| (&t.name, &t.arn),
+        "TargetGroupNotFound",
+    )?;
+    let members = found.into_iter().map(|t| {
+        let arns = users(t).into_iter().map(|l| Element {
+            name: "member".to_owned(),
+            text: l.arn.clone(),
+            children: Vec::new(),
+        });
+        Element::new("member")
+            .with("TargetGroupArn", &t.arn)
+            .with("TargetGroupName", &t.name)
+            .with("Protocol", "HTTP")
+            .with("Port", 80)
+            .with("HealthCheckProtocol", "HTTP")
+            .with("HealthCheckPort", "traffic-port")
+            .with("HealthCheckEnabled", true)
+            .with("HealthCheckIntervalSeconds", 30)
+            .with("HealthCheckTimeoutSeconds", 5)
+            .with("HealthyThresholdCount", 2)
+            .with("UnhealthyThresholdCount", 2)
+            .with("HealthCheckPath", "/health")
+            .with_child(Element::new("Matcher").with("HttpCode", 200))
+            .with_list("LoadBalancerArns", arns)
+            .with("TargetType", "instance")
+    });
+    Ok(Answer::xml(
+        Element::new("DescribeTargetGroupsResult").with_list("TargetGroups", members),
+    ))
+}
+
+fn target_health(region: &Region, params: &Params) -> Result<Answer, ServiceError> {
+    let arn = params.require("TargetGroupArn", "ValidationError")?;
+    let found = region.target_groups.values().find(|t| t.arn == arn);
+    let group = found.ok_or_else(|| {
+        ServiceError::new("TargetGroupNotFound", "One or more target groups not found")
+    })?;
+    let wanted = params.pairs("Targets.member", "Id", "Port");
+    let groups = region
+        .groups
+        .values()
+        .filter(|g| g.target_groups.contains(&group.name));
+    let registered = groups
+        .flat_map(|g| &g.instances)
+        .filter(|i| !matches!(i.state, Lifecycle::Pending { .. }));
+    let members = registered
+        .filter(|i| wanted.is_empty() || wanted.iter().any(|(id, _)| *id == i.id))
+        .map(health);
+    Ok(Answer::xml(
+        Element::new("DescribeTargetHealthResult").with_list("TargetHealthDescriptions", members),
+    ))
+}
+
+fn health(instance: &Instance) -> Element {
+    let (state, reason, description) = match (instance.state, instance.health.healthy) {
+        (Lifecycle::Terminating { .. }, _) => (
+            "draining",
+            Some("Target.DeregistrationInProgress"),
+            Some("Target deregistration is in progress"),
+        ),
+        (_, None) => (
+            "initial",
+            Some("Elb.InitialHealthChecking"),
+            Some("Initial health checks in progress"),
+        ),
+        (_, Some(true)) => ("healthy", None, None),
+        (_, Some(false)) => (
+            "unhealthy",
+            Some("Target.ResponseCodeMismatch"),
+            Some("Health checks failed with these codes: [503]"),
+        ),
+    };
+    let target = Element::new("Target")
+        .with("Id", &instance.id)
+        .with("Port", 80)
+        .with("AvailabilityZone", &instance.zone);
+    let health = Element::new("TargetHealth")
+        .with("State", state)
+        .with_some("Reason", reason)
+        .with_some("Description", description);
+    Element::new("member")
+        .with_child(target)
+        .with("HealthCheckPort", 80)
+        .with_child(health)
+}

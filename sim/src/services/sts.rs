@@ -1,0 +1,53 @@
+//! STS, query protocol of 2011-06-15: who the caller is, and taking on a role.
+
+use super::{Answer, Call, ServiceError};
+use crate::world::{World, timestamp};
+use crate::xml::Element;
+
+/// Answers an STS call.
+pub(super) fn answer(world: &mut World, call: &Call) -> Result<Answer, ServiceError> {
+    match call.action.name {
+        "GetCallerIdentity" => Ok(Answer::xml(
+            Element::new("GetCallerIdentityResult")
+                .with("Arn", &world.principal)
+                .with("UserId", "AIDASIMULATEDOPERATOR")
+                .with("Account", &world.account),
+        )),
+        _ => assume_role(world, call),
+    }
+}
+
+fn assume_role(world: &World, call: &Call) -> Result<Answer, ServiceError> {
+    let role = call.params.require("RoleArn", "ValidationError")?;
+    let session = call.params.require("RoleSessionName", "ValidationError")?;
+    let Some(name) = role.split(":role/").nth(1) else {
+        return Err(ServiceError::new(
+            "ValidationError",
+            format!("{role} is invalid"),
+        ));
+    };
+    let seconds = call
+        .params
+        .number("DurationSeconds", "ValidationError")?
+        .unwrap_or(3600)
+        .clamp(900, 43_200);
+    let credentials = Element::new("Credentials")
+        .with("AccessKeyId", "ASIASIMULATEDROLE000")
+        .with("SecretAccessKey", "simulated")
+        .with("SessionToken", "simulated")
+        .with("Expiration", timestamp(world.now + seconds * 1000));
+    let user = Element::new("AssumedRoleUser")
+        .with("AssumedRoleId", format!("AROASIMULATED:{session}"))
+        .with(
+            "Arn",
+            format!(
+                "arn:aws:sts::{}:assumed-role/{name}/{session}",
+                world.account
+            ),
+        );
+    Ok(Answer::xml(
+        Element::new("AssumeRoleResult")
+            .with_child(credentials)
+            .with_child(user),
+    ))
+}
