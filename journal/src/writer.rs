@@ -16,13 +16,16 @@ use crate::run::{OpenRun, check_contiguous};
 /// How many appends wait at most; who comes later waits for a place.
 const QUEUE_LEN_MAX: usize = 1024;
 
+/// Where the outcome of an append goes.
+type Done = oneshot::Sender<Result<(), JournalError>>;
+
 /// An append on its way.
 pub(crate) struct Append {
     pub(crate) run: Arc<OpenRun>,
     pub(crate) epoch: Epoch,
     pub(crate) expected_seq: u64,
     pub(crate) records: Vec<Sealed>,
-    pub(crate) done: oneshot::Sender<Result<(), JournalError>>,
+    pub(crate) done: Done,
 }
 
 /// The writer thread and the way to it. Dropping it lets the thread finish what is queued, and waits for that.
@@ -38,17 +41,27 @@ impl Writer {
         let (queue, mut appends) = mpsc::channel(QUEUE_LEN_MAX);
         let syncs = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&syncs);
-        let thread = std::thread::Builder::new().name("wf-journal".to_owned()).spawn(move || {
-            while let Some(first) = appends.blocking_recv() {
-                let mut queued = vec![first];
-                while queued.len() < QUEUE_LEN_MAX {
-                    let Ok(append) = appends.try_recv() else { break };
-                    queued.push(append);
+        let thread = std::thread::Builder::new()
+            .name("wf-journal".to_owned())
+            .spawn(move || {
+                while let Some(first) = appends.blocking_recv() {
+                    let mut queued = vec![first];
+                    while queued.len() < QUEUE_LEN_MAX {
+                        let Ok(append) = appends.try_recv() else {
+                            break;
+                        };
+                        queued.push(append);
+                    }
+                    by_run(queued)
+                        .into_iter()
+                        .for_each(|group| commit(group, &count));
                 }
-                by_run(queued).into_iter().for_each(|group| commit(group, &count));
-            }
-        })?;
-        Ok(Self { queue: Some(queue), thread: Some(thread), syncs })
+            })?;
+        Ok(Self {
+            queue: Some(queue),
+            thread: Some(thread),
+            syncs,
+        })
     }
 
     /// Returns how many times the thread has waited for the disk.
@@ -57,12 +70,27 @@ impl Writer {
     }
 
     /// Hands records to the thread and waits until they are durable.
-    pub(crate) async fn append(&self, run: Arc<OpenRun>, epoch: Epoch, expected_seq: u64, records: Vec<Sealed>) -> Result<(), JournalError> {
+    pub(crate) async fn append(
+        &self,
+        run: Arc<OpenRun>,
+        epoch: Epoch,
+        expected_seq: u64,
+        records: Vec<Sealed>,
+    ) -> Result<(), JournalError> {
         let id = run.id().clone();
         let (done, acknowledged) = oneshot::channel();
         let gone = || JournalError::Poisoned { run: id.clone() };
         let queue = self.queue.as_ref().ok_or_else(gone)?;
-        queue.send(Append { run, epoch, expected_seq, records, done }).await.map_err(|_| gone())?;
+        queue
+            .send(Append {
+                run,
+                epoch,
+                expected_seq,
+                records,
+                done,
+            })
+            .await
+            .map_err(|_| gone())?;
         acknowledged.await.map_err(|_| gone())?
     }
 }
@@ -82,7 +110,9 @@ fn by_run(queued: Vec<Append>) -> Vec<Vec<Append>> {
     let mut groups: Vec<Vec<Append>> = Vec::new();
     let mut places = std::collections::HashMap::new();
     for append in queued {
-        let place = *places.entry(Arc::as_ptr(&append.run)).or_insert(groups.len());
+        let place = *places
+            .entry(Arc::as_ptr(&append.run))
+            .or_insert(groups.len());
         if place == groups.len() {
             groups.push(Vec::new());
         }
@@ -93,28 +123,52 @@ fn by_run(queued: Vec<Append>) -> Vec<Vec<Append>> {
 
 /// Writes the appends of one run as one entry, with one sync, and tells everybody.
 fn commit(group: Vec<Append>, syncs: &AtomicU64) {
-    let Some(run) = group.first().map(|append| Arc::clone(&append.run)) else { return };
+    let outcomes = write(group, syncs);
+    // Only now, with the run out of this thread's hands: whoever is told may release it at once, which is to find it free.
+    for (done, outcome) in outcomes {
+        // Nobody waits any more when the caller was cancelled; the records are as durable as they are.
+        let _ = done.send(outcome);
+    }
+}
+
+fn write(group: Vec<Append>, syncs: &AtomicU64) -> Vec<(Done, Result<(), JournalError>)> {
+    let Some(run) = group.first().map(|append| Arc::clone(&append.run)) else {
+        return Vec::new();
+    };
+    let mut outcomes = Vec::with_capacity(group.len());
     let mut accepted = Vec::new();
     let mut records = Vec::new();
     for mut append in group {
         match check(&run, &append, records.len() as u64) {
-            Err(refused) => tell(append, Err(refused)),
+            Err(refused) => outcomes.push((append.done, Err(refused))),
             Ok(()) => {
                 records.append(&mut append.records);
-                accepted.push(append);
+                accepted.push(append.done);
             }
         }
     }
-    let mut result = if records.is_empty() { Ok(()) } else { run.append(&records, syncs) };
-    drop(run);
-    for append in accepted {
-        let id = append.run.id().clone();
-        let told = std::mem::replace(&mut result, Err(JournalError::Poisoned { run: id }));
-        if told.is_ok() {
-            result = Ok(());
-        }
-        tell(append, told);
-    }
+    let mut failure = if records.is_empty() {
+        None
+    } else {
+        Some(run.append(&records, syncs)).and_then(Result::err)
+    };
+    let failed = failure.is_some();
+    outcomes.extend(accepted.into_iter().map(|done| {
+        let outcome = failure.take().map_or_else(
+            || {
+                if failed {
+                    Err(JournalError::Poisoned {
+                        run: run.id().clone(),
+                    })
+                } else {
+                    Ok(())
+                }
+            },
+            Err,
+        );
+        (done, outcome)
+    }));
+    outcomes
 }
 
 /// Checks that the append comes from the owner and goes where the journal ends, `ahead` records from where it is now.
@@ -126,15 +180,13 @@ fn check(run: &OpenRun, append: &Append, ahead: u64) -> Result<(), JournalError>
         return Err(JournalError::Poisoned { run: id() });
     }
     if append.epoch != state.epoch || append.expected_seq != found {
-        return Err(JournalError::Fenced { run: id(), expected: append.expected_seq, epoch: append.epoch, found, owner: state.epoch });
+        return Err(JournalError::Fenced {
+            run: id(),
+            expected: append.expected_seq,
+            epoch: append.epoch,
+            found,
+            owner: state.epoch,
+        });
     }
     check_contiguous(run.id(), append.expected_seq, &append.records)
-}
-
-fn tell(append: Append, result: Result<(), JournalError>) {
-    let Append { run, done, .. } = append;
-    // Whoever is told may release the run at once, which is to find it free.
-    drop(run);
-    // Nobody waits any more when the caller was cancelled; the records are as durable as they are.
-    let _ = done.send(result);
 }
