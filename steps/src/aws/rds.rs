@@ -1,13 +1,19 @@
 //! RDS instances as the kinds look at them: what a describe says, without the Options, and which states mean what.
 
+use std::time::Duration;
+
 use aws_sdk_rds::types::DbInstance;
-use wf_engine::model::event::StepFailure;
+use wf_engine::clock::between;
+use wf_engine::model::event::{FailureKind, StepFailure};
 use wf_engine::step::StepContext;
 
 use super::{Cloud, errors};
 
 /// The IAM action of every look at an instance.
 pub const DESCRIBE: &str = "rds:DescribeDBInstances";
+
+/// How long a backup, or somebody else's change, is waited for.
+const AVAILABLE_WITHIN: Duration = Duration::from_secs(600);
 
 /// An RDS instance, as described.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,13 +93,13 @@ impl Instance {
     }
 
     /// Fails for now when it does not take changes: a backup is taken, another change is under way.
-    pub fn must_be_available(&self, to: &str) -> Result<(), StepFailure> {
+    fn must_be_available(&self, to: &str) -> Result<(), StepFailure> {
         self.must_not_be_broken()?;
         if self.is_available() {
             return Ok(());
         }
         let failure = StepFailure::transient(format!("cannot {to}: {} in {} is `{}`, not `available`", self.id, self.region, self.status));
-        Err(failure.hint("it passes by itself; the step is tried again, for longer with more `retry: (attempts: …)`"))
+        Err(failure.hint("it should pass by itself: a backup, or a change that someone else makes. The step is tried again"))
     }
 
     /// Tells whether it replicates `source`, which may be an ARN or, in the same region, a name.
@@ -130,6 +136,22 @@ pub async fn find(cx: &StepContext<Cloud>, region: &str, id: &str) -> Result<Opt
 /// Describes an instance that must be there.
 pub async fn get(cx: &StepContext<Cloud>, region: &str, id: &str) -> Result<Instance, StepFailure> {
     find(cx, region, id).await?.ok_or_else(|| missing(region, id))
+}
+
+/// Waits until an instance takes changes again: until a backup, or somebody else's change, has ended. That takes minutes, far
+/// longer than the attempts of a step reach, and to roll a failover back for it would be wrong. Gives up after ten of them.
+pub async fn get_available(cx: &StepContext<Cloud>, region: &str, id: &str, to: &str) -> Result<Instance, StepFailure> {
+    let begun = cx.clock.now();
+    let mut pacer = cx.pacer();
+    loop {
+        let instance = get(cx, region, id).await?;
+        match instance.must_be_available(to) {
+            Ok(()) => return Ok(instance),
+            Err(failure) if failure.kind == FailureKind::Permanent || between(begun, cx.clock.now()) >= AVAILABLE_WITHIN => return Err(failure),
+            Err(_) => cx.progress(format!("{}: waits to {to}", instance.status)),
+        }
+        pacer.pause().await;
+    }
 }
 
 /// Returns the failure of an instance that is not there.

@@ -106,6 +106,9 @@ impl StepKind for RdsDeleteInstance {
             }
             (Some(instance), _) => {
                 self.must_be_deletable(&instance)?;
+                if !DELETABLE.contains(&instance.status.as_str()) && !instance.is_broken() {
+                    rds::get_available(cx, &self.region, &self.instance, "delete it").await?;
+                }
                 Ok(Observed::Differs(Deleted { final_snapshot: self.snapshot_name(cx), arn: instance.arn, class: instance.class, status: instance.status }))
             }
         }
@@ -155,7 +158,9 @@ impl RdsDeleteInstance {
         if self.skip_final_snapshot {
             return String::new();
         }
-        self.final_snapshot.clone().unwrap_or_else(|| format!("{}-final-{}", self.instance, cx.token()))
+        let token = cx.token();
+        let (_, tail) = token.split_at(token.len().saturating_sub(8));
+        self.final_snapshot.clone().unwrap_or_else(|| format!("{}-final-{}-{tail}", self.instance, cx.run.short().to_ascii_lowercase()))
     }
 
     fn must_be_deletable(&self, instance: &Instance) -> Result<(), StepFailure> {
@@ -171,10 +176,7 @@ impl RdsDeleteInstance {
             let failure = StepFailure::permanent(format!("{place} is a read replica, of which RDS makes no last snapshot"));
             return Err(failure.hint("its data is the source's: `skip_final_snapshot: true`"));
         }
-        if DELETABLE.contains(&instance.status.as_str()) || instance.is_broken() {
-            return Ok(());
-        }
-        instance.must_be_available("delete it")
+        Ok(())
     }
 
     async fn snapshot_must_be_there(&self, cx: &StepContext<Cloud>, before: &Deleted) -> Result<(), StepFailure> {

@@ -79,7 +79,7 @@ impl StepKind for RdsModifyInstance {
             "changes are made at once, not in the maintenance window; a class or a retention from or to 0 can interrupt service",
             "right after the call the status may still be `available`: done means that the values are the new ones and none is pending",
             "RDS takes no idempotency token for it, but the call is declarative: repeating it is harmless",
-            "an instance in `backing-up`, or being changed, may refuse it: the step is tried again",
+            "an instance in `backing-up`, or being changed, may refuse it: the step waits up to ten minutes for the end of that, and is tried again",
             "a renaming is done when the new name is available and the old one is gone; clients that know the old endpoint do not find it any more",
             "rollback restores what this step changes, and nothing else",
         ],
@@ -112,7 +112,7 @@ impl StepKind for RdsModifyInstance {
             // Probably our own change at work; `settle` finds out.
             return Ok(Observed::Satisfied(before));
         }
-        instance.must_be_available("change it")?;
+        rds::get_available(cx, &self.region, &instance.id, "change it").await?;
         Ok(Observed::Differs(before))
     }
 

@@ -97,7 +97,7 @@ impl StepKind for RdsPromoteReadReplica {
             "it stops replication and reboots the instance, which takes minutes; done means that the source is gone and the status is `available`, since right after the call the status is still `available`",
             "RDS takes no idempotency token for it: the intent is recorded first, and an interrupted step looks at the replication source before it asks again",
             "a replica without a source and without a recorded intent was promoted by someone else: the step stops and asks",
-            "an instance in `backing-up`, or being changed, refuses it: the step is tried again",
+            "an instance in `backing-up`, or being changed, refuses it: the step waits up to ten minutes for the end of that, and is tried again",
             "replicas have no backups: the retention is set in the same call, so that the new primary has them from the start",
             "the source is not told: fence it first, or both take writes",
             "CloudWatch's ReplicaLag is a minute or two old; it grows while the source is dead, and an idle PostgreSQL replica in another region can report up to five minutes with nothing lost",
@@ -119,11 +119,11 @@ impl StepKind for RdsPromoteReadReplica {
         {
             return Ok(Observed::Satisfied(intent.clone()));
         }
-        let instance = rds::get(cx, &self.region, &self.instance).await?;
-        let Some(source) = instance.source.clone() else {
+        if rds::get(cx, &self.region, &self.instance).await?.source.is_none() {
             return Err(self.promoted_by_someone_else());
-        };
-        instance.must_be_available("promote it")?;
+        }
+        let instance = rds::get_available(cx, &self.region, &self.instance, "promote it").await?;
+        let Some(source) = instance.source else { return Err(self.promoted_by_someone_else()) };
         let lag_seconds = self.lag_within_limit(cx).await?;
         Ok(Observed::Differs(Replica {
             source,
