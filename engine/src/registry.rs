@@ -11,10 +11,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::model::dsl::OnInterrupted;
+use crate::model::dsl::{Input, OnInterrupted};
 use crate::model::event::{Fields, StepFailure};
 use crate::model::problem::{Place, Problem};
 use crate::model::ron_fields;
+use crate::model::run_state::RunState;
 use crate::model::template::Reference;
 use crate::model::workflow::{Source, StepIx, Workflow, source_of};
 use crate::step::{Field, FieldType, Interruption, KindInfo, Observed, Reversibility, StepContext, StepKind};
@@ -205,6 +206,7 @@ impl Registry {
             Ok(BoundWorkflow { known: known_values(&workflow, inputs, imports), workflow, steps })
         } else {
             problems.sort_by_key(|problem| (problem.at.start, problem.at.end));
+            problems.dedup();
             Err(problems)
         }
     }
@@ -220,10 +222,12 @@ impl Registry {
         let rendered = step.params.render(|reference| {
             let value = self.stand_in(workflow, reference, inputs, imports);
             deferred |= matches!(value, Ok((_, false)));
-            value.map(|(value, _)| value).map_err(|problem| unknown.push(problem)).ok().or(Some(Value::from(STAND_IN)))
+            let value = value.map(|(value, _)| value).map_err(|problem| unknown.push((reference.at.clone(), problem)));
+            Some(value.unwrap_or_else(|()| Value::from(STAND_IN)))
         });
+        let (unknown, told): (Vec<Place>, Vec<Problem>) = unknown.into_iter().unzip();
         let references_hold = unknown.is_empty();
-        problems.append(&mut unknown);
+        problems.extend(told);
         let Ok(rendered) = rendered else { return None };
         match kind.bind(&rendered.text) {
             Ok(bound) if references_hold => {
@@ -238,6 +242,10 @@ impl Registry {
                 for problem in found {
                     let missing = problem.message.ends_with("is missing");
                     let at = if missing { step.kind.at.clone() } else { rendered.original(&problem.at) };
+                    if unknown.iter().any(|reference| at.start <= reference.start && reference.end <= at.end) {
+                        // A consequence of a reference that was told already.
+                        continue;
+                    }
                     let problem = Problem { at, ..problem };
                     problems.push(if problem.help.is_none() { problem.help(format!("`wf kinds {}` shows its params", kind.info().name)) } else { problem });
                 }
@@ -250,7 +258,11 @@ impl Registry {
     fn stand_in(&self, workflow: &Workflow, reference: &Reference, inputs: &IndexMap<String, Value>, imports: &Imports<'_>) -> Result<(Value, bool), Problem> {
         let nothing = || Problem::new(reference.at.clone(), format!("`{}` is not a reference", reference.path));
         match source_of(&reference.path).ok_or_else(nothing)? {
-            Source::Input(name) => Ok(inputs.get(name).map_or((Value::from(STAND_IN), false), |value| (value.clone(), true))),
+            Source::Input(name) => match (inputs.get(name), workflow.def().inputs.get(name).and_then(|input| input.from.as_ref())) {
+                (Some(value), _) => Ok((value.clone(), true)),
+                (None, Some(from)) => self.stand_in(workflow, from, inputs, imports),
+                (None, None) => Ok((Value::from(STAND_IN), false)),
+            },
             Source::Step { step, before, field } => self.declared(workflow, reference, step, before, field).map(|value| (value, false)),
             Source::Import { workflow: name, step, before, field } => match imports {
                 Imports::Values(values) => match values.get(&reference.path) {
@@ -311,8 +323,44 @@ fn known_values(workflow: &Workflow, inputs: &IndexMap<String, Value>, imports: 
     known.extend(inputs.iter().map(|(name, value)| (name.clone(), value.clone())));
     if let Imports::Values(values) = imports {
         known.extend(values.iter().map(|(name, value)| (name.clone(), value.clone())));
+        for (name, input) in &workflow.def().inputs {
+            if let (None, Some(value)) = (known.get(name), input.from.as_ref().and_then(|from| values.get(&from.path))) {
+                known.insert(name.clone(), value.clone());
+            }
+        }
     }
     known
+}
+
+/// Takes the values that a run needs from the run that it follows.
+///
+/// # Errors
+/// Each reference that the followed run has no value for, and why: the step did not succeed, or has no such field.
+pub fn collect_imports(workflow: &Workflow, inputs: &IndexMap<String, Value>, followed: &RunState) -> Result<IndexMap<String, Value>, Vec<Problem>> {
+    let mut values = IndexMap::new();
+    let mut problems = Vec::new();
+    for reference in workflow.imports(inputs) {
+        let Some(Source::Import { workflow: name, step, before, field }) = source_of(&reference.path) else { continue };
+        let value = if name == followed.workflow().name() { followed.value_of(&Source::Step { step, before, field }) } else { None };
+        match value {
+            Some(value) => {
+                values.insert(reference.path.clone(), value);
+            }
+            None => problems.push(no_value(workflow, reference, step, followed)),
+        }
+    }
+    if problems.is_empty() { Ok(values) } else { Err(problems) }
+}
+
+fn no_value(workflow: &Workflow, reference: &Reference, step: &str, followed: &RunState) -> Problem {
+    let status = step.parse().ok().and_then(|id| followed.workflow().find(&id)).map(|ix| followed.step(ix).status);
+    let why = status.map_or_else(|| format!("it has no step `{step}`"), |status| format!("its step `{step}` is {}", format!("{status:?}").to_lowercase()));
+    let problem = Problem::new(reference.at.clone(), format!("the run that is followed has no value for `{}`: {why}", reference.path));
+    let input = workflow.def().inputs.iter().find(|(_, input)| input.from.as_ref().is_some_and(|from| from.path == reference.path));
+    match input {
+        Some((name, _)) => problem.help(format!("give the value by hand: --set {name}=…")),
+        None => problem,
+    }
 }
 
 /// A step of a [`BoundWorkflow`].
@@ -422,6 +470,9 @@ pub fn resolve_inputs(workflow: &Workflow, given: &[(String, Value)]) -> Result<
     for (name, value) in given {
         match declared.get(name) {
             None => errors.push(InputError::Unknown { name: name.clone(), hint: ron_fields::did_you_mean(name, declared.keys().map(String::as_str)) }),
+            Some(Input { from: Some(_), .. }) => {
+                values.insert(name.clone(), guessed(value));
+            }
             Some(input) => match typed(value, input.default.as_ref()) {
                 Ok(value) => {
                     values.insert(name.clone(), value);
@@ -432,13 +483,20 @@ pub fn resolve_inputs(workflow: &Workflow, given: &[(String, Value)]) -> Result<
     }
     let ordered = declared.iter().filter_map(|(name, input)| {
         let value = values.swap_remove(name).or_else(|| input.default.clone());
-        if value.is_none() {
+        if value.is_none() && input.from.is_none() {
             errors.push(InputError::Missing { name: name.clone() });
         }
         Some((name.clone(), value?))
     });
     let ordered = ordered.collect();
     if errors.is_empty() { Ok(ordered) } else { Err(errors) }
+}
+
+/// An input that defaults to a value of another run has the type of that value, which is known only there: a text that reads
+/// as a number or truth value is one.
+fn guessed(given: &Value) -> Value {
+    let scalar = given.as_str().and_then(|text| serde_json::from_str::<Value>(text).ok());
+    scalar.filter(|value| value.is_number() || value.is_boolean()).unwrap_or_else(|| given.clone())
 }
 
 fn typed(given: &Value, default: Option<&Value>) -> Result<Value, &'static str> {

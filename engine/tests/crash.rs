@@ -58,7 +58,7 @@ fn prepared(steps: &[RandomStep]) -> TestRun {
             // A lost answer is never a refusal: who knows that the call failed got an answer.
             let kind = if part == Part::ApplyAnswer { FailureKind::Transient } else { kind };
             // A failure that passes would come at another attempt in a run that was cut off: those that stay decide alike.
-            let times = if kind == FailureKind::Permanent { u32::MAX } else if times > 2 { u32::MAX } else { times };
+            let times = if kind == FailureKind::Permanent || times > 2 { u32::MAX } else { times };
             run.world.fail(&format!("k{ix}"), part, times, kind);
         }
     }

@@ -10,7 +10,8 @@ use super::ids::{StepId, is_name};
 use super::problem::{Place, Placed, Problem};
 use super::retry::RetryPolicy;
 use super::ron_fields::{self, RawField};
-use super::template::Template;
+use super::template::{Reference, Template};
+use super::workflow::{Source, source_of};
 use crate::units::Span;
 
 /// The largest workflow file, in bytes.
@@ -56,8 +57,10 @@ pub struct Objectives {
 /// A value that a run can be given.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Input {
-    /// The value when none is given; without one the run must be given one.
+    /// The value when none is given; without one, and without `from`, the run must be given one.
     pub default: Option<Value>,
+    /// The value of the followed run that stands in when none is given, such as `failover.fence.before.min`.
+    pub from: Option<Reference>,
     /// Where the input is declared.
     pub at: Place,
 }
@@ -307,24 +310,39 @@ impl Reader<'_> {
                 self.problems.push(Problem::new(entry.key, format!("`{}` cannot name an input", entry.name.escape_debug())));
                 continue;
             }
-            let Some(default) = self.input_default(&entry.value) else { continue };
-            if inputs.insert(entry.name.clone(), Input { default, at: entry.key.clone() }).is_some() {
+            let Some(input) = self.input(&entry) else { continue };
+            if inputs.insert(entry.name.clone(), input).is_some() {
                 self.problems.push(Problem::new(entry.key, format!("input `{}` is given twice", entry.name)));
             }
         }
         inputs
     }
 
-    /// Reads an input's value: a text, a number, a truth value, or `Required`.
-    fn input_default(&mut self, at: &Place) -> Option<Option<Value>> {
+    /// Reads an input's default: a text, a number, a truth value, a reference to the followed run, or `Required`.
+    fn input(&mut self, entry: &RawField) -> Option<Input> {
+        let at = &entry.value;
+        let input = |default| Input { default, from: None, at: entry.key.clone() };
         if self.text(at) == "Required" {
-            return Some(None);
+            return Some(input(None));
         }
         match ron_fields::value::<Value>(self.text(at)) {
-            Ok(value @ (Value::String(_) | Value::Number(_) | Value::Bool(_))) => Some(Some(value)),
+            Ok(Value::String(text)) if text.contains("${") => self.input_from(&text, at).map(|from| Input { from: Some(from), ..input(None) }),
+            Ok(value @ (Value::String(_) | Value::Number(_) | Value::Bool(_))) => Some(input(Some(value))),
             Ok(_) | Err(_) => {
                 let problem = Problem::new(at.clone(), "an input is a text, a number, `true` or `false`");
                 self.problems.push(problem.help("write `Required` for an input that every run must be given"));
+                None
+            }
+        }
+    }
+
+    fn input_from(&mut self, text: &str, at: &Place) -> Option<Reference> {
+        let path = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}'));
+        match path.filter(|path| matches!(source_of(path), Some(Source::Import { .. }))) {
+            Some(path) => Some(Reference { path: path.to_owned(), at: at.clone() }),
+            None => {
+                let problem = Problem::new(at.clone(), "the default of an input can refer to the followed run only, and to one value of it");
+                self.problems.push(problem.help("write ${workflow.step.output} or ${workflow.step.before.field}"));
                 None
             }
         }

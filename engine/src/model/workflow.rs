@@ -3,9 +3,11 @@
 
 use std::collections::HashMap;
 
+use indexmap::IndexMap;
 use petgraph::Direction;
 use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::EdgeRef;
+use serde_json::Value;
 
 use super::dsl::{self, StepDef, WorkflowDef};
 use super::event::Mode;
@@ -100,6 +102,9 @@ impl Workflow {
         for ix in 0..workflow.def.steps.len() {
             workflow.link(ix, problems);
         }
+        if workflow.def.follows.is_none() {
+            problems.extend(workflow.def.inputs.values().filter_map(|input| input.from.as_ref()).map(follows_none));
+        }
         match petgraph::algo::toposort(&workflow.graph, None) {
             Ok(order) => workflow.order = order.into_iter().map(NodeIndex::index).collect(),
             Err(_) => {
@@ -154,10 +159,7 @@ impl Workflow {
                 None => Err(unknown_step(step, reference.at.clone(), &self.index)),
             },
             Some(Source::Import { .. }) if self.def.follows.is_some() => Ok(None),
-            Some(Source::Import { workflow, .. }) => {
-                let problem = problem(format!("`{}` refers to another run, but the workflow follows none", reference.path));
-                Err(problem.help(format!("add `follows: \"{workflow}.ron\"` to the workflow")))
-            }
+            Some(Source::Import { .. }) => Err(follows_none(reference)),
             None => Err(problem(format!("`{}` is not a reference", reference.path)).help("write ${input}, ${step.output} or ${step.before.field}")),
         }
     }
@@ -264,6 +266,13 @@ impl Workflow {
         &self.order
     }
 
+    /// Returns the references to the followed run that a run with these inputs needs a value for.
+    pub fn imports<'a>(&'a self, given: &'a IndexMap<String, Value>) -> impl Iterator<Item = &'a Reference> {
+        let defaults = self.def.inputs.iter().filter(|(name, _)| !given.contains_key(*name)).filter_map(|(_, input)| input.from.as_ref());
+        let params = self.def.steps.iter().flat_map(|step| step.params.references());
+        defaults.chain(params.filter(|reference| matches!(source_of(&reference.path), Some(Source::Import { .. }))))
+    }
+
     /// Returns, per step, how long the longest way from its start to the end of the run takes, given each step's duration.
     pub fn remaining(&self, duration: impl Fn(StepIx) -> std::time::Duration) -> Vec<std::time::Duration> {
         let mut remaining = vec![std::time::Duration::ZERO; self.len()];
@@ -288,6 +297,12 @@ fn index_of(steps: &[StepDef], text: &str, problems: &mut Vec<Problem>) -> HashM
         }
     }
     index
+}
+
+fn follows_none(reference: &Reference) -> Problem {
+    let workflow = reference.path.split('.').next().unwrap_or_default();
+    let problem = Problem::new(reference.at.clone(), format!("`{}` refers to another run, but the workflow follows none", reference.path));
+    problem.help(format!("add `follows: \"{workflow}.ron\"` to the workflow"))
 }
 
 fn unknown_step(id: &str, at: Place, index: &HashMap<StepId, StepIx>) -> Problem {
