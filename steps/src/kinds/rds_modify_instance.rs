@@ -66,6 +66,7 @@ impl StepKind for RdsModifyInstance {
             Field::new("new_identifier", FieldType::Text, "its name from now on; its endpoint changes with it"),
         ],
         outputs: &[
+            Field::new("identifier", FieldType::Text, "its name, a new one after a renaming"),
             Field::new("endpoint", FieldType::Text, "its host name, a new one after a renaming"),
             Field::new("arn", FieldType::Text, "its ARN, a new one after a renaming"),
         ],
@@ -128,7 +129,7 @@ impl StepKind for RdsModifyInstance {
     async fn settle(&self, cx: &StepContext<Cloud>, _before: &Settings, _handle: Option<&()>) -> Result<Fields, StepFailure> {
         let began = cx.clock.now();
         let instance = until(cx, || self.look(cx, began)).await?;
-        Ok(fields([("endpoint", instance.endpoint.into()), ("arn", instance.arn.into())]))
+        Ok(fields([("identifier", instance.id.into()), ("endpoint", instance.endpoint.into()), ("arn", instance.arn.into())]))
     }
 
     async fn compensate(&self, cx: &StepContext<Cloud>, before: &Settings, handle: Option<&()>) -> Result<(), StepFailure> {
