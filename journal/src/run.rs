@@ -150,10 +150,11 @@ impl OpenRun {
     }
 
     fn write(&self, state: State, records: &[Sealed], syncs: &AtomicU64) -> Result<(), WriteError> {
-        let entry = codec::encode(state.epoch, records);
-        if entry.len() > ENTRY_LEN_MAX {
-            return Err(WriteError::TooLarge { len: entry.len() });
+        let len = records.iter().map(|record| record.bytes.len()).sum();
+        if len > ENTRY_LEN_MAX {
+            return Err(WriteError::TooLarge { len });
         }
+        let entry = codec::encode(state.epoch, records);
         let mut unsynced = 0;
         for (key, chunk) in codec::chunks(state.next_seq, &entry) {
             if unsynced + chunk.len() > SYNC_WINDOW {

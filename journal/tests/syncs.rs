@@ -8,7 +8,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use journals::claim;
-use wf_engine::journal::Journal as _;
+use wf_engine::journal::{Journal as _, JournalError};
+use wf_engine::model::record::Sealed;
 use wf_engine::testkit::journal_suite::{largest_record, records, run_id};
 use wf_journal::SledJournal;
 
@@ -111,4 +112,47 @@ async fn nothing_is_written_to_files_that_are_not_synced() {
             ["acked", "journal", "lock"]
         );
     }
+}
+
+#[tokio::test]
+async fn after_a_failed_append_nothing_is_taken_until_a_new_claim() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, run) = (SledJournal::open(dir.path()).unwrap(), run_id(1));
+    let (epoch, mut chain) = claim(&journal, &run).await;
+    journal
+        .append(&run, epoch, 0, records(&mut chain, epoch, 2))
+        .await
+        .unwrap();
+    let too_large = Sealed {
+        seq: 2,
+        bytes: vec![0; 300 * 1024 * 1024],
+        hash: "0".repeat(64),
+    };
+    let next = records(&mut chain, epoch, 1);
+    let failed = tokio::join!(
+        journal.append(&run, epoch, 2, vec![too_large]),
+        journal.append(&run, epoch, 2, next.clone()),
+    );
+    assert!(
+        matches!(
+            failed,
+            (
+                Err(JournalError::Storage {
+                    doing: "written",
+                    ..
+                }),
+                Err(_)
+            )
+        ),
+        "{failed:?}"
+    );
+    let later = journal.append(&run, epoch, 2, next.clone()).await;
+    assert!(matches!(later, Err(JournalError::Poisoned { .. })));
+    journal.release(&run).await.unwrap();
+    let (epoch, mut chain) = claim(&journal, &run).await;
+    journal
+        .append(&run, epoch, 2, records(&mut chain, epoch, 1))
+        .await
+        .unwrap();
+    assert_eq!(journal.read(&run).await.unwrap().len(), 3);
 }
