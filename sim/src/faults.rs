@@ -129,10 +129,20 @@ pub(crate) fn nearest<'a>(
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<String> {
     let wanted = name.to_ascii_lowercase();
+    let likeness = |c: &str| {
+        let candidate = c.to_ascii_lowercase();
+        let swapped = strsim::normalized_damerau_levenshtein(&wanted, &candidate);
+        let shared = strsim::jaro_winkler(&wanted, &candidate);
+        if swapped > 0.6 || shared > 0.8 {
+            swapped.max(shared)
+        } else {
+            0.0
+        }
+    };
     candidates
         .into_iter()
-        .map(|c| (strsim::jaro_winkler(&wanted, &c.to_ascii_lowercase()), c))
-        .filter(|(score, _)| *score > 0.75)
+        .map(|c| (likeness(c), c))
+        .filter(|(score, _)| *score > 0.0)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, c)| c.to_owned())
 }

@@ -1,0 +1,14 @@
+//! The simulator as the AWS SDK's own clients see it, on tokio's paused clock.
+#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
+mod autoscaling;
+mod eks;
+mod faults;
+mod malformed;
+mod others;
+mod persistence;
+mod rds;
+mod route53;
+mod serve;
+mod support;
+mod traffic;

@@ -1,0 +1,201 @@
+//! What users see of a good plan, a bad plan, and no plan at all.
+
+use aws_sdk_route53::types::{Change, ChangeAction, ChangeBatch};
+use wf_sim::{Sim, TrafficReport};
+
+use crate::route53::towards_west;
+use crate::support::*;
+
+async fn fence(sim: &Sim) {
+    let client = autoscaling(sim, EAST).await;
+    let update = client
+        .update_auto_scaling_group()
+        .auto_scaling_group_name("prod-app-asg");
+    update.min_size(0).desired_capacity(0).send().await.unwrap();
+    pass(sim, 46).await;
+}
+
+async fn promote(sim: &Sim) {
+    let client = rds(sim, WEST).await;
+    let promote = client
+        .promote_read_replica()
+        .db_instance_identifier("prod-db-replica-west");
+    promote.backup_retention_period(7).send().await.unwrap();
+    while status(
+        sim,
+        "/regions/us-west-2/databases/prod-db-replica-west/writable",
+    ) == false
+    {
+        pass(sim, 2).await;
+    }
+}
+
+async fn scale_west(sim: &Sim) {
+    let client = autoscaling(sim, WEST).await;
+    let update = client
+        .update_auto_scaling_group()
+        .auto_scaling_group_name("prod-app-dr-asg");
+    update.min_size(3).desired_capacity(6).send().await.unwrap();
+}
+
+async fn targets_healthy(sim: &Sim) {
+    while status(sim, "/regions/us-west-2/groups/prod-app-dr-asg/healthy") != 6 {
+        pass(sim, 2).await;
+    }
+}
+
+async fn dns(sim: &Sim) {
+    let client = route53(sim).await;
+    let records = client
+        .list_resource_record_sets()
+        .hosted_zone_id(ZONE)
+        .send()
+        .await
+        .unwrap()
+        .resource_record_sets;
+    let primary = records
+        .iter()
+        .find(|r| r.set_identifier() == Some("primary"))
+        .unwrap();
+    let change = Change::builder()
+        .action(ChangeAction::Upsert)
+        .resource_record_set(towards_west(primary))
+        .build()
+        .unwrap();
+    let batch = ChangeBatch::builder().changes(change).build().unwrap();
+    client
+        .change_resource_record_sets()
+        .hosted_zone_id(ZONE)
+        .change_batch(batch)
+        .send()
+        .await
+        .unwrap();
+    while status(sim, "/dns/resolves_to") != WEST_ALB {
+        pass(sim, 2).await;
+    }
+}
+
+async fn right_plan(texts: &[&str]) -> TrafficReport {
+    let sim = open(texts);
+    fence(&sim).await;
+    scale_west(&sim).await;
+    promote(&sim).await;
+    targets_healthy(&sim).await;
+    dns(&sim).await;
+    pass(&sim, 600).await;
+    sim.traffic()
+}
+
+async fn dns_first(texts: &[&str]) -> TrafficReport {
+    let sim = open(texts);
+    fence(&sim).await;
+    dns(&sim).await;
+    scale_west(&sim).await;
+    promote(&sim).await;
+    targets_healthy(&sim).await;
+    pass(&sim, 900).await;
+    sim.traffic()
+}
+
+fn outage_is_one_and_over(report: &TrafficReport) {
+    assert_eq!(report.outages.len(), 1, "{report:#?}");
+    assert!(report.outages[0].until.is_some());
+    assert_eq!(report.serving_region.as_deref(), Some(WEST));
+    assert_eq!(report.requests, report.failed + report.rows_written);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_right_plan_ends_the_outage_and_the_wrong_one_makes_it_longer() {
+    let (right, wrong) = (right_plan(&[]).await, dns_first(&[]).await);
+    outage_is_one_and_over(&right);
+    outage_is_one_and_over(&wrong);
+    assert!(right.outage > 400.0 && right.outage < 750.0, "{right:#?}");
+    assert!(
+        wrong.outage > right.outage * 1.25,
+        "right {} s, wrong {} s",
+        right.outage,
+        wrong.outage
+    );
+    assert_eq!((right.rows_lost, right.split_brain_rows), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_planned_failover_loses_nothing_when_it_is_fenced() {
+    let (right, wrong) = (
+        right_plan(&["primary-alive"]).await,
+        dns_first(&["primary-alive"]).await,
+    );
+    outage_is_one_and_over(&right);
+    assert_eq!((right.rows_lost, right.split_brain_rows), (0, 0));
+    assert!(
+        wrong.outage > right.outage * 1.2,
+        "right {} s, wrong {} s",
+        right.outage,
+        wrong.outage
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_fence_two_databases_take_writes() {
+    let sim = open(&["primary-alive"]);
+    scale_west(&sim).await;
+    promote(&sim).await;
+    let report = sim.traffic();
+    assert!(report.split_brain_rows >= 290, "{report:#?}");
+    assert!((0..=3).contains(&report.rows_lost), "{report:#?}");
+    assert_eq!(report.outage, 0.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn promoting_a_replica_that_is_far_behind_loses_rows() {
+    let sim = open(&["lag prod-db-replica-west 2h"]);
+    promote(&sim).await;
+    let report = sim.traffic();
+    assert_eq!(report.rows_lost, report.rows_written, "{report:#?}");
+    assert!(report.rows_lost > 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn route_53_goes_back_to_the_stale_database_when_nobody_changed_the_record_or_fenced() {
+    let sim = open(&[]);
+    scale_west(&sim).await;
+    promote(&sim).await;
+    targets_healthy(&sim).await;
+    pass(&sim, 120).await;
+    assert_eq!(
+        sim.traffic().serving_region.as_deref(),
+        Some(WEST),
+        "failover records move users by themselves"
+    );
+    assert_eq!(sim.traffic().split_brain_rows, 0);
+    pass(&sim, 1200).await;
+    let report = sim.traffic();
+    assert_eq!(report.serving_region.as_deref(), Some(EAST));
+    assert!(report.split_brain_rows > 0, "{report:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_any_plan_the_outage_lasts_until_the_region_is_repaired() {
+    let sim = open(&[]);
+    let before = sim.traffic();
+    assert_eq!(before.outage, 91.0, "{before:#?}");
+    assert_eq!(
+        before.outages[0].reason,
+        "the application servers in us-east-1 do not answer"
+    );
+    pass(&sim, 1400).await;
+    let report = sim.traffic();
+    assert!((1190.0..=1300.0).contains(&report.outage), "{report:#?}");
+    assert_eq!(report.serving_region.as_deref(), Some(EAST));
+    assert_eq!(report.rows_lost, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn days_of_virtual_time_are_counted_in_full() {
+    let sim = open(&["primary-alive"]);
+    let before = sim.traffic().requests;
+    pass(&sim, 3 * 24 * 3600).await;
+    let report = sim.traffic();
+    assert_eq!(report.requests - before, 3 * 24 * 3600);
+    assert_eq!(report.rows_written, report.requests);
+}
