@@ -1,0 +1,85 @@
+//! Step kinds: the list of them, and one of them in full.
+
+use wf_engine::step::{Field, FieldType, KindInfo};
+
+use super::{Ink, Look, cut, pad, whole_span};
+
+const NAME_WIDTH: usize = 24;
+
+/// Writes a line per kind.
+pub fn kinds_table<'a>(kinds: impl Iterator<Item = &'a KindInfo>, look: &Look) -> String {
+    let mut text = format!("{}\n", look.paint(Ink::Dim, &format!("{}  {}  {}", pad("KIND", NAME_WIDTH), pad("UNDO", 12), "WHAT IT DOES")));
+    for kind in kinds {
+        let room = look.width.saturating_sub(NAME_WIDTH + 16).max(40);
+        let name = look.paint(Ink::Bold, &pad(kind.name, NAME_WIDTH));
+        text.push_str(&format!("{name}  {}  {}\n", pad(&kind.reversibility.to_string(), 12), cut(kind.summary, room)));
+    }
+    text
+}
+
+/// Writes everything about a kind.
+pub fn kind_text(kind: &KindInfo, look: &Look) -> String {
+    let mut text = format!("{}: {}\n", look.paint(Ink::Bold, kind.name), kind.summary);
+    let times = format!("usually takes {}, gives up after {}", whole_span(kind.typical), whole_span(kind.timeout));
+    text.push_str(&format!("  {}; {times}\n\n  {}\n", kind.reversibility, look.paint(Ink::Busy, kind.example)));
+    text.push_str(&fields("Params", kind.params, look));
+    text.push_str(&fields("Outputs, as ${step.name}", kind.outputs, look));
+    text.push_str(&fields("Before-image, as ${workflow.step.before.name} in a run that follows", kind.before, look));
+    let permissions = [("to look", kind.iam.read), ("to change", kind.iam.apply), ("to undo, beside these", kind.iam.compensate)];
+    let permissions = permissions.into_iter().filter(|(_, actions)| !actions.is_empty());
+    let permissions = permissions.map(|(what, actions)| format!("{}  {}", pad(what, 22), actions.join(", ")));
+    text.push_str(&section("IAM actions", permissions, look));
+    text.push_str(&section("What it knows of AWS", kind.facts.iter().map(|fact| format!("- {fact}")), look));
+    text
+}
+
+fn fields(title: &str, fields: &[Field], look: &Look) -> String {
+    let width = fields.iter().map(|field| field.name.len()).max().unwrap_or(0);
+    let line = |field: &Field| format!("{}  {}  {}", pad(field.name, width), look.paint(Ink::Dim, &pad(type_word(field.ty), 7)), field.doc);
+    section(title, fields.iter().map(line), look)
+}
+
+fn section(title: &str, lines: impl Iterator<Item = String>, look: &Look) -> String {
+    let lines: String = lines.map(|line| format!("    {line}\n")).collect();
+    if lines.is_empty() { lines } else { format!("\n  {}\n{lines}", look.paint(Ink::Bold, title)) }
+}
+
+fn type_word(ty: FieldType) -> &'static str {
+    match ty {
+        FieldType::Text => "text",
+        FieldType::Integer => "integer",
+        FieldType::Number => "number",
+        FieldType::Bool => "bool",
+        FieldType::Json => "json",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use wf_engine::step::{Iam, Reversibility};
+
+    use super::*;
+    use crate::render::tale::LOOK;
+
+    const KIND: KindInfo = KindInfo {
+        name: "AutoScalingScale",
+        summary: "sets the size of an Auto Scaling group",
+        example: r#"(id: "scale", run: AutoScalingScale(group: "app", desired: 6))"#,
+        reversibility: Reversibility::Reversible,
+        params: &[Field::new("group", FieldType::Text, "its name"), Field::new("desired", FieldType::Integer, "how many instances")],
+        outputs: &[Field::new("in_service", FieldType::Integer, "how many serve")],
+        before: &[],
+        iam: Iam { read: &["autoscaling:DescribeAutoScalingGroups"], apply: &["autoscaling:UpdateAutoScalingGroup"], compensate: &[] },
+        facts: &["an update overrides a scaling activity that is under way"],
+        typical: Duration::from_secs(120),
+        timeout: Duration::from_secs(900),
+    };
+
+    #[test]
+    fn kinds_are_listed_and_told_in_full() {
+        insta::assert_snapshot!(kinds_table([&KIND].into_iter(), &LOOK), @"");
+        insta::assert_snapshot!(kind_text(&KIND, &LOOK), @"");
+    }
+}

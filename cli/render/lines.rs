@@ -1,0 +1,188 @@
+//! One line per event: for live runs that are not on a terminal, for what scrolls by on one, and for `wf log`.
+//!
+//! A line begins with time, sign and step, so that it can be searched; what an event has to say beyond that (causes, a hint, the
+//! commands to type) follows on indented lines of its own.
+
+use wf_engine::clock::between;
+use wf_engine::model::event::{Event, Fields, Operator, RunHeader, RunOutcome, StepFailure};
+use wf_engine::model::ids::StepId;
+use wf_engine::model::record::Record;
+use wf_engine::model::run_state::RunState;
+
+use super::{Ink, Look, clean, count, date_and_time, next, pad, short_fields, short_value, span, time_of_day, who};
+
+/// The column that step ids are filled up to.
+pub const STEP_WIDTH: usize = 18;
+
+/// What a line says, before it is laid out.
+struct Words {
+    ink: Ink,
+    sign: char,
+    text: String,
+    more: Vec<String>,
+}
+
+impl Words {
+    fn more(mut self, more: impl IntoIterator<Item = String>) -> Self {
+        self.more.extend(more);
+        self
+    }
+}
+
+/// Writes an event as a line, without its end; `None` when there is nothing to show. `state` is the run's, at the event or later.
+pub fn line(record: &Record, state: &RunState, look: &Look) -> Option<String> {
+    let words = words(record, state)?;
+    let step = record.event.step().map_or("", StepId::as_str);
+    Some(laid_out(&time_of_day(record.at), step, &words, look))
+}
+
+/// Writes what a step waits for as a line.
+pub fn progress_line(at: jiff::Timestamp, step: &StepId, text: &str, look: &Look) -> String {
+    laid_out(&time_of_day(at), step.as_str(), &say(Ink::Dim, '…', clean(text)), look)
+}
+
+/// Writes a word of the engine itself as a line.
+pub fn run_line(at: jiff::Timestamp, text: &str, look: &Look) -> String {
+    laid_out(&time_of_day(at), "", &say(Ink::Warn, '!', clean(text)), look)
+}
+
+fn laid_out(time: &str, step: &str, words: &Words, look: &Look) -> String {
+    let who = if step.is_empty() { pad("run", STEP_WIDTH) } else { pad(step, STEP_WIDTH) };
+    let sign = look.paint(words.ink, &words.sign.to_string());
+    let text = if words.ink == Ink::Busy { words.text.clone() } else { look.paint(words.ink, &words.text) };
+    let mut line = format!("{}  {sign} {}  {text}", look.paint(Ink::Dim, time), look.paint(Ink::Bold, &who));
+    let indent = " ".repeat(time.len() + 4 + STEP_WIDTH + 2);
+    for more in &words.more {
+        line.push_str(&format!("\n{indent}{more}"));
+    }
+    line
+}
+
+fn say(ink: Ink, sign: char, text: impl Into<String>) -> Words {
+    Words { ink, sign, text: text.into(), more: Vec::new() }
+}
+
+/// Says what an event means; every one by name, so that a new one cannot be forgotten.
+fn words(record: &Record, state: &RunState) -> Option<Words> {
+    Some(match &record.event {
+        Event::RunStarted(header) => started(header, state),
+        Event::WorkflowText { .. } => return None,
+        Event::StepStarted { attempt: 1, .. } => say(Ink::Busy, '▶', "started"),
+        Event::StepStarted { attempt, .. } => say(Ink::Busy, '▶', format!("started, attempt {attempt}")),
+        Event::StepObserved { before, satisfied, .. } => observed(before, *satisfied)?,
+        Event::PointOfNoReturnPassed { .. } => {
+            say(Ink::Bad, '‼', "POINT OF NO RETURN: this cannot be undone. From here on a failure pauses the run instead of rolling it back.")
+        }
+        Event::StepApplied { .. } => say(Ink::Dim, '·', "change accepted, waits until it has taken effect"),
+        Event::ApprovalRequested { step, message, expires_at } => {
+            let question = say(Ink::Warn, '?', clean(message));
+            question.more(answers(state, step, format!("until {} UTC", date_and_time(*expires_at))))
+        }
+        Event::ApprovalDecided { granted: true, by, reason, .. } => say(Ink::Good, '✓', decided("approved", by, reason)),
+        Event::ApprovalDecided { granted: false, by, reason, .. } => say(Ink::Bad, '✗', decided("rejected", by, reason)),
+        Event::AttemptFailed { attempt, failure, retry_at, .. } => {
+            let pause = span(between(record.at, *retry_at));
+            let text = format!("attempt {attempt} failed, next one in {pause} at {}: {}", time_of_day(*retry_at), clean(&failure.message));
+            say(Ink::Warn, '↻', text).more(why(failure))
+        }
+        Event::StepSucceeded { step, outputs } => say(Ink::Good, '✓', succeeded(record, step, outputs, state)),
+        Event::StepFailed { failure, .. } => say(Ink::Bad, '✗', format!("failed: {}", clean(&failure.message))).more(why(failure)),
+        Event::StepUnreachable { failure, .. } => say(Ink::Bad, '✗', format!("unreachable: {}", clean(&failure.message))).more(why(failure)),
+        Event::StepSkipped { reason, .. } => say(Ink::Dim, '-', format!("skipped: {}", clean(reason))),
+        Event::StepInterrupted { .. } => say(Ink::Warn, '!', "interrupted; it is looked at again before anything else is done with it"),
+        Event::StepRedone { by, .. } => say(Ink::Warn, '!', format!("may run again, says {}", who(by))),
+        Event::StepMarkedDone { outputs, by, .. } => say(Ink::Warn, '✓', format!("done, says {}{}", who(by), with_outputs(outputs))),
+        Event::RunPaused { reason } => say(Ink::Warn, '‖', format!("paused: {}", clean(reason))),
+        Event::RunInterrupted { reason } => say(Ink::Warn, '!', format!("interrupted: {}; it can be resumed", clean(reason))),
+        Event::RunResumed { by } => say(Ink::Busy, '▶', format!("resumed by {}, owner {} of this run", who(by), record.epoch)),
+        Event::RollbackStarted { reason, by } => say(Ink::Warn, '◀', rollback(reason, by.as_ref())),
+        Event::CompensationStarted { attempt: 1, .. } => say(Ink::Busy, '◀', "undoing"),
+        Event::CompensationStarted { attempt, .. } => say(Ink::Busy, '◀', format!("undoing, attempt {attempt}")),
+        Event::CompensationAttemptFailed { attempt, failure, retry_at, .. } => {
+            let pause = span(between(record.at, *retry_at));
+            let text = format!("undoing failed, attempt {attempt}, next one in {pause} at {}: {}", time_of_day(*retry_at), clean(&failure.message));
+            say(Ink::Warn, '↻', text).more(why(failure))
+        }
+        Event::StepCompensated { step } => say(Ink::Good, '✓', format!("undone{}", took(undo_time(record, step, state)))),
+        Event::CompensationFailed { failure, .. } => say(Ink::Bad, '✗', format!("cannot be undone: {}", clean(&failure.message))).more(why(failure)),
+        Event::RunFinished { outcome } => finished(record, *outcome, state),
+    })
+}
+
+fn started(header: &RunHeader, state: &RunState) -> Words {
+    let (run, steps) = (&header.run, count(state.workflow().len(), "step"));
+    let where_ = if header.world == "sim" { "on the simulated AWS" } else { "on AWS" };
+    let text = format!("{run} started by {}: {}, {}, {steps}, {where_}", who(&header.by), clean(&header.workflow), header.mode);
+    let follows = header.follows.as_ref().map(|run| format!("follows run {run}"));
+    let declared = &state.workflow().def().inputs;
+    let given = header.inputs.iter().filter(|(name, value)| declared.get(*name).and_then(|input| input.default.as_ref()) != Some(value));
+    let given: Vec<_> = given.map(|(name, value)| format!("{}={}", clean(name), short_value(value))).collect();
+    let given = (!given.is_empty()).then(|| format!("with {}", given.join(", ")));
+    let approved = header.approve_all.then(|| "approvals given in advance (--yes)".to_owned());
+    say(Ink::Busy, '▶', text).more(follows.into_iter().chain(given).chain(approved))
+}
+
+fn observed(before: &serde_json::Value, satisfied: bool) -> Option<Words> {
+    let was = before.as_object().map(short_fields).filter(|was| !was.is_empty());
+    match (satisfied, was) {
+        // A kind that only looks has nothing to say here.
+        (true, None) => None,
+        (true, Some(was)) => Some(say(Ink::Dim, '·', format!("nothing to change: {was}"))),
+        (false, None) => Some(say(Ink::Dim, '·', "about to change the world")),
+        (false, Some(was)) => Some(say(Ink::Dim, '·', format!("about to change; before: {was}"))),
+    }
+}
+
+fn answers(state: &RunState, step: &StepId, until: String) -> Vec<String> {
+    let Some(header) = state.header() else { return vec![until] };
+    let commands = next::answers(&header.run, step).map(|next| next.command);
+    [until].into_iter().chain(commands).collect()
+}
+
+fn decided(verb: &str, by: &Operator, reason: &str) -> String {
+    let reason = clean(reason);
+    if reason.is_empty() { format!("{verb} by {}", who(by)) } else { format!("{verb} by {}: {reason}", who(by)) }
+}
+
+fn succeeded(record: &Record, step: &StepId, outputs: &Fields, state: &RunState) -> String {
+    let started_at = state.workflow().find(step).and_then(|ix| state.step(ix).started_at);
+    let time = started_at.map(|start| span(between(start, record.at)));
+    format!("succeeded{}{}", took(time), with_outputs(outputs))
+}
+
+fn undo_time(record: &Record, step: &StepId, state: &RunState) -> Option<String> {
+    let started_at = state.workflow().find(step).and_then(|ix| state.step(ix).undo.started_at);
+    started_at.map(|start| span(between(start, record.at)))
+}
+
+fn took(time: Option<String>) -> String {
+    time.map(|time| format!(" in {time}")).unwrap_or_default()
+}
+
+fn with_outputs(outputs: &Fields) -> String {
+    if outputs.is_empty() { String::new() } else { format!(": {}", short_fields(outputs)) }
+}
+
+/// Writes causes and hint of a failure, a line each.
+pub fn why(failure: &StepFailure) -> Vec<String> {
+    let causes = failure.causes.iter().map(|cause| format!("because: {}", clean(cause)));
+    causes.chain(failure.hint.iter().map(|hint| format!("hint: {}", clean(hint)))).collect()
+}
+
+fn rollback(reason: &str, by: Option<&Operator>) -> String {
+    let asked = by.map(|by| format!(", asked for by {}", who(by))).unwrap_or_default();
+    let reason = clean(reason);
+    if reason.is_empty() { format!("rolling back{asked}") } else { format!("rolling back{asked}: {reason}") }
+}
+
+fn finished(record: &Record, outcome: RunOutcome, state: &RunState) -> Words {
+    let time = state.started_at().map(|start| span(between(start, record.at)));
+    let time = time.map(|time| format!(" after {time}")).unwrap_or_default();
+    match outcome {
+        RunOutcome::Completed => say(Ink::Good, '✓', format!("completed{time}")),
+        RunOutcome::CompletedWithExceptions => say(Ink::Warn, '✓', format!("completed with exceptions{time}")),
+        RunOutcome::RolledBack => say(Ink::Warn, '◀', format!("rolled back{time}")),
+        RunOutcome::Stuck => say(Ink::Bad, '✗', format!("stuck{time}: a step could not be undone, the world is between two states")),
+        RunOutcome::Abandoned => say(Ink::Bad, '✗', format!("abandoned{time}")),
+    }
+}

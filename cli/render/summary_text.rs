@@ -1,0 +1,190 @@
+//! [`Summary`] in words: a table with a timeline, the figures below it, and what to type next.
+
+use std::time::Duration;
+
+use wf_sim::Outage;
+
+use super::lines::why;
+use super::next::commands_text;
+use super::summary::{Failed, Objective, Row, Summary, Users, Verdict};
+use super::{Ink, Look, clean, count, cut, date_and_time, pad, pad_left, span};
+
+/// The most steps, and the most compensations, that the table shows; `--json` has all.
+const ROWS_MAX: usize = 120;
+/// The most failures that are told in full.
+const FAILURES_MAX: usize = 8;
+/// The most steps of the critical path that are named.
+const PATH_NAMES_MAX: usize = 20;
+const STEP_WIDTH_MAX: usize = 28;
+const OUTCOME_WIDTH: usize = 12;
+const BAR_WIDTHS: std::ops::RangeInclusive<usize> = 12..=48;
+
+impl Summary {
+    /// Writes the summary, ready to be shown.
+    pub fn text(&self, look: &Look) -> String {
+        let mut text = self.headline(look);
+        text.push_str(&self.table(look));
+        text.push_str(&self.figures(look));
+        for failed in self.failures.iter().take(FAILURES_MAX) {
+            text.push_str(&failure_text(failed, look));
+        }
+        if self.failures.len() > FAILURES_MAX {
+            text.push_str(&format!("    … and {}\n", count(self.failures.len() - FAILURES_MAX, "more failure")));
+        }
+        for part in [self.undo.text(look), commands_text(&self.next, look)] {
+            if !part.is_empty() {
+                text.push_str(&format!("\n{part}"));
+            }
+        }
+        text
+    }
+
+    fn headline(&self, look: &Look) -> String {
+        let what = look.paint(Ink::Bold, &format!("{} {}", self.workflow, self.run));
+        let state = look.paint(self.ink, self.state);
+        let place = if self.world == "sim" { "simulated AWS" } else { "AWS" };
+        let began = date_and_time(self.started_at);
+        let reason = self.reason.as_ref().map(|reason| format!("  {}\n", look.paint(Ink::Warn, reason))).unwrap_or_default();
+        format!("{what}: {state} after {}\n  {}, {place}, began {began} UTC\n{reason}\n", secs(self.makespan), self.mode)
+    }
+
+    fn table(&self, look: &Look) -> String {
+        let all = || self.steps.iter().chain(&self.compensations);
+        let step_width = all().map(|row| row.step.as_str().len()).max().unwrap_or(0).clamp(4, STEP_WIDTH_MAX);
+        let before_bar = 2 + step_width + 2 + 8 + 8 + 7 + 2 + OUTCOME_WIDTH + 1;
+        let columns = Columns { step: step_width, bar: look.width.saturating_sub(before_bar + 1).clamp(*BAR_WIDTHS.start(), *BAR_WIDTHS.end()), span: self.makespan };
+        let mut text = columns.title("STEP", look);
+        text.push_str(&columns.rows(&self.steps, '▇', look));
+        if !self.compensations.is_empty() {
+            text.push_str(&columns.title("UNDONE", look));
+            text.push_str(&columns.rows(&self.compensations, '▒', look));
+        }
+        text
+    }
+
+    fn figures(&self, look: &Look) -> String {
+        let path = &self.critical_path;
+        let ids: Vec<_> = path.steps.iter().map(ToString::to_string).chain(path.compensations.iter().map(|step| format!("undo {step}"))).collect();
+        let more = ids.len().saturating_sub(PATH_NAMES_MAX);
+        let mut named = ids.iter().take(PATH_NAMES_MAX).cloned().collect::<Vec<_>>().join(" → ");
+        if more > 0 {
+            named.push_str(&format!(" → … {more} more"));
+        }
+        let mut text = String::from("\n");
+        if let Some(ratio) = path.ratio {
+            text.push_str(&format!("  {} critical path  {}: {named}\n", look.paint(Ink::Busy, "*"), secs(path.seconds)));
+            let makespan = format!("{} = {ratio:.2} × the critical path", secs(self.makespan));
+            text.push_str(&format!("    makespan       {makespan}; {:.1} steps at once on average\n", self.parallelism));
+        }
+        text.push_str(&objective_text("RTO", &self.rto, "run start → end of its last step", look));
+        text.push_str(&objective_text("RPO", &self.rpo, "replica lag at the promotion", look));
+        if let Some(users) = &self.users {
+            text.push_str(&users_text(users, look));
+        }
+        text
+    }
+}
+
+/// The widths of the table's columns, and what its timeline spans.
+struct Columns {
+    step: usize,
+    bar: usize,
+    span: f64,
+}
+
+impl Columns {
+    fn title(&self, first: &str, look: &Look) -> String {
+        let end = secs(self.span);
+        let scale = format!("0{}{end}", "─".repeat(self.bar.saturating_sub(1 + end.len())));
+        let title = format!("  {}  {:>8}{:>8}{:>7}  {:<OUTCOME_WIDTH$} {scale}", pad(first, self.step), "START", "TIME", "TRIES", "OUTCOME");
+        format!("{}\n", look.paint(Ink::Dim, &title))
+    }
+
+    fn rows(&self, rows: &[Row], block: char, look: &Look) -> String {
+        let mut shown: Vec<&Row> = rows.iter().collect();
+        if rows.len() > ROWS_MAX {
+            // What matters most stays: what is critical, what went wrong, what took longest.
+            let weight = |row: &&Row| (row.critical || row.ink == Ink::Bad, row.duration.unwrap_or_default());
+            shown.sort_by(|a, b| weight(b).partial_cmp(&weight(a)).unwrap_or(std::cmp::Ordering::Equal));
+            shown.truncate(ROWS_MAX);
+            shown.sort_by(|a, b| a.start.unwrap_or(f64::MAX).total_cmp(&b.start.unwrap_or(f64::MAX)));
+        }
+        let mut text: String = shown.into_iter().map(|row| self.row(row, block, look)).collect();
+        if rows.len() > ROWS_MAX {
+            text.push_str(&format!("  … and {} (--json has all)\n", count(rows.len() - ROWS_MAX, "more")));
+        }
+        text
+    }
+
+    fn row(&self, row: &Row, block: char, look: &Look) -> String {
+        let mark = if row.critical { look.paint(Ink::Busy, "*") } else { " ".to_owned() };
+        let step = pad(&cut(row.step.as_str(), self.step), self.step);
+        let start = pad_left(&row.start.map(secs).unwrap_or_default(), 8);
+        let time = pad_left(&row.duration.map(secs).unwrap_or_default(), 8);
+        let tries = if row.attempts == 0 { String::new() } else { row.attempts.to_string() };
+        let outcome = look.paint(row.ink, &pad(row.outcome, OUTCOME_WIDTH));
+        let bar = self.bar(row, block);
+        let bar = look.paint(if row.critical { Ink::Busy } else { Ink::Plain }, &bar);
+        format!("{}\n", format!("{mark} {step}  {start}{time}{tries:>7}  {outcome} {bar}").trim_end())
+    }
+
+    /// Draws a row's place in the run: at least one block wide, and never beyond the end.
+    fn bar(&self, row: &Row, block: char) -> String {
+        let (Some(start), Some(duration)) = (row.start, row.duration) else { return String::new() };
+        let column = |at: f64| if self.span > 0.0 { (at / self.span * self.bar as f64).round() as usize } else { 0 };
+        let from = column(start).min(self.bar - 1);
+        let until = column(start + duration).clamp(from + 1, self.bar);
+        format!("{}{}", " ".repeat(from), block.to_string().repeat(until - from))
+    }
+}
+
+fn objective_text(name: &str, objective: &Objective, of_what: &str, look: &Look) -> String {
+    let (word, ink) = match objective.verdict {
+        Verdict::Met => ("MET", Ink::Good),
+        Verdict::Missed => ("MISSED", Ink::Bad),
+        Verdict::NotReached => ("not reached", Ink::Warn),
+        Verdict::Unknown => ("unknown", Ink::Warn),
+        Verdict::NoObjective => ("no objective", Ink::Dim),
+    };
+    let figures = match (objective.actual, objective.objective) {
+        (Some(actual), Some(objective)) => format!("{} of {}", secs(actual), secs(objective)),
+        (Some(actual), None) => secs(actual),
+        (None, Some(objective)) => format!("? of {}", secs(objective)),
+        (None, None) => return String::new(),
+    };
+    format!("    {}  {} {}\n", pad(&format!("{name}  {figures}"), 25), look.paint(ink, &pad(word, 12)), look.paint(Ink::Dim, of_what))
+}
+
+fn users_text(users: &Users, look: &Look) -> String {
+    let ink = |bad: bool| if bad { Ink::Bad } else { Ink::Good };
+    let outage = look.paint(ink(users.still_out), &format!("{} of outage", secs(users.outage)));
+    let state = if users.still_out { ", still going on" } else { "" };
+    let reason = match users.outages.as_slice() {
+        [] => String::new(),
+        [outage] => format!(" ({})", reason(outage)),
+        [first, ..] => format!(" in {} (first: {})", count(users.outages.len(), "outage"), reason(first)),
+    };
+    let lost = look.paint(ink(users.rows_lost > 0), &format!("{} lost", count_rows(users.rows_lost)));
+    let split = look.paint(ink(users.split_brain_rows > 0), &format!("{} in split brain", users.split_brain_rows));
+    let rows = format!("{lost}, {split}, of {} written since this world began", users.rows_written);
+    format!("    users saw      {outage}{state}{reason}\n    users' data    {rows}\n")
+}
+
+fn count_rows(rows: u64) -> String {
+    if rows == 1 { "1 row".to_owned() } else { format!("{rows} rows") }
+}
+
+fn reason(outage: &Outage) -> String {
+    cut(&clean(&outage.reason), 80).into_owned()
+}
+
+fn failure_text(failed: &Failed, look: &Look) -> String {
+    let what = if failed.undoing { "could not be undone" } else { "failed" };
+    let title = look.paint(Ink::Bad, &format!("{} {what}:", failed.step));
+    let more: String = why(&failed.failure).iter().map(|line| format!("    {line}\n")).collect();
+    format!("\n  {title} {}\n{more}", clean(&failed.failure.message))
+}
+
+fn secs(seconds: f64) -> String {
+    span(Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or_default())
+}

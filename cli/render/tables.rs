@@ -1,0 +1,217 @@
+//! Runs in a list, one run's status, and what the neighbours [`super::kinds`] and [`super::graph`] write.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use wf_engine::clock::between;
+use wf_engine::model::event::RunOutcome;
+use wf_engine::model::record::Record;
+use wf_engine::model::run_state::{RunPhase, StepStatus};
+use wf_engine::model::workflow::StepIx;
+use wf_engine::runtime::Replayed;
+
+pub use super::graph::{graph_dot, graph_mermaid};
+pub use super::kinds::{kind_text, kinds_table};
+
+use super::next::{self, Undoing, commands_text};
+use super::timeline::Timeline;
+use super::{Ink, Look, clean, count, cut, date_and_time, pad, pad_left, state_word, time_of_day, whole_span};
+
+/// How many steps of one group a status shows.
+const GROUP_MAX: usize = 40;
+
+/// A run in a list.
+#[derive(Debug, Clone, Serialize)]
+pub struct ListRow {
+    /// Its id.
+    pub run: String,
+    /// The workflow's name; empty when the run cannot be read.
+    pub workflow: String,
+    /// Where it is, in a word, or why it cannot be read.
+    pub state: String,
+    /// When it was started.
+    pub started: Option<Timestamp>,
+    /// For how many seconds it went on, or has gone on.
+    pub duration: Option<f64>,
+    /// How many steps are done.
+    pub steps_done: usize,
+    /// How many there are.
+    pub steps_total: usize,
+    /// The run that it follows.
+    pub follows: Option<String>,
+}
+
+impl ListRow {
+    /// Describes a run. `live_at` is the run's present time, if a process drives it.
+    pub fn of(replayed: &Replayed, live_at: Option<Timestamp>) -> Self {
+        let Replayed { header, workflow, state } = replayed;
+        let end = live_at.or(state.last_at());
+        Self {
+            run: header.run.to_string(),
+            workflow: header.workflow.clone(),
+            state: state_word(state, live_at.is_some()).0.to_owned(),
+            started: state.started_at(),
+            duration: state.started_at().zip(end).map(|(start, end)| between(start, end).as_secs_f64()),
+            steps_done: workflow.len() - state.left(),
+            steps_total: workflow.len(),
+            follows: header.follows.as_ref().map(ToString::to_string),
+        }
+    }
+
+    /// Describes a run whose journal cannot be used.
+    pub fn unreadable(run: String, reason: &str) -> Self {
+        let state = format!("unreadable: {reason}");
+        Self { run, workflow: String::new(), state, started: None, duration: None, steps_done: 0, steps_total: 0, follows: None }
+    }
+}
+
+/// Writes runs as a table, in the order given.
+pub fn list_table(rows: &[ListRow], look: &Look) -> String {
+    if rows.is_empty() {
+        return String::new();
+    }
+    let cells: Vec<[String; 7]> = rows.iter().map(list_cells).collect();
+    let titles = ["RUN", "WORKFLOW", "STARTED (UTC)", "TIME", "STEPS", "FOLLOWS", "STATE"];
+    let width = |column: usize| cells.iter().map(|row| row[column].chars().count()).chain([titles[column].len()]).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..titles.len()).map(width).collect();
+    let line = |cells: &[&str]| {
+        let padded = cells.iter().zip(&widths).map(|(cell, &width)| pad(cell, width)).collect::<Vec<_>>();
+        padded.join("  ").trim_end().to_owned()
+    };
+    let mut text = format!("{}\n", look.paint(Ink::Dim, &line(&titles)));
+    for (row, cells) in rows.iter().zip(&cells) {
+        let (state, rest) = (&cells[6], cells.iter().take(6).map(String::as_str).collect::<Vec<_>>());
+        let before = pad(&line(&rest), widths.iter().take(6).map(|width| width + 2).sum());
+        text.push_str(&format!("{before}{}\n", look.paint(list_ink(&row.state), state)));
+    }
+    text
+}
+
+fn list_cells(row: &ListRow) -> [String; 7] {
+    let duration = row.duration.and_then(|secs| std::time::Duration::try_from_secs_f64(secs).ok());
+    let steps = if row.steps_total == 0 { String::new() } else { format!("{}/{}", row.steps_done, row.steps_total) };
+    // The end of an id tells runs of one day apart.
+    let follows = row.follows.as_ref().map(|run| format!("…{}", &clean(run)[clean(run).len().saturating_sub(6)..]));
+    [
+        clean(&row.run).into_owned(),
+        clean(&row.workflow).into_owned(),
+        row.started.map(date_and_time).unwrap_or_default(),
+        duration.map(whole_span).unwrap_or_default(),
+        steps,
+        follows.unwrap_or_default(),
+        clean(&row.state).into_owned(),
+    ]
+}
+
+fn list_ink(state: &str) -> Ink {
+    match state {
+        "completed" => Ink::Good,
+        "running" => Ink::Busy,
+        "stuck" | "abandoned" => Ink::Bad,
+        unreadable if unreadable.starts_with("unreadable") => Ink::Bad,
+        _ => Ink::Warn,
+    }
+}
+
+/// Writes where a run is: its phase, its steps in groups, and what to type next. `live_at` is the run's present time, if a process
+/// drives it.
+pub fn status_text(replayed: &Replayed, records: &[Record], look: &Look, live_at: Option<Timestamp>) -> String {
+    let Replayed { header, workflow, state } = replayed;
+    let end = live_at.or(state.last_at()).unwrap_or_default();
+    let timeline = Timeline::of(replayed, records, end);
+    let (word, ink) = state_word(state, live_at.is_some());
+    let elapsed = whole_span(between(timeline.start, end));
+    let rto = workflow.def().objectives.rto.map(|rto| format!(" of {} RTO", whole_span(rto.0))).unwrap_or_default();
+    let title = look.paint(Ink::Bold, &format!("{} {}", clean(&header.workflow), header.run));
+    let done = workflow.len() - state.left();
+    let mut text = format!("{title}: {}\n  {elapsed}{rto}, {done} of {} done, began {} UTC\n", look.paint(ink, word), count(workflow.len(), "step"), date_and_time(timeline.start));
+    if let Some(reason) = state.pause_reason() {
+        text.push_str(&format!("  {}\n", look.paint(Ink::Warn, &clean(reason))));
+    }
+    for (name, members) in GROUPS {
+        let steps: Vec<StepIx> = (0..workflow.len()).filter(|&ix| members.contains(&state.step(ix).status)).collect();
+        text.push_str(&group(name, &steps, replayed, &timeline, look));
+    }
+    let over = matches!(state.phase(), RunPhase::Finished(outcome) if outcome != RunOutcome::Stuck);
+    let undo = if over || live_at.is_some() { String::new() } else { Undoing::of(state).text(look) };
+    for part in [undo, commands_text(&next::commands(&header.run, state, live_at.is_some()), look)] {
+        if !part.is_empty() {
+            text.push_str(&format!("\n{part}"));
+        }
+    }
+    text
+}
+
+use StepStatus as S;
+
+/// What is under way first, then what needs a look, then what is done, then the rest.
+const GROUPS: [(&str, &[StepStatus]); 5] = [
+    ("running", &[S::Running, S::Retrying, S::Compensating]),
+    ("waiting for an answer", &[S::Waiting]),
+    ("failed or interrupted", &[S::Failed, S::Unreachable, S::Interrupted, S::CompensationFailed, S::CompensationInterrupted]),
+    ("done", &[S::Succeeded, S::Skipped, S::Compensated]),
+    ("not started", &[S::Pending]),
+];
+
+fn group(name: &str, steps: &[StepIx], replayed: &Replayed, timeline: &Timeline, look: &Look) -> String {
+    if steps.is_empty() {
+        return String::new();
+    }
+    let mut text = format!("\n  {}\n", look.paint(Ink::Bold, &format!("{name} ({})", steps.len())));
+    for &ix in steps.iter().take(GROUP_MAX) {
+        text.push_str(&status_line(ix, replayed, timeline, look));
+    }
+    if steps.len() > GROUP_MAX {
+        text.push_str(&format!("    … and {}\n", count(steps.len() - GROUP_MAX, "more step")));
+    }
+    text
+}
+
+fn status_line(ix: StepIx, replayed: &Replayed, timeline: &Timeline, look: &Look) -> String {
+    let Replayed { workflow, state, .. } = replayed;
+    let step = state.step(ix);
+    let (sign, ink, words) = status_words(step.status);
+    let undoing = matches!(step.status, S::Compensating | S::CompensationInterrupted | S::Compensated | S::CompensationFailed);
+    let lap = if undoing { timeline.undo[ix] } else { timeline.forward[ix] };
+    let time = lap.map(|lap| whole_span(timeline.duration(&lap))).unwrap_or_default();
+    let mut note = words.to_owned();
+    if let (S::Retrying | S::Compensating, Some(retry_at)) = (step.status, step.retry_at) {
+        note.push_str(&format!(", next attempt at {}", time_of_day(retry_at)));
+    }
+    let failed = matches!(step.status, S::Retrying | S::Failed | S::Unreachable | S::CompensationFailed) || step.retry_at.is_some();
+    if let Some(failure) = step.failure.as_ref().filter(|_| failed) {
+        note.push_str(&format!(": {}", clean(&failure.message)));
+    }
+    if step.status == S::Pending {
+        note = waits_for(ix, replayed);
+    }
+    let room = look.width.saturating_sub(42).max(40);
+    let kind = look.paint(Ink::Dim, &pad(&cut(&clean(&workflow.step(ix).kind.value), 22), 22));
+    let line = format!("    {} {} {}  {kind} {}", look.paint(ink, sign), pad(workflow.id(ix).as_str(), 18), pad_left(&time, 8), cut(&note, room));
+    format!("{}\n", line.trim_end())
+}
+
+fn status_words(status: StepStatus) -> (&'static str, Ink, &'static str) {
+    match status {
+        S::Pending => ("·", Ink::Dim, "not started"),
+        S::Waiting => ("?", Ink::Warn, "asks for an answer"),
+        S::Running => ("▶", Ink::Busy, "running"),
+        S::Retrying => ("↻", Ink::Warn, "will be tried again"),
+        S::Interrupted => ("!", Ink::Warn, "interrupted"),
+        S::Succeeded => ("✓", Ink::Good, "succeeded"),
+        S::Failed => ("✗", Ink::Bad, "failed"),
+        S::Skipped => ("-", Ink::Dim, "skipped"),
+        S::Unreachable => ("✗", Ink::Bad, "unreachable"),
+        S::Compensating => ("◀", Ink::Busy, "undoing"),
+        S::CompensationInterrupted => ("!", Ink::Warn, "interrupted while being undone"),
+        S::Compensated => ("✓", Ink::Good, "undone"),
+        S::CompensationFailed => ("✗", Ink::Bad, "cannot be undone"),
+    }
+}
+
+fn waits_for(ix: StepIx, replayed: &Replayed) -> String {
+    let Replayed { workflow, state, .. } = replayed;
+    let open = |&need: &StepIx| !matches!(state.step(need).status, S::Succeeded | S::Skipped);
+    let mut needs: Vec<StepIx> = workflow.needs(ix).filter(open).collect();
+    needs.sort_unstable();
+    if needs.is_empty() { String::new() } else { format!("waits for {}", next::names(state, &needs)) }
+}

@@ -1,0 +1,160 @@
+//! Text that is safe to show, and as wide as it is meant to be.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+use wf_engine::model::event::Operator;
+
+/// Takes out of a foreign text whatever could move the cursor, change colours, or make the text read otherwise than it is written:
+/// escape sequences, control characters, marks of text direction. Line ends and tabs become spaces.
+pub fn clean(text: &str) -> Cow<'_, str> {
+    let harmless = |c: char| !c.is_control() && !misleading(c);
+    if text.chars().all(harmless) {
+        return Cow::Borrowed(text);
+    }
+    let text = without_escapes(text);
+    let spaced = text.trim_end().chars().map(|c| if matches!(c, '\n' | '\t') { ' ' } else { c });
+    Cow::Owned(spaced.filter(|&c| harmless(c)).collect())
+}
+
+/// Leaves escape sequences out: `ESC [ … letter`, `ESC ] … BEL`, and `ESC` with the character behind it.
+fn without_escapes(text: &str) -> String {
+    let mut kept = String::with_capacity(text.len());
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        let kind = if c == '\u{1b}' { chars.next() } else { Some(c).filter(|&c| c == '\u{9b}') };
+        match kind {
+            Some('[' | '\u{9b}') => drop(chars.by_ref().find(|c| ('@'..='~').contains(c))),
+            Some(']' | 'P' | 'X' | '^' | '_') => drop(chars.by_ref().find(|&c| matches!(c, '\u{7}' | '\u{1b}' | '\u{9c}'))),
+            Some(_) => {}
+            None if c == '\u{1b}' => {}
+            None => kept.push(c),
+        }
+    }
+    kept
+}
+
+fn misleading(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+/// Writes a span of time as people say it: `0.4s`, `12s`, `6m 12s`, `2h 05m`, `3d 4h`.
+pub fn span(duration: Duration) -> String {
+    if duration.is_zero() {
+        return "0s".to_owned();
+    }
+    if duration < Duration::from_millis(9_950) {
+        return format!("{:.1}s", duration.as_secs_f64());
+    }
+    whole_span(duration)
+}
+
+/// As [`span`], without parts of a second: for figures that tick.
+pub fn whole_span(duration: Duration) -> String {
+    let secs = duration.as_secs_f64().round() as u64;
+    match secs {
+        0..60 => format!("{secs}s"),
+        60..3_600 => format!("{}m {:02}s", secs / 60, secs % 60),
+        3_600..86_400 => format!("{}h {:02}m", secs / 3_600, secs % 3_600 / 60),
+        _ => format!("{}d {}h", secs / 86_400, secs % 86_400 / 3_600),
+    }
+}
+
+/// Writes the time of day, in UTC.
+pub fn time_of_day(at: Timestamp) -> String {
+    at.strftime("%H:%M:%S").to_string()
+}
+
+/// Writes date and time, in UTC.
+pub fn date_and_time(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// Cuts a text without colours to `max` columns, with a sign that something is missing.
+pub fn cut(text: &str, max: usize) -> Cow<'_, str> {
+    if text.width() <= max {
+        return Cow::Borrowed(text);
+    }
+    let mut room = max.saturating_sub(1);
+    let fits = |c: &char| {
+        let width = c.width().unwrap_or(0);
+        let fits = width <= room;
+        room = room.saturating_sub(width);
+        fits
+    };
+    Cow::Owned(text.chars().take_while(fits).chain(['…']).collect())
+}
+
+/// Writes a value as short as can be read.
+pub fn short_value(value: &Value) -> String {
+    const VALUE_WIDTH: usize = 60;
+    let text = match value {
+        Value::String(text) => text.clone(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
+    };
+    cut(&clean(&text), VALUE_WIDTH).into_owned()
+}
+
+/// Writes the first fields of an object: `endpoint=…, port=5432`.
+pub fn short_fields(fields: &Map<String, Value>) -> String {
+    const FIELDS_SHOWN: usize = 4;
+    let told = fields.iter().filter(|(_, value)| !value.is_null());
+    let mut words: Vec<_> = told.clone().take(FIELDS_SHOWN).map(|(name, value)| format!("{}={}", clean(name), short_value(value))).collect();
+    if told.count() > FIELDS_SHOWN {
+        words.push("…".to_owned());
+    }
+    words.join(", ")
+}
+
+/// Writes who did something.
+pub fn who(by: &Operator) -> String {
+    clean(&format!("{}@{}", by.user, by.host)).into_owned()
+}
+
+/// Writes "1 step", "2 steps".
+pub fn count(n: usize, what: &str) -> String {
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+}
+
+/// Fills a text without colours up with spaces to `width` columns; a longer one stays as it is.
+pub fn pad(text: &str, width: usize) -> String {
+    let missing = width.saturating_sub(text.width());
+    format!("{text}{}", " ".repeat(missing))
+}
+
+/// As [`pad`], with the spaces before the text.
+pub fn pad_left(text: &str, width: usize) -> String {
+    let missing = width.saturating_sub(text.width());
+    format!("{}{text}", " ".repeat(missing))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_text_cannot_steer_the_terminal() {
+        assert_eq!(clean("plain — words"), "plain — words");
+        assert_eq!(clean("\x1b[31mred\x1b[0m \x1b]0;title\x07x"), "red x");
+        assert_eq!(clean("a\r\nb\tc\u{8}\u{7f}\u{9b}31md\n"), "a b cd");
+        assert_eq!(clean("user\u{202e}gpj.exe\u{200b}"), "usergpj.exe");
+        for c in (0..0x20).chain(0x7f..0xa0).filter_map(char::from_u32) {
+            assert!(!clean(&format!("a{c}b")).chars().any(char::is_control), "{c:?} must not pass");
+        }
+    }
+
+    #[test]
+    fn spans_read_as_people_say_them() {
+        let spans = [0, 400, 9_949, 9_950, 59_400, 372_000, 7_500_000, 273_600_000].map(|ms| span(Duration::from_millis(ms)));
+        assert_eq!(spans, ["0s", "0.4s", "9.9s", "10s", "59s", "6m 12s", "2h 05m", "3d 4h"]);
+    }
+
+    #[test]
+    fn texts_are_cut_and_filled_by_the_columns_they_take() {
+        assert_eq!((cut("abc", 3), cut("abcd", 3), cut("日本語", 5)), ("abc".into(), "ab…".into(), "日本…".into()));
+        assert_eq!((pad("日本", 6), pad_left("1s", 4), pad("abc", 2)), ("日本  ".to_owned(), "  1s".to_owned(), "abc".to_owned()));
+    }
+}
