@@ -24,16 +24,8 @@ const SLEEP_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
 impl SimClock {
     /// Starts a clock at `start` that runs `speed` times as fast as tokio's.
     pub fn scaled(start: Timestamp, speed: f64) -> SimClock {
-        let speed = if speed.is_finite() {
-            speed.clamp(SPEED_MIN, SPEED_MAX)
-        } else {
-            1.0
-        };
-        SimClock {
-            start,
-            began: Instant::now(),
-            speed,
-        }
+        let speed = if speed.is_finite() { speed.clamp(SPEED_MIN, SPEED_MAX) } else { 1.0 };
+        SimClock { start, began: Instant::now(), speed }
     }
 
     /// Returns the virtual instant.

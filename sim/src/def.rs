@@ -239,8 +239,7 @@ impl FromStr for WorldDef {
     type Err = WorldError;
 
     fn from_str(text: &str) -> Result<WorldDef, WorldError> {
-        let options = ron::Options::default()
-            .with_default_extension(ron::extensions::Extensions::IMPLICIT_SOME);
+        let options = ron::Options::default().with_default_extension(ron::extensions::Extensions::IMPLICIT_SOME);
         let world: WorldDef = options.from_str(text).map_err(|e| WorldError::Syntax {
             line: e.span.start.line,
             column: e.span.start.col,
@@ -257,32 +256,20 @@ impl WorldDef {
         let impossible = |message: String| Err(WorldError::Impossible(message));
         for (name, span) in self.timings.named() {
             if !(span.min >= 0.0 && span.max >= span.min && span.max <= 1e9) {
-                return impossible(format!(
-                    "timings.{name}: min {} and max {} are no span of seconds",
-                    span.min, span.max
-                ));
+                return impossible(format!("timings.{name}: min {} and max {} are no span of seconds", span.min, span.max));
             }
         }
         if self.preroll > 86_400 {
             return impossible(format!("preroll: {} s is more than a day", self.preroll));
         }
         let stampede = &self.application.stampede;
-        if !(stampede.factor >= 0.0
-            && stampede.max >= 0.0
-            && stampede.factor.is_finite()
-            && stampede.max.is_finite())
-        {
-            return impossible(
-                "application.stampede: factor and max must not be negative".to_owned(),
-            );
+        if !(stampede.factor >= 0.0 && stampede.max >= 0.0 && stampede.factor.is_finite() && stampede.max.is_finite()) {
+            return impossible("application.stampede: factor and max must not be negative".to_owned());
         }
         if let Some(incident) = &self.incident
             && !self.regions.contains_key(&incident.region)
         {
-            return impossible(format!(
-                "incident: there is no region '{}'",
-                incident.region
-            ));
+            return impossible(format!("incident: there is no region '{}'", incident.region));
         }
         for (region, def) in &self.regions {
             self.check_region(region, def)?;
@@ -295,43 +282,22 @@ impl WorldDef {
             let Some(source) = &database.replica_of else {
                 continue;
             };
-            let found = self
-                .regions
-                .get(&source.region)
-                .is_some_and(|r| r.databases.iter().any(|d| d.id == source.id));
+            let found = self.regions.get(&source.region).is_some_and(|r| r.databases.iter().any(|d| d.id == source.id));
             if !found {
-                let message = format!(
-                    "{region}: '{}' replicates '{}' of {}, which is not there",
-                    database.id, source.id, source.region
-                );
+                let message = format!("{region}: '{}' replicates '{}' of {}, which is not there", database.id, source.id, source.region);
                 return Err(WorldError::Impossible(message));
             }
         }
-        let groups = def
-            .groups
-            .iter()
-            .flat_map(|g| g.target_groups.iter().map(move |t| (&g.name, t)));
-        let balancers = def
-            .load_balancers
-            .iter()
-            .flat_map(|l| l.target_groups.iter().map(move |t| (&l.name, t)));
+        let groups = def.groups.iter().flat_map(|g| g.target_groups.iter().map(move |t| (&g.name, t)));
+        let balancers = def.load_balancers.iter().flat_map(|l| l.target_groups.iter().map(move |t| (&l.name, t)));
         for (user, target_group) in groups.chain(balancers) {
             if !def.target_groups.contains(target_group) {
-                return Err(WorldError::Impossible(format!(
-                    "{region}: '{user}' uses target group '{target_group}', which is not there"
-                )));
+                return Err(WorldError::Impossible(format!("{region}: '{user}' uses target group '{target_group}', which is not there")));
             }
         }
         for group in &def.groups {
-            if !(0 <= group.min
-                && group.min <= group.desired
-                && group.desired <= group.max
-                && group.max <= 1000)
-            {
-                return Err(WorldError::Impossible(format!(
-                    "{region}: '{}' needs 0 <= min <= desired <= max <= 1000",
-                    group.name
-                )));
+            if !(0 <= group.min && group.min <= group.desired && group.desired <= group.max && group.max <= 1000) {
+                return Err(WorldError::Impossible(format!("{region}: '{}' needs 0 <= min <= desired <= max <= 1000", group.name)));
             }
         }
         Ok(())
@@ -340,23 +306,15 @@ impl WorldDef {
     fn check_records(&self) -> Result<(), WorldError> {
         for record in self.hosted_zones.iter().flat_map(|z| &z.records) {
             if let Some(alias) = &record.alias
-                && self
-                    .load_balancer(&alias.region, &alias.load_balancer)
-                    .is_none()
+                && self.load_balancer(&alias.region, &alias.load_balancer).is_none()
             {
-                let message = format!(
-                    "record '{}': there is no load balancer '{}' in {}",
-                    record.name, alias.load_balancer, alias.region
-                );
+                let message = format!("record '{}': there is no load balancer '{}' in {}", record.name, alias.load_balancer, alias.region);
                 return Err(WorldError::Impossible(message));
             }
             if let Some(id) = &record.health_check
                 && !self.health_checks.iter().any(|h| h.id == *id)
             {
-                return Err(WorldError::Impossible(format!(
-                    "record '{}': there is no health check '{id}'",
-                    record.name
-                )));
+                return Err(WorldError::Impossible(format!("record '{}': there is no health check '{id}'", record.name)));
             }
         }
         Ok(())
@@ -364,11 +322,7 @@ impl WorldDef {
 
     /// Finds a load balancer of the file.
     pub(crate) fn load_balancer(&self, region: &str, name: &str) -> Option<&LoadBalancerDef> {
-        self.regions
-            .get(region)?
-            .load_balancers
-            .iter()
-            .find(|l| l.name == name)
+        self.regions.get(region)?.load_balancers.iter().find(|l| l.name == name)
     }
 }
 
@@ -406,41 +360,18 @@ mod tests {
     fn mistakes_are_named_with_their_place() {
         let text = DEFAULT_WORLD.replace("multi_az: true", "multi_zone: true");
         let message = text.parse::<WorldDef>().unwrap_err().to_string();
-        assert!(
-            message.contains("line ") && message.contains("multi_zone"),
-            "{message}"
-        );
+        assert!(message.contains("line ") && message.contains("multi_zone"), "{message}");
     }
 
     #[test]
     fn impossible_worlds_are_refused() {
         for (from, to, part) in [
-            (
-                "promote: (min: 300, max: 480)",
-                "promote: (min: 300, max: 48)",
-                "timings.promote",
-            ),
-            (
-                "id: \"prod-db-primary\", engine",
-                "id: \"prod-db-other\", engine",
-                "which is not there",
-            ),
-            (
-                "min: 3, max: 10, desired: 6",
-                "min: 3, max: 10, desired: 60",
-                "min <= desired",
-            ),
-            (
-                "incident: (region: \"us-east-1\"",
-                "incident: (region: \"us-east-9\"",
-                "us-east-9",
-            ),
+            ("promote: (min: 300, max: 480)", "promote: (min: 300, max: 48)", "timings.promote"),
+            ("id: \"prod-db-primary\", engine", "id: \"prod-db-other\", engine", "which is not there"),
+            ("min: 3, max: 10, desired: 6", "min: 3, max: 10, desired: 60", "min <= desired"),
+            ("incident: (region: \"us-east-1\"", "incident: (region: \"us-east-9\"", "us-east-9"),
         ] {
-            let message = DEFAULT_WORLD
-                .replace(from, to)
-                .parse::<WorldDef>()
-                .unwrap_err()
-                .to_string();
+            let message = DEFAULT_WORLD.replace(from, to).parse::<WorldDef>().unwrap_err().to_string();
             assert!(message.contains(part), "{message}");
         }
     }

@@ -48,16 +48,7 @@ pub(crate) const FORMS: [(&str, &str); 12] = [
 ];
 
 /// The services by the names that faults and the call log use.
-pub(crate) const SERVICES: [&str; 8] = [
-    "rds",
-    "autoscaling",
-    "eks",
-    "route53",
-    "sns",
-    "sts",
-    "elasticloadbalancing",
-    "monitoring",
-];
+pub(crate) const SERVICES: [&str; 8] = ["rds", "autoscaling", "eks", "route53", "sns", "sts", "elasticloadbalancing", "monitoring"];
 
 /// Other names that people use for them.
 const SERVICE_ALIASES: [(&str, &str); 5] = [
@@ -74,14 +65,8 @@ const KIND_ACTIONS: [(&str, &[&str]); 11] = [
     ("RdsCreateReadReplica", &["CreateDBInstanceReadReplica"]),
     ("RdsModifyInstance", &["ModifyDBInstance"]),
     ("RdsDeleteInstance", &["DeleteDBInstance"]),
-    (
-        "RdsWaitReplicaLag",
-        &["GetMetricStatistics", "GetMetricData"],
-    ),
-    (
-        "AutoScalingScale",
-        &["UpdateAutoScalingGroup", "SetDesiredCapacity"],
-    ),
+    ("RdsWaitReplicaLag", &["GetMetricStatistics", "GetMetricData"]),
+    ("AutoScalingScale", &["UpdateAutoScalingGroup", "SetDesiredCapacity"]),
     ("EksScaleNodegroup", &["UpdateNodegroupConfig"]),
     ("Route53Failover", &["ChangeResourceRecordSets"]),
     ("ElbWaitTargetsHealthy", &["DescribeTargetHealth"]),
@@ -114,9 +99,7 @@ pub enum FaultError {
 }
 
 fn did_you_mean(nearest: Option<&str>) -> String {
-    nearest
-        .map(|n| format!(" (did you mean '{n}'?)"))
-        .unwrap_or_default()
+    nearest.map(|n| format!(" (did you mean '{n}'?)")).unwrap_or_default()
 }
 
 fn all_forms() -> String {
@@ -124,20 +107,13 @@ fn all_forms() -> String {
 }
 
 /// Returns the candidate most like `name`, if any is like it at all.
-pub(crate) fn nearest<'a>(
-    name: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<String> {
+pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let wanted = name.to_ascii_lowercase();
     let likeness = |c: &str| {
         let candidate = c.to_ascii_lowercase();
         let swapped = strsim::normalized_damerau_levenshtein(&wanted, &candidate);
         let shared = strsim::jaro_winkler(&wanted, &candidate);
-        if swapped > 0.6 || shared > 0.8 {
-            swapped.max(shared)
-        } else {
-            0.0
-        }
+        if swapped > 0.6 || shared > 0.8 { swapped.max(shared) } else { 0.0 }
     };
     candidates
         .into_iter()
@@ -154,19 +130,14 @@ impl FromStr for Fault {
         let words: Vec<&str> = text.split_whitespace().collect();
         let name = words.first().copied().unwrap_or("").to_ascii_lowercase();
         let Some((_, form)) = FORMS.iter().find(|(known, _)| *known == name) else {
-            return Err(FaultError::Unknown {
-                nearest: nearest(&name, FORMS.iter().map(|(known, _)| *known)),
-                name,
-            });
+            return Err(FaultError::Unknown { nearest: nearest(&name, FORMS.iter().map(|(known, _)| *known)), name });
         };
         let arguments = words.get(1..).unwrap_or_default();
-        parse_kind(&name, arguments)
-            .map(|kind| Fault { kind })
-            .map_err(|problem| FaultError::Arguments {
-                text: text.trim().to_owned(),
-                problem,
-                form,
-            })
+        parse_kind(&name, arguments).map(|kind| Fault { kind }).map_err(|problem| FaultError::Arguments {
+            text: text.trim().to_owned(),
+            problem,
+            form,
+        })
     }
 }
 
@@ -186,41 +157,17 @@ fn parse_kind(name: &str, arguments: &[&str]) -> Result<FaultKind, String> {
     let first = arguments.first().copied().unwrap_or_default().to_owned();
     let second = arguments.get(1).copied();
     Ok(match name {
-        "region-outage" => FaultKind::RegionOutage {
-            region: region(&first)?,
-        },
-        "region-hang" => FaultKind::RegionHang {
-            region: region(&first)?,
-        },
-        "service-outage" => FaultKind::ServiceOutage {
-            service: service(&first)?,
-        },
-        "throttle" => FaultKind::Throttle {
-            service: service(&first)?,
-            percent: percent(second)?,
-        },
-        "lag" => FaultKind::Lag {
-            instance: first,
-            lag: duration(second.unwrap_or_default())?,
-        },
+        "region-outage" => FaultKind::RegionOutage { region: region(&first)? },
+        "region-hang" => FaultKind::RegionHang { region: region(&first)? },
+        "service-outage" => FaultKind::ServiceOutage { service: service(&first)? },
+        "throttle" => FaultKind::Throttle { service: service(&first)?, percent: percent(second)? },
+        "lag" => FaultKind::Lag { instance: first, lag: duration(second.unwrap_or_default())? },
         "no-capacity" => FaultKind::NoCapacity { group: first },
-        "fail" => FaultKind::Fail {
-            name: action_name(&first)?,
-            times: times(second)?,
-        },
-        "lost-response" => FaultKind::LostResponse {
-            name: action_name(&first)?,
-            times: times(second)?.or(Some(1)),
-        },
-        "deny" => FaultKind::Deny {
-            name: action_name(&first)?,
-        },
-        "timeout" => FaultKind::Timeout {
-            name: action_name(&first)?,
-        },
-        "eventual-consistency" => FaultKind::EventualConsistency {
-            delay: duration(&first)?,
-        },
+        "fail" => FaultKind::Fail { name: action_name(&first)?, times: times(second)? },
+        "lost-response" => FaultKind::LostResponse { name: action_name(&first)?, times: times(second)?.or(Some(1)) },
+        "deny" => FaultKind::Deny { name: action_name(&first)? },
+        "timeout" => FaultKind::Timeout { name: action_name(&first)? },
+        "eventual-consistency" => FaultKind::EventualConsistency { delay: duration(&first)? },
         _ => FaultKind::PrimaryAlive,
     })
 }
@@ -230,27 +177,17 @@ fn region(text: &str) -> Result<String, String> {
     let plausible = parts.len() >= 3
         && parts.last().is_some_and(|n| n.parse::<u8>().is_ok())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
-    if plausible {
-        Ok(text.to_ascii_lowercase())
-    } else {
-        Err(format!("'{text}' is not a region such as us-east-1"))
-    }
+    if plausible { Ok(text.to_ascii_lowercase()) } else { Err(format!("'{text}' is not a region such as us-east-1")) }
 }
 
 fn service(text: &str) -> Result<String, String> {
     let lower = text.to_ascii_lowercase();
-    let name = SERVICE_ALIASES
-        .iter()
-        .find(|(alias, _)| *alias == lower)
-        .map_or(lower.as_str(), |(_, name)| name);
+    let name = SERVICE_ALIASES.iter().find(|(alias, _)| *alias == lower).map_or(lower.as_str(), |(_, name)| name);
     if SERVICES.contains(&name) {
         return Ok(name.to_owned());
     }
     let hint = did_you_mean(nearest(name, SERVICES).as_deref());
-    Err(format!(
-        "'{text}' is not a simulated service{hint} ({})",
-        SERVICES.join(", ")
-    ))
+    Err(format!("'{text}' is not a simulated service{hint} ({})", SERVICES.join(", ")))
 }
 
 fn percent(text: Option<&str>) -> Result<f64, String> {
@@ -262,8 +199,7 @@ fn percent(text: Option<&str>) -> Result<f64, String> {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text)
-        .map_err(|_| format!("'{text}' is not a duration such as 90s or 2h"))
+    humantime::parse_duration(text).map_err(|_| format!("'{text}' is not a duration such as 90s or 2h"))
 }
 
 fn times(text: Option<&str>) -> Result<Option<u64>, String> {
@@ -276,36 +212,25 @@ fn times(text: Option<&str>) -> Result<Option<u64>, String> {
 
 /// Brings a kind's or action's name to its usual spelling, or says that there is none such.
 fn action_name(text: &str) -> Result<String, String> {
-    let known = || {
-        KIND_ACTIONS
-            .iter()
-            .map(|(kind, _)| *kind)
-            .chain(crate::services::ACTIONS.iter().map(|a| a.name))
-    };
+    let known = || KIND_ACTIONS.iter().map(|(kind, _)| *kind).chain(crate::services::ACTIONS.iter().map(|a| a.name));
     if let Some(name) = known().find(|name| name.eq_ignore_ascii_case(text)) {
         return Ok(name.to_owned());
     }
     let hint = did_you_mean(nearest(text, known()).as_deref());
-    Err(format!(
-        "'{text}' is neither a step kind nor an API action of the simulator{hint}"
-    ))
+    Err(format!("'{text}' is neither a step kind nor an API action of the simulator{hint}"))
 }
 
 /// Reports whether `name`, a step kind or an API action, means `action`.
 pub(crate) fn names_action(name: &str, action: &str) -> bool {
-    name == action
-        || KIND_ACTIONS
-            .iter()
-            .any(|(kind, actions)| *kind == name && actions.contains(&action))
+    name == action || KIND_ACTIONS.iter().any(|(kind, actions)| *kind == name && actions.contains(&action))
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let counted =
-            |f: &mut fmt::Formatter<'_>, word: &str, name: &str, times: Option<u64>| match times {
-                Some(times) => write!(f, "{word} {name} {times}"),
-                None => write!(f, "{word} {name}"),
-            };
+        let counted = |f: &mut fmt::Formatter<'_>, word: &str, name: &str, times: Option<u64>| match times {
+            Some(times) => write!(f, "{word} {name} {times}"),
+            None => write!(f, "{word} {name}"),
+        };
         match &self.kind {
             FaultKind::RegionOutage { region } => write!(f, "region-outage {region}"),
             FaultKind::RegionHang { region } => write!(f, "region-hang {region}"),
@@ -327,9 +252,7 @@ impl fmt::Display for Fault {
 
 /// Writes a duration without blanks, so that a fault's text reads back as one argument.
 fn compact(duration: Duration) -> String {
-    humantime::format_duration(duration)
-        .to_string()
-        .replace(' ', "")
+    humantime::format_duration(duration).to_string().replace(' ', "")
 }
 
 impl Serialize for Fault {
@@ -369,20 +292,8 @@ mod tests {
 
     #[test]
     fn is_lenient_about_case_and_aliases() {
-        assert_eq!(
-            "Throttle CloudWatch 5"
-                .parse::<Fault>()
-                .unwrap()
-                .to_string(),
-            "throttle monitoring 5%"
-        );
-        assert_eq!(
-            "lost-response promotereadreplica"
-                .parse::<Fault>()
-                .unwrap()
-                .to_string(),
-            "lost-response PromoteReadReplica 1"
-        );
+        assert_eq!("Throttle CloudWatch 5".parse::<Fault>().unwrap().to_string(), "throttle monitoring 5%");
+        assert_eq!("lost-response promotereadreplica".parse::<Fault>().unwrap().to_string(), "lost-response PromoteReadReplica 1");
     }
 
     #[test]
@@ -395,10 +306,7 @@ mod tests {
             ("throttle rds 200%", "is not a percentage"),
             ("throttle rsd 20%", "did you mean 'rds'"),
             ("lag db soon", "is not a duration"),
-            (
-                "fail UpdateNodegroup",
-                "did you mean 'UpdateNodegroupConfig'",
-            ),
+            ("fail UpdateNodegroup", "did you mean 'UpdateNodegroupConfig'"),
             ("fail Publish 0", "is not a number of times"),
             ("primary-alive now", "'now' is too much"),
         ] {
@@ -411,9 +319,6 @@ mod tests {
     fn a_step_kind_stands_for_its_actions() {
         assert!(names_action("AutoScalingScale", "SetDesiredCapacity"));
         assert!(names_action("PromoteReadReplica", "PromoteReadReplica"));
-        assert!(!names_action(
-            "AutoScalingScale",
-            "DescribeAutoScalingGroups"
-        ));
+        assert!(!names_action("AutoScalingScale", "DescribeAutoScalingGroups"));
     }
 }

@@ -1,6 +1,5 @@
 //! The simulator on a loopback port, for `aws --endpoint-url` and anything else that speaks HTTP.
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::pin::pin;
 
@@ -18,11 +17,7 @@ use crate::error::SimError;
 const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Answers HTTP on `listener` until `shutdown` completes; connections that are open then are closed.
-pub async fn serve(
-    sim: Sim,
-    listener: TcpListener,
-    shutdown: impl Future<Output = ()>,
-) -> Result<(), SimError> {
+pub async fn serve(sim: Sim, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<(), SimError> {
     let mut shutdown = pin!(shutdown);
     let mut connections = JoinSet::new();
     loop {
@@ -42,10 +37,7 @@ pub async fn serve(
 async fn connection(sim: Sim, stream: TokioIo<tokio::net::TcpStream>) {
     let service = service_fn(move |request| answer(sim.clone(), request));
     // A broken connection is the client's business: the next one starts afresh.
-    if let Err(error) = hyper::server::conn::http1::Builder::new()
-        .serve_connection(stream, service)
-        .await
-    {
+    if let Err(error) = hyper::server::conn::http1::Builder::new().serve_connection(stream, service).await {
         tracing::debug!(%error, "connection ended");
     }
 }
@@ -57,15 +49,15 @@ async fn answer(
 ) -> Result<hyper::Response<Full<Bytes>>, Box<dyn std::error::Error + Send + Sync>> {
     let (head, body) = request.into_parts();
     let Ok(body) = Limited::new(body, BODY_BYTES_MAX).collect().await else {
-        return Ok(plain(413, "the request is too large").unwrap_or_default());
+        return Ok(too_large());
     };
     let request = hyper::Request::from_parts(head, body.to_bytes().to_vec());
     let response = sim.handle(request).await?;
     Ok(response.map(|body| Full::new(Bytes::from(body))))
 }
 
-fn plain(status: u16, text: &'static str) -> Result<hyper::Response<Full<Bytes>>, Infallible> {
-    let mut response = hyper::Response::new(Full::new(Bytes::from_static(text.as_bytes())));
-    *response.status_mut() = hyper::StatusCode::from_u16(status).unwrap_or_default();
-    Ok(response)
+fn too_large() -> hyper::Response<Full<Bytes>> {
+    let mut response = hyper::Response::new(Full::new(Bytes::from_static(b"the request is too large")));
+    *response.status_mut() = hyper::StatusCode::PAYLOAD_TOO_LARGE;
+    response
 }

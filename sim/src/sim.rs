@@ -58,9 +58,7 @@ pub(crate) struct State {
 
 impl std::fmt::Debug for Sim {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Sim")
-            .field("now", &self.inner.clock.now())
-            .finish_non_exhaustive()
+        f.debug_struct("Sim").field("now", &self.inner.clock.now()).finish_non_exhaustive()
     }
 }
 
@@ -83,29 +81,14 @@ impl Sim {
                 world.set_conditions(conditions);
                 (world, calls)
             }
-            None => (
-                World::begin(&options.world, options.seed, conditions),
-                Vec::new(),
-            ),
+            None => (World::begin(&options.world, options.seed, conditions), Vec::new()),
         };
         let clock = SimClock::scaled(crate::world::timestamp(world.now), options.speed);
         if let Some(store) = &store {
             store.save(&world)?;
         }
-        let state = State {
-            world,
-            faults: options.faults,
-            past: Vec::new(),
-            calls,
-            store,
-            kept: Instant::now(),
-        };
-        Ok(Sim {
-            inner: Arc::new(Inner {
-                clock,
-                state: Mutex::new(state),
-            }),
-        })
+        let state = State { world, faults: options.faults, past: Vec::new(), calls, store, kept: Instant::now() };
+        Ok(Sim { inner: Arc::new(Inner { clock, state: Mutex::new(state) }) })
     }
 
     /// Returns the virtual clock.
@@ -119,10 +102,7 @@ impl Sim {
     }
 
     /// Answers one HTTP request: to an AWS service, or to the application that the simulated cloud runs.
-    pub async fn handle(
-        &self,
-        request: http::Request<Vec<u8>>,
-    ) -> Result<http::Response<Vec<u8>>, ConnectionError> {
+    pub async fn handle(&self, request: http::Request<Vec<u8>>) -> Result<http::Response<Vec<u8>>, ConnectionError> {
         crate::services::handle(self, request).await
     }
 
@@ -190,18 +170,12 @@ impl State {
     /// Keeps the world, if it is kept anywhere.
     pub(crate) fn keep(&mut self) -> Result<(), SimError> {
         self.kept = Instant::now();
-        self.store
-            .as_ref()
-            .map_or(Ok(()), |store| store.save(&self.world))
+        self.store.as_ref().map_or(Ok(()), |store| store.save(&self.world))
     }
 
     /// Keeps the world if that is due.
     pub(crate) fn keep_if_due(&mut self) -> Result<(), SimError> {
-        if self.kept.elapsed() >= KEEP_EVERY {
-            self.keep()
-        } else {
-            Ok(())
-        }
+        if self.kept.elapsed() >= KEEP_EVERY { self.keep() } else { Ok(()) }
     }
 
     /// Logs a mutating call and then keeps the world that it led to: both or, after a crash, neither.

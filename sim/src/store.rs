@@ -16,6 +16,9 @@ const WORLD: &str = "world.json";
 const CALLS: &str = "calls.jsonl";
 const LOCK: &str = "lock";
 
+/// A world that was kept, and its calls.
+pub(crate) type Kept = (World, Vec<CallRecord>);
+
 /// An open, locked state directory.
 #[derive(Debug)]
 pub(crate) struct Store {
@@ -24,34 +27,18 @@ pub(crate) struct Store {
     _lock: File,
 }
 
-fn io<'a>(
-    doing: &'static str,
-    path: &'a Path,
-) -> impl FnOnce(std::io::Error) -> SimError + use<'a> {
-    move |source| SimError::Io {
-        doing,
-        path: path.to_owned(),
-        source,
-    }
+fn io<'a>(doing: &'static str, path: &'a Path) -> impl FnOnce(std::io::Error) -> SimError + use<'a> {
+    move |source| SimError::Io { doing, path: path.to_owned(), source }
 }
 
 impl Store {
     /// Opens and locks `dir`; returns the world kept there, if there is one, and its calls.
-    pub(crate) fn open(dir: &Path) -> Result<(Store, Option<(World, Vec<CallRecord>)>), SimError> {
+    pub(crate) fn open(dir: &Path) -> Result<(Store, Option<Kept>), SimError> {
         std::fs::create_dir_all(dir).map_err(io("create", dir))?;
         let lock = lock(dir)?;
         let path = dir.join(CALLS);
-        let calls = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .create(true)
-            .open(&path)
-            .map_err(io("open", &path))?;
-        let mut store = Store {
-            dir: dir.to_owned(),
-            calls,
-            _lock: lock,
-        };
+        let calls = OpenOptions::new().read(true).append(true).create(true).open(&path).map_err(io("open", &path))?;
+        let mut store = Store { dir: dir.to_owned(), calls, _lock: lock };
         let kept = match read_world(dir) {
             Ok(world) => {
                 let calls = store.cut_off(world.entries)?;
@@ -70,23 +57,14 @@ impl Store {
     fn cut_off(&mut self, count: u64) -> Result<Vec<CallRecord>, SimError> {
         let path = self.dir.join(CALLS);
         let mut text = String::new();
-        self.calls
-            .seek(SeekFrom::Start(0))
-            .map_err(io("read", &path))?;
-        self.calls
-            .read_to_string(&mut text)
-            .map_err(io("read", &path))?;
+        self.calls.seek(SeekFrom::Start(0)).map_err(io("read", &path))?;
+        self.calls.read_to_string(&mut text).map_err(io("read", &path))?;
         let (calls, bytes) = parse_calls(&path, &text, count)?;
         if (calls.len() as u64) < count {
-            let message = format!(
-                "it holds {} calls where the world knows {count}",
-                calls.len()
-            );
+            let message = format!("it holds {} calls where the world knows {count}", calls.len());
             return Err(SimError::Corrupt { path, message });
         }
-        self.calls
-            .set_len(bytes as u64)
-            .map_err(io("write", &path))?;
+        self.calls.set_len(bytes as u64).map_err(io("write", &path))?;
         Ok(calls)
     }
 
@@ -110,40 +88,19 @@ impl Store {
 
 fn lock(dir: &Path) -> Result<File, SimError> {
     let path = dir.join(LOCK);
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .map_err(io("open", &path))?;
+    let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(io("open", &path))?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
-            let pid = std::fs::read_to_string(&path)
-                .map(|t| t.trim().to_owned())
-                .unwrap_or_default();
-            let pid = if pid.is_empty() {
-                "unknown".to_owned()
-            } else {
-                pid
-            };
-            return Err(SimError::Locked {
-                path: dir.to_owned(),
-                pid,
-            });
+            let pid = std::fs::read_to_string(&path).map(|t| t.trim().to_owned()).unwrap_or_default();
+            let pid = if pid.is_empty() { "unknown".to_owned() } else { pid };
+            return Err(SimError::Locked { path: dir.to_owned(), pid });
         }
         Err(TryLockError::Error(source)) => {
-            return Err(SimError::Io {
-                doing: "lock",
-                path,
-                source,
-            });
+            return Err(SimError::Io { doing: "lock", path, source });
         }
     }
-    file.set_len(0)
-        .and_then(|()| writeln!(file, "{}", std::process::id()))
-        .map_err(io("write", &path))?;
+    file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(io("write", &path))?;
     Ok(file)
 }
 
@@ -155,10 +112,8 @@ fn parse_calls(path: &Path, text: &str, count: u64) -> Result<(Vec<CallRecord>, 
         if calls.len() as u64 == count || !line.ends_with('\n') {
             break;
         }
-        let call = serde_json::from_str(line).map_err(|e| SimError::Corrupt {
-            path: path.to_owned(),
-            message: format!("line {}: {e}", calls.len() + 1),
-        })?;
+        let call = serde_json::from_str(line)
+            .map_err(|e| SimError::Corrupt { path: path.to_owned(), message: format!("line {}: {e}", calls.len() + 1) })?;
         calls.push(call);
         bytes += line.len();
     }
@@ -171,23 +126,14 @@ pub(crate) fn read_world(dir: &Path) -> Result<World, SimError> {
     let text = match std::fs::read(&path) {
         Ok(text) => text,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            return Err(SimError::Missing {
-                path: dir.to_owned(),
-            });
+            return Err(SimError::Missing { path: dir.to_owned() });
         }
         Err(e) => return Err(io("read", &path)(e)),
     };
-    let corrupt = |message| SimError::Corrupt {
-        path: path.clone(),
-        message,
-    };
+    let corrupt = |message| SimError::Corrupt { path: path.clone(), message };
     let world: World = serde_json::from_slice(&text).map_err(|e| corrupt(e.to_string()))?;
     if world.version != World::VERSION {
-        return Err(corrupt(format!(
-            "its version is {}, not {}",
-            world.version,
-            World::VERSION
-        )));
+        return Err(corrupt(format!("its version is {}, not {}", world.version, World::VERSION)));
     }
     Ok(world)
 }

@@ -20,19 +20,12 @@ const DEPTH_MAX: usize = 32;
 impl Element {
     /// Makes an element without content.
     pub(crate) fn new(name: &str) -> Element {
-        Element {
-            name: name.to_owned(),
-            ..Element::default()
-        }
+        Element { name: name.to_owned(), ..Element::default() }
     }
 
     /// Adds a child element that holds `text`.
     pub(crate) fn with(mut self, name: &str, text: impl ToString) -> Element {
-        self.children.push(Element {
-            name: name.to_owned(),
-            text: text.to_string(),
-            children: Vec::new(),
-        });
+        self.children.push(Element { name: name.to_owned(), text: text.to_string(), children: Vec::new() });
         self
     }
 
@@ -203,25 +196,13 @@ mod tests {
 
     #[test]
     fn what_is_written_reads_back() {
-        let tree = Element::new("A")
-            .with("B", "x < y & \"z\"")
-            .with_list("L", [Element::new("m").with("C", 1)]);
-        assert_eq!(
-            Element::parse(tree.document("urn:x").as_bytes()).unwrap(),
-            tree
-        );
+        let tree = Element::new("A").with("B", "x < y & \"z\"").with_list("L", [Element::new("m").with("C", 1)]);
+        assert_eq!(Element::parse(tree.document("urn:x").as_bytes()).unwrap(), tree);
     }
 
     #[test]
     fn malformed_documents_are_refused() {
-        for text in [
-            "",
-            "<a>",
-            "<a></b>",
-            "plain",
-            "<a>&nope;</a>",
-            "<a>&#xD800;</a>",
-        ] {
+        for text in ["", "<a>", "<a></b>", "plain", "<a>&nope;</a>", "<a>&#xD800;</a>"] {
             assert_eq!(Element::parse(text.as_bytes()), None, "{text}");
         }
         assert_eq!(Element::parse(&[0xff, 0xfe]), None);

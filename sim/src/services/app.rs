@@ -9,26 +9,15 @@ use crate::world::app::{Refusal, Served};
 
 /// Answers a web request to a host: a load balancer by its own name, or a name that resolves to one.
 pub(super) fn respond(state: &mut State, host: &str, path: &str) -> Outcome {
-    let answer = match state
-        .world
-        .load_balancer(host)
-        .map(|_| host.to_owned())
-        .or_else(|| state.world.resolve(host).map(|r| r.host))
-    {
+    let answer = match state.world.load_balancer(host).map(|_| host.to_owned()).or_else(|| state.world.resolve(host).map(|r| r.host)) {
         Some(balancer) => state.world.ask(&balancer),
         None => Err(Refusal::UnknownHost(host.to_owned())),
     };
     let answer = match answer {
-        Ok(_) if gate::fails_http(state) => reply(
-            503,
-            json!({ "status": "error", "error": "told to fail by a simulated fault" }),
-        ),
+        Ok(_) if gate::fails_http(state) => reply(503, json!({ "status": "error", "error": "told to fail by a simulated fault" })),
         Ok(served) => success(state, path, served),
         Err(refusal) => match refusal.status() {
-            Some(status) => reply(
-                status,
-                json!({ "status": "error", "region": refusal.region(), "error": refusal.to_string() }),
-            ),
+            Some(status) => reply(status, json!({ "status": "error", "region": refusal.region(), "error": refusal.to_string() })),
             None => no_reply(refusal),
         },
     };
@@ -42,19 +31,11 @@ fn success(state: &State, path: &str, served: Served) -> Outcome {
     if path != state.world.application.health_path && path != "/" && !path.is_empty() {
         return reply(404, json!({ "status": "error", "error": "not found" }));
     }
-    reply(
-        200,
-        json!({ "status": "ok", "region": served.region, "database": served.database }),
-    )
+    reply(200, json!({ "status": "ok", "region": served.region, "database": served.database }))
 }
 
 fn reply(status: u16, body: serde_json::Value) -> Outcome {
-    Outcome::Reply(wire::response(
-        status,
-        "application/json",
-        body.to_string().into_bytes(),
-        &[],
-    ))
+    Outcome::Reply(wire::response(status, "application/json", body.to_string().into_bytes(), &[]))
 }
 
 fn no_reply(refusal: Refusal) -> Outcome {

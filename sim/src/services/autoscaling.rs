@@ -26,11 +26,7 @@ fn invalid(message: impl Into<String>) -> ServiceError {
 
 fn find<'a>(world: &'a World, region: &str, name: &str) -> Result<&'a Group, ServiceError> {
     let found = world.region(region).and_then(|r| r.groups.get(name));
-    found.ok_or_else(|| {
-        invalid(format!(
-            "AutoScalingGroup name not found - no such group: {name}"
-        ))
-    })
+    found.ok_or_else(|| invalid(format!("AutoScalingGroup name not found - no such group: {name}")))
 }
 
 /// Cuts a page out of a list: the items, and the token of the next page.
@@ -41,9 +37,7 @@ fn page<T>(items: Vec<T>, params: &Params) -> Result<(Vec<T>, Option<String>), S
         None => PAGE,
     };
     let start = match params.get("NextToken") {
-        Some(token) => token
-            .parse::<usize>()
-            .map_err(|_| ServiceError::new("InvalidNextToken", "The token is not valid"))?,
+        Some(token) => token.parse::<usize>().map_err(|_| ServiceError::new("InvalidNextToken", "The token is not valid"))?,
         None => 0,
     };
     let next = start.saturating_add(size);
@@ -53,20 +47,11 @@ fn page<T>(items: Vec<T>, params: &Params) -> Result<(Vec<T>, Option<String>), S
 
 fn describe(world: &World, region: &str, params: &Params) -> Result<Answer, ServiceError> {
     let names = params.list("AutoScalingGroupNames.member");
-    let all = world
-        .region(region)
-        .into_iter()
-        .flat_map(|r| r.groups.values());
-    let wanted: Vec<&Group> = all
-        .filter(|g| names.is_empty() || names.contains(&g.name.as_str()))
-        .collect();
+    let all = world.region(region).into_iter().flat_map(|r| r.groups.values());
+    let wanted: Vec<&Group> = all.filter(|g| names.is_empty() || names.contains(&g.name.as_str())).collect();
     let (groups, token) = page(wanted, params)?;
-    let groups: Vec<Element> = groups
-        .into_iter()
-        .map(|g| render(world, region, g))
-        .collect();
-    let result =
-        Element::new("DescribeAutoScalingGroupsResult").with_list("AutoScalingGroups", groups);
+    let groups: Vec<Element> = groups.into_iter().map(|g| render(world, region, g)).collect();
+    let result = Element::new("DescribeAutoScalingGroupsResult").with_list("AutoScalingGroups", groups);
     Ok(Answer::xml(result.with_some("NextToken", token)))
 }
 
@@ -74,11 +59,7 @@ fn activities(world: &World, region: &str, params: &Params) -> Result<Answer, Se
     let ids = params.list("ActivityIds.member");
     let groups: Vec<&Group> = match params.get("AutoScalingGroupName") {
         Some(name) => vec![find(world, region, name)?],
-        None => world
-            .region(region)
-            .into_iter()
-            .flat_map(|r| r.groups.values())
-            .collect(),
+        None => world.region(region).into_iter().flat_map(|r| r.groups.values()).collect(),
     };
     let mut all: Vec<(&str, &Activity)> = groups
         .iter()
@@ -101,10 +82,7 @@ fn activities(world: &World, region: &str, params: &Params) -> Result<Answer, Se
                 .with("StatusCode", &a.status)
                 .with_some("StatusMessage", a.message.as_ref())
                 .with("Progress", a.progress)
-                .with(
-                    "Details",
-                    format!("{{\"Availability Zone\":\"{region}a\"}}"),
-                )
+                .with("Details", format!("{{\"Availability Zone\":\"{region}a\"}}"))
         })
         .collect();
     let result = Element::new("DescribeScalingActivitiesResult").with_list("Activities", shown);
@@ -124,16 +102,12 @@ fn update(world: &mut World, region: &str, params: &Params) -> Result<Answer, Se
     let min = size("MinSize")?.unwrap_or(group.min);
     let max = size("MaxSize")?.unwrap_or(group.max);
     if min > max {
-        return Err(invalid(format!(
-            "Max bound, {max}, must be greater than or equal to min bound, {min}"
-        )));
+        return Err(invalid(format!("Max bound, {max}, must be greater than or equal to min bound, {min}")));
     }
     let desired = match size("DesiredCapacity")? {
         Some(desired) if (min..=max).contains(&desired) => desired,
         Some(desired) => {
-            return Err(invalid(format!(
-                "Desired capacity:{desired} must be between the specified min size:{min} and max size:{max}"
-            )));
+            return Err(invalid(format!("Desired capacity:{desired} must be between the specified min size:{min} and max size:{max}")));
         }
         None => group.desired.clamp(min, max),
     };
@@ -144,21 +118,13 @@ fn update(world: &mut World, region: &str, params: &Params) -> Result<Answer, Se
 
 fn set_desired(world: &mut World, region: &str, params: &Params) -> Result<Answer, ServiceError> {
     let name = params.require("AutoScalingGroupName", VALIDATION)?;
-    let desired = params
-        .number("DesiredCapacity", VALIDATION)?
-        .ok_or_else(|| invalid("DesiredCapacity is required"))?;
+    let desired = params.number("DesiredCapacity", VALIDATION)?.ok_or_else(|| invalid("DesiredCapacity is required"))?;
     let group = find(world, region, name)?;
     if desired < group.min {
-        return Err(invalid(format!(
-            "New SetDesiredCapacity value {desired} is below min value {} for the AutoScalingGroup.",
-            group.min
-        )));
+        return Err(invalid(format!("New SetDesiredCapacity value {desired} is below min value {} for the AutoScalingGroup.", group.min)));
     }
     if desired > group.max {
-        return Err(invalid(format!(
-            "New SetDesiredCapacity value {desired} is above max value {} for the AutoScalingGroup.",
-            group.max
-        )));
+        return Err(invalid(format!("New SetDesiredCapacity value {desired} is above max value {} for the AutoScalingGroup.", group.max)));
     }
     let (effective, size) = (group.desired != desired, (group.min, group.max, desired));
     resize(world, region, name, size);
@@ -173,26 +139,12 @@ fn resize(world: &mut World, region: &str, name: &str, (min, max, desired): (i64
 }
 
 fn render(world: &World, region: &str, group: &Group) -> Element {
-    let arn = world.arn(
-        "autoscaling",
-        region,
-        &format!(
-            "autoScalingGroup:{:016x}:autoScalingGroupName/{}",
-            hash(7, &group.name, 0),
-            group.name
-        ),
-    );
-    let member = |text: String| Element {
-        name: "member".to_owned(),
-        text,
-        children: Vec::new(),
-    };
+    let arn =
+        world.arn("autoscaling", region, &format!("autoScalingGroup:{:016x}:autoScalingGroupName/{}", hash(7, &group.name, 0), group.name));
+    let member = |text: String| Element { name: "member".to_owned(), text, children: Vec::new() };
     let zones = ["a", "b", "c"].map(|z| member(format!("{region}{z}")));
-    let target_groups = group
-        .target_groups
-        .iter()
-        .filter_map(|t| world.region(region)?.target_groups.get(t))
-        .map(|t| member(t.arn.clone()));
+    let target_groups =
+        group.target_groups.iter().filter_map(|t| world.region(region)?.target_groups.get(t)).map(|t| member(t.arn.clone()));
     Element::new("member")
         .with("AutoScalingGroupName", &group.name)
         .with("AutoScalingGroupARN", arn)
@@ -204,10 +156,7 @@ fn render(world: &World, region: &str, group: &Group) -> Element {
         .with_list("TargetGroupARNs", target_groups)
         .with("HealthCheckType", "EC2")
         .with("HealthCheckGracePeriod", 300)
-        .with_list(
-            "Instances",
-            group.instances.iter().map(|i| instance(group, i)),
-        )
+        .with_list("Instances", group.instances.iter().map(|i| instance(group, i)))
         .with("CreatedTime", timestamp(group.created))
         .with("NewInstancesProtectedFromScaleIn", false)
 }

@@ -13,19 +13,12 @@ pub(super) fn route(method: &str, path: &[String]) -> Option<(String, Vec<String
         ("GET", ["clusters"]) => ("ListClusters", &[]),
         ("GET", ["clusters", cluster]) => ("DescribeCluster", &[cluster]),
         ("GET", ["clusters", cluster, "node-groups"]) => ("ListNodegroups", &[cluster]),
-        ("GET", ["clusters", cluster, "node-groups", group]) => {
-            ("DescribeNodegroup", &[cluster, group])
-        }
-        ("POST", ["clusters", cluster, "node-groups", group, "update-config"]) => {
-            ("UpdateNodegroupConfig", &[cluster, group])
-        }
+        ("GET", ["clusters", cluster, "node-groups", group]) => ("DescribeNodegroup", &[cluster, group]),
+        ("POST", ["clusters", cluster, "node-groups", group, "update-config"]) => ("UpdateNodegroupConfig", &[cluster, group]),
         ("GET", ["clusters", cluster, "updates", update]) => ("DescribeUpdate", &[cluster, update]),
         _ => return None,
     };
-    Some((
-        action.to_owned(),
-        labels.iter().map(|l| (*l).to_owned()).collect(),
-    ))
+    Some((action.to_owned(), labels.iter().map(|l| (*l).to_owned()).collect()))
 }
 
 /// Answers an EKS call.
@@ -35,28 +28,17 @@ pub(super) fn answer(world: &mut World, call: &Call) -> Result<Answer, ServiceEr
     let (cluster, second) = (label(0), label(1));
     match call.action.name {
         "ListClusters" => {
-            let names: Vec<&String> = world
-                .region(region)
-                .into_iter()
-                .flat_map(|r| r.clusters.keys())
-                .collect();
+            let names: Vec<&String> = world.region(region).into_iter().flat_map(|r| r.clusters.keys()).collect();
             Ok(Answer::json(json!({ "clusters": names })))
         }
-        "DescribeCluster" => Ok(Answer::json(
-            json!({ "cluster": render_cluster(world, region, find_cluster(world, region, cluster)?) }),
-        )),
+        "DescribeCluster" => Ok(Answer::json(json!({ "cluster": render_cluster(world, region, find_cluster(world, region, cluster)?) }))),
         "ListNodegroups" => {
-            let names: Vec<&String> = find_cluster(world, region, cluster)?
-                .nodegroups
-                .keys()
-                .collect();
+            let names: Vec<&String> = find_cluster(world, region, cluster)?.nodegroups.keys().collect();
             Ok(Answer::json(json!({ "nodegroups": names })))
         }
         "DescribeNodegroup" => {
             let group = find(world, region, cluster, second)?;
-            Ok(Answer::json(
-                json!({ "nodegroup": render(world, region, cluster, group) }),
-            ))
+            Ok(Answer::json(json!({ "nodegroup": render(world, region, cluster, group) })))
         }
         "DescribeUpdate" => describe_update(world, region, call),
         _ => update(world, call, cluster, second),
@@ -67,56 +49,31 @@ fn not_found(message: String) -> ServiceError {
     ServiceError::new("ResourceNotFoundException", message).status(404)
 }
 
-fn find_cluster<'a>(
-    world: &'a World,
-    region: &str,
-    name: &str,
-) -> Result<&'a Cluster, ServiceError> {
+fn find_cluster<'a>(world: &'a World, region: &str, name: &str) -> Result<&'a Cluster, ServiceError> {
     let found = world.region(region).and_then(|r| r.clusters.get(name));
     found.ok_or_else(|| not_found(format!("No cluster found for name: {name}.")))
 }
 
-fn find<'a>(
-    world: &'a World,
-    region: &str,
-    cluster: &str,
-    name: &str,
-) -> Result<&'a Nodegroup, ServiceError> {
+fn find<'a>(world: &'a World, region: &str, cluster: &str, name: &str) -> Result<&'a Nodegroup, ServiceError> {
     let found = find_cluster(world, region, cluster)?.nodegroups.get(name);
     found.ok_or_else(|| not_found(format!("No node group found for name: {name}.")))
 }
 
 fn describe_update(world: &World, region: &str, call: &Call) -> Result<Answer, ServiceError> {
-    let (cluster, id) = (
-        call.labels.first().cloned().unwrap_or_default(),
-        call.labels.get(1).cloned().unwrap_or_default(),
-    );
+    let (cluster, id) = (call.labels.first().cloned().unwrap_or_default(), call.labels.get(1).cloned().unwrap_or_default());
     let found = find_cluster(world, region, &cluster)?;
     let wanted = call.params.get("nodegroupName");
-    let groups = found
-        .nodegroups
-        .values()
-        .filter(|g| wanted.is_none_or(|w| w == g.name));
-    let update = groups
-        .into_iter()
-        .find_map(|g| g.updates.iter().find(|u| u.id == id).map(|u| (g, u)));
-    let (group, update) =
-        update.ok_or_else(|| not_found(format!("No update found for ID: {id}")))?;
-    Ok(Answer::json(
-        json!({ "update": render_update(&cluster, group, update) }),
-    ))
+    let groups = found.nodegroups.values().filter(|g| wanted.is_none_or(|w| w == g.name));
+    let update = groups.into_iter().find_map(|g| g.updates.iter().find(|u| u.id == id).map(|u| (g, u)));
+    let (group, update) = update.ok_or_else(|| not_found(format!("No update found for ID: {id}")))?;
+    Ok(Answer::json(json!({ "update": render_update(&cluster, group, update) })))
 }
 
 fn invalid(message: String) -> ServiceError {
     ServiceError::new("InvalidParameterException", message)
 }
 
-fn update(
-    world: &mut World,
-    call: &Call,
-    cluster: &str,
-    name: &str,
-) -> Result<Answer, ServiceError> {
+fn update(world: &mut World, call: &Call, cluster: &str, name: &str) -> Result<Answer, ServiceError> {
     let region = call.region.as_str();
     let group = find(world, region, cluster, name)?;
     let empty = Value::Null;
@@ -124,23 +81,12 @@ fn update(
         Document::Json(body) => body,
         _ => &empty,
     };
-    let token = body
-        .get("clientRequestToken")
-        .and_then(Value::as_str)
-        .unwrap_or_default()
-        .to_owned();
-    if let Some(known) = group
-        .updates
-        .iter()
-        .find(|u| !token.is_empty() && u.token == token)
-    {
-        return Ok(Answer::json(
-            json!({ "update": render_update(cluster, group, known) }),
-        ));
+    let token = body.get("clientRequestToken").and_then(Value::as_str).unwrap_or_default().to_owned();
+    if let Some(known) = group.updates.iter().find(|u| !token.is_empty() && u.token == token) {
+        return Ok(Answer::json(json!({ "update": render_update(cluster, group, known) })));
     }
     if group.is_updating() {
-        let message =
-            "Nodegroup cannot be updated as it is currently not in Active State".to_owned();
+        let message = "Nodegroup cannot be updated as it is currently not in Active State".to_owned();
         return Err(ServiceError::new("ResourceInUseException", message).status(409));
     }
     let (min, max, desired) = scaling(body, group)?;
@@ -151,29 +97,12 @@ fn update(
     let token = if token.is_empty() { id.clone() } else { token };
     let now = world.now;
     let until = now + world.draw_ms(&label, world.timings.nodegroup_update);
-    let update = Update {
-        id,
-        token,
-        min,
-        max,
-        desired,
-        nodes_before,
-        created: now,
-        until,
-        status: UpdateStatus::InProgress,
-    };
+    let update = Update { id, token, min, max, desired, nodes_before, created: now, until, status: UpdateStatus::InProgress };
     let shown = update.clone();
-    let group = world
-        .region_mut(region)
-        .clusters
-        .get_mut(cluster)
-        .and_then(|c| c.nodegroups.get_mut(name));
+    let group = world.region_mut(region).clusters.get_mut(cluster).and_then(|c| c.nodegroups.get_mut(name));
     let group = group.ok_or_else(|| not_found(format!("No node group found for name: {name}.")))?;
     group.begin(update);
-    Ok(
-        Answer::json(json!({ "update": render_update(cluster, group, &shown) }))
-            .effective(effective),
-    )
+    Ok(Answer::json(json!({ "update": render_update(cluster, group, &shown) })).effective(effective))
 }
 
 /// Reads the sizes that an update asks for; what it does not mention stays.
@@ -181,10 +110,9 @@ fn scaling(body: &Value, group: &Nodegroup) -> Result<(i64, i64, i64), ServiceEr
     let config = body.get("scalingConfig");
     let size = |field: &str, current: i64| match config.and_then(|c| c.get(field)) {
         None | Some(Value::Null) => Ok(current),
-        Some(value) => value
-            .as_i64()
-            .filter(|n| (0..=10_000).contains(n))
-            .ok_or_else(|| invalid(format!("{field} is not a valid size: {value}"))),
+        Some(value) => {
+            value.as_i64().filter(|n| (0..=10_000).contains(n)).ok_or_else(|| invalid(format!("{field} is not a valid size: {value}")))
+        }
     };
     let (min, max) = (size("minSize", group.min)?, size("maxSize", group.max)?);
     let desired = size("desiredSize", group.desired)?;
@@ -192,19 +120,13 @@ fn scaling(body: &Value, group: &Nodegroup) -> Result<(i64, i64, i64), ServiceEr
         return Err(invalid("maxSize must be at least 1".to_owned()));
     }
     if min > max {
-        return Err(invalid(format!(
-            "Minimum capacity {min} can't be greater than maximum capacity {max}"
-        )));
+        return Err(invalid(format!("Minimum capacity {min} can't be greater than maximum capacity {max}")));
     }
     if desired < min {
-        return Err(invalid(format!(
-            "Minimum capacity {min} can't be greater than desired size {desired}"
-        )));
+        return Err(invalid(format!("Minimum capacity {min} can't be greater than desired size {desired}")));
     }
     if desired > max {
-        return Err(invalid(format!(
-            "desired capacity {desired} can't be greater than max size {max}"
-        )));
+        return Err(invalid(format!("desired capacity {desired} can't be greater than max size {max}")));
     }
     Ok((min, max, desired))
 }
@@ -234,11 +156,7 @@ fn render(world: &World, region: &str, cluster: &str, group: &Nodegroup) -> Valu
     } else {
         json!([])
     };
-    let resource = format!(
-        "nodegroup/{cluster}/{}/{:08x}",
-        group.name,
-        hash(9, &group.name, 0) >> 32
-    );
+    let resource = format!("nodegroup/{cluster}/{}/{:08x}", group.name, hash(9, &group.name, 0) >> 32);
     json!({
         "nodegroupName": group.name,
         "nodegroupArn": world.arn("eks", region, &resource),

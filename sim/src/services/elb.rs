@@ -32,25 +32,15 @@ fn select<'a, T>(
     }
     let mut found = Vec::new();
     for wanted in names.iter().chain(&arns) {
-        let item = all
-            .iter()
-            .find(|item| keys(item).0 == *wanted || keys(item).1 == *wanted);
-        found.push(*item.ok_or_else(|| {
-            ServiceError::new(missing, format!("One or more of '{wanted}' not found"))
-        })?);
+        let item = all.iter().find(|item| keys(item).0 == *wanted || keys(item).1 == *wanted);
+        found.push(*item.ok_or_else(|| ServiceError::new(missing, format!("One or more of '{wanted}' not found")))?);
     }
     Ok(found)
 }
 
 fn load_balancers(region: &Region, params: &Params) -> Result<Answer, ServiceError> {
     let all: Vec<&LoadBalancer> = region.load_balancers.values().collect();
-    let found = select(
-        all,
-        params,
-        ("Names.member", "LoadBalancerArns.member"),
-        |l| (&l.name, &l.arn),
-        "LoadBalancerNotFound",
-    )?;
+    let found = select(all, params, ("Names.member", "LoadBalancerArns.member"), |l| (&l.name, &l.arn), "LoadBalancerNotFound")?;
     let members = found.into_iter().map(|l| {
         Element::new("member")
             .with("LoadBalancerArn", &l.arn)
@@ -63,36 +53,19 @@ fn load_balancers(region: &Region, params: &Params) -> Result<Answer, ServiceErr
             .with("Type", "application")
             .with("IpAddressType", "ipv4")
     });
-    Ok(Answer::xml(
-        Element::new("DescribeLoadBalancersResult").with_list("LoadBalancers", members),
-    ))
+    Ok(Answer::xml(Element::new("DescribeLoadBalancersResult").with_list("LoadBalancers", members)))
 }
 
 fn target_groups(region: &Region, params: &Params) -> Result<Answer, ServiceError> {
     let mut all: Vec<&TargetGroup> = region.target_groups.values().collect();
-    let users = |t: &TargetGroup| -> Vec<&LoadBalancer> {
-        region
-            .load_balancers
-            .values()
-            .filter(|l| l.target_groups.contains(&t.name))
-            .collect()
-    };
+    let users =
+        |t: &TargetGroup| -> Vec<&LoadBalancer> { region.load_balancers.values().filter(|l| l.target_groups.contains(&t.name)).collect() };
     if let Some(arn) = params.get("LoadBalancerArn") {
         all.retain(|t| users(t).iter().any(|l| l.arn == arn));
     }
-    let found = select(
-        all,
-        params,
-        ("Names.member", "TargetGroupArns.member"),
-        |t| (&t.name, &t.arn),
-        "TargetGroupNotFound",
-    )?;
+    let found = select(all, params, ("Names.member", "TargetGroupArns.member"), |t| (&t.name, &t.arn), "TargetGroupNotFound")?;
     let members = found.into_iter().map(|t| {
-        let arns = users(t).into_iter().map(|l| Element {
-            name: "member".to_owned(),
-            text: l.arn.clone(),
-            children: Vec::new(),
-        });
+        let arns = users(t).into_iter().map(|l| Element { name: "member".to_owned(), text: l.arn.clone(), children: Vec::new() });
         Element::new("member")
             .with("TargetGroupArn", &t.arn)
             .with("TargetGroupName", &t.name)
@@ -110,62 +83,30 @@ fn target_groups(region: &Region, params: &Params) -> Result<Answer, ServiceErro
             .with_list("LoadBalancerArns", arns)
             .with("TargetType", "instance")
     });
-    Ok(Answer::xml(
-        Element::new("DescribeTargetGroupsResult").with_list("TargetGroups", members),
-    ))
+    Ok(Answer::xml(Element::new("DescribeTargetGroupsResult").with_list("TargetGroups", members)))
 }
 
 fn target_health(region: &Region, params: &Params) -> Result<Answer, ServiceError> {
     let arn = params.require("TargetGroupArn", "ValidationError")?;
     let found = region.target_groups.values().find(|t| t.arn == arn);
-    let group = found.ok_or_else(|| {
-        ServiceError::new("TargetGroupNotFound", "One or more target groups not found")
-    })?;
+    let group = found.ok_or_else(|| ServiceError::new("TargetGroupNotFound", "One or more target groups not found"))?;
     let wanted = params.pairs("Targets.member", "Id", "Port");
-    let groups = region
-        .groups
-        .values()
-        .filter(|g| g.target_groups.contains(&group.name));
-    let registered = groups
-        .flat_map(|g| &g.instances)
-        .filter(|i| !matches!(i.state, Lifecycle::Pending { .. }));
-    let members = registered
-        .filter(|i| wanted.is_empty() || wanted.iter().any(|(id, _)| *id == i.id))
-        .map(health);
-    Ok(Answer::xml(
-        Element::new("DescribeTargetHealthResult").with_list("TargetHealthDescriptions", members),
-    ))
+    let groups = region.groups.values().filter(|g| g.target_groups.contains(&group.name));
+    let registered = groups.flat_map(|g| &g.instances).filter(|i| !matches!(i.state, Lifecycle::Pending { .. }));
+    let members = registered.filter(|i| wanted.is_empty() || wanted.iter().any(|(id, _)| *id == i.id)).map(health);
+    Ok(Answer::xml(Element::new("DescribeTargetHealthResult").with_list("TargetHealthDescriptions", members)))
 }
 
 fn health(instance: &Instance) -> Element {
     let (state, reason, description) = match (instance.state, instance.health.healthy) {
-        (Lifecycle::Terminating { .. }, _) => (
-            "draining",
-            Some("Target.DeregistrationInProgress"),
-            Some("Target deregistration is in progress"),
-        ),
-        (_, None) => (
-            "initial",
-            Some("Elb.InitialHealthChecking"),
-            Some("Initial health checks in progress"),
-        ),
+        (Lifecycle::Terminating { .. }, _) => {
+            ("draining", Some("Target.DeregistrationInProgress"), Some("Target deregistration is in progress"))
+        }
+        (_, None) => ("initial", Some("Elb.InitialHealthChecking"), Some("Initial health checks in progress")),
         (_, Some(true)) => ("healthy", None, None),
-        (_, Some(false)) => (
-            "unhealthy",
-            Some("Target.ResponseCodeMismatch"),
-            Some("Health checks failed with these codes: [503]"),
-        ),
+        (_, Some(false)) => ("unhealthy", Some("Target.ResponseCodeMismatch"), Some("Health checks failed with these codes: [503]")),
     };
-    let target = Element::new("Target")
-        .with("Id", &instance.id)
-        .with("Port", 80)
-        .with("AvailabilityZone", &instance.zone);
-    let health = Element::new("TargetHealth")
-        .with("State", state)
-        .with_some("Reason", reason)
-        .with_some("Description", description);
-    Element::new("member")
-        .with_child(target)
-        .with("HealthCheckPort", 80)
-        .with_child(health)
+    let target = Element::new("Target").with("Id", &instance.id).with("Port", 80).with("AvailabilityZone", &instance.zone);
+    let health = Element::new("TargetHealth").with("State", state).with_some("Reason", reason).with_some("Description", description);
+    Element::new("member").with_child(target).with("HealthCheckPort", 80).with_child(health)
 }

@@ -35,31 +35,15 @@ fn strike(state: &mut State, call: &Call, fault: &Fault) -> Verdict {
     let in_region = |region: &String| *region == call.region && action.service != "route53";
     let endpoint = || format!("{}.{}.amazonaws.com:443", action.service, call.region);
     match &fault.kind {
-        FaultKind::RegionOutage { region } if in_region(region) => {
-            Verdict::NoReply(ConnectionError::Refused(endpoint()))
+        FaultKind::RegionOutage { region } if in_region(region) => Verdict::NoReply(ConnectionError::Refused(endpoint())),
+        FaultKind::RegionHang { region } if in_region(region) => Verdict::Hang(ConnectionError::TimedOut(endpoint())),
+        FaultKind::ServiceOutage { service } if service == action.service => {
+            Verdict::Refuse(ServiceError::new("ServiceUnavailable", "The service is temporarily unavailable.").status(503))
         }
-        FaultKind::RegionHang { region } if in_region(region) => {
-            Verdict::Hang(ConnectionError::TimedOut(endpoint()))
-        }
-        FaultKind::ServiceOutage { service } if service == action.service => Verdict::Refuse(
-            ServiceError::new(
-                "ServiceUnavailable",
-                "The service is temporarily unavailable.",
-            )
-            .status(503),
-        ),
-        FaultKind::Throttle { service, percent } if service == action.service => {
-            throttle(state, call, *percent)
-        }
-        FaultKind::Deny { name } if names_action(name, action.name) => {
-            Verdict::Refuse(denied(&state.world, call))
-        }
-        FaultKind::Timeout { name } if names_action(name, action.name) => {
-            Verdict::Hang(ConnectionError::TimedOut(endpoint()))
-        }
-        FaultKind::Fail { name, times }
-            if names_action(name, action.name) && count(state, fault, *times) =>
-        {
+        FaultKind::Throttle { service, percent } if service == action.service => throttle(state, call, *percent),
+        FaultKind::Deny { name } if names_action(name, action.name) => Verdict::Refuse(denied(&state.world, call)),
+        FaultKind::Timeout { name } if names_action(name, action.name) => Verdict::Hang(ConnectionError::TimedOut(endpoint())),
+        FaultKind::Fail { name, times } if names_action(name, action.name) && count(state, fault, *times) => {
             Verdict::Refuse(told_to_fail(call, fault))
         }
         _ => Verdict::Proceed,
@@ -68,20 +52,11 @@ fn strike(state: &mut State, call: &Call, fault: &Fault) -> Verdict {
 
 fn throttle(state: &mut State, call: &Call, percent: f64) -> Verdict {
     let label = format!("throttle/{}", call.action.service);
-    if state.world.draw(
-        &label,
-        crate::def::Span {
-            min: 0.0,
-            max: 100.0,
-        },
-    ) >= percent
-    {
+    if state.world.draw(&label, crate::def::Span { min: 0.0, max: 100.0 }) >= percent {
         return Verdict::Proceed;
     }
     Verdict::Refuse(match call.action.service {
-        "eks" | "monitoring" => {
-            ServiceError::new("ThrottlingException", "Rate exceeded").status(429)
-        }
+        "eks" | "monitoring" => ServiceError::new("ThrottlingException", "Rate exceeded").status(429),
         _ => ServiceError::new("Throttling", "Rate exceeded"),
     })
 }
@@ -109,23 +84,13 @@ fn told_to_fail(call: &Call, fault: &Fault) -> ServiceError {
         "sns" => "InvalidParameter",
         _ => "InvalidParameterCombination",
     };
-    ServiceError::new(
-        code,
-        format!(
-            "{} was told to fail by the simulated fault '{fault}'",
-            call.action.name
-        ),
-    )
+    ServiceError::new(code, format!("{} was told to fail by the simulated fault '{fault}'", call.action.name))
 }
 
 /// Counts a strike; false once the fault has struck as often as it should.
 fn count(state: &mut State, fault: &Fault, times: Option<u64>) -> bool {
     let Some(times) = times else { return true };
-    let used = state
-        .world
-        .faults_used
-        .entry(fault.to_string())
-        .or_insert(0);
+    let used = state.world.faults_used.entry(fault.to_string()).or_insert(0);
     let strikes = *used < times;
     if strikes {
         *used += 1;
@@ -150,9 +115,7 @@ pub(super) fn fails_http(state: &mut State) -> bool {
 pub(super) fn after(state: &mut State, call: &Call, succeeded: bool) -> Option<ConnectionError> {
     let lost = succeeded
         && state.faults.clone().iter().any(|fault| match &fault.kind {
-            FaultKind::LostResponse { name, times } => {
-                names_action(name, call.action.name) && count(state, fault, *times)
-            }
+            FaultKind::LostResponse { name, times } => names_action(name, call.action.name) && count(state, fault, *times),
             _ => false,
         });
     if !lost {
@@ -161,10 +124,7 @@ pub(super) fn after(state: &mut State, call: &Call, succeeded: bool) -> Option<C
     if let Err(error) = state.keep() {
         tracing::warn!(%error, "the count of a fault was not kept");
     }
-    Some(ConnectionError::Broken(format!(
-        "the answer to {} was lost",
-        call.action.name
-    )))
+    Some(ConnectionError::Broken(format!("the answer to {} was lost", call.action.name)))
 }
 
 fn consistency_delay(state: &State) -> Option<i64> {
@@ -190,9 +150,7 @@ pub(super) fn remember(state: &mut State) {
 pub(super) fn read<T>(state: &mut State, f: impl FnOnce(&mut World) -> T) -> T {
     let now = state.world.now;
     let unspread = consistency_delay(state).map(|delay| now - delay);
-    let stale = unspread
-        .and_then(|since| state.past.iter().find(|w| w.now > since))
-        .cloned();
+    let stale = unspread.and_then(|since| state.past.iter().find(|w| w.now > since)).cloned();
     match stale {
         Some(mut world) => {
             world.advance(now);

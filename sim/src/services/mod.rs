@@ -6,11 +6,15 @@
 mod app;
 mod autoscaling;
 mod cloudwatch;
+mod cloudwatch_read;
+mod cloudwatch_write;
 mod eks;
 mod elb;
 mod gate;
 mod params;
 mod rds;
+mod rds_changes;
+mod rds_render;
 mod route53;
 mod route53_changes;
 mod sns;
@@ -40,19 +44,11 @@ pub(crate) struct Action {
 }
 
 const fn reads(service: &'static str, name: &'static str) -> Action {
-    Action {
-        name,
-        service,
-        mutates: false,
-    }
+    Action { name, service, mutates: false }
 }
 
 const fn mutates(service: &'static str, name: &'static str) -> Action {
-    Action {
-        name,
-        service,
-        mutates: true,
-    }
+    Action { name, service, mutates: true }
 }
 
 /// Every action; `HttpGet` stands for a request to the application itself.
@@ -147,18 +143,12 @@ pub(crate) enum Body {
 impl Answer {
     /// Answers with XML; nothing has changed.
     pub(crate) fn xml(element: Element) -> Answer {
-        Answer {
-            body: Body::Xml(element),
-            effective: false,
-        }
+        Answer { body: Body::Xml(element), effective: false }
     }
 
     /// Answers with JSON; nothing has changed.
     pub(crate) fn json(value: Value) -> Answer {
-        Answer {
-            body: Body::Json(value),
-            effective: false,
-        }
+        Answer { body: Body::Json(value), effective: false }
     }
 
     /// Says whether the world has changed.
@@ -179,11 +169,7 @@ pub(crate) struct ServiceError {
 impl ServiceError {
     /// Refuses with HTTP 400.
     pub(crate) fn new(code: &str, message: impl Into<String>) -> ServiceError {
-        ServiceError {
-            status: 400,
-            code: code.to_owned(),
-            message: message.into(),
-        }
+        ServiceError { status: 400, code: code.to_owned(), message: message.into() }
     }
 
     /// Sets the HTTP status.
@@ -205,10 +191,7 @@ enum Outcome {
 const HANG: Duration = Duration::from_secs(3600);
 
 /// Answers a request: to an AWS service, or to a web host.
-pub(crate) async fn handle(
-    sim: &Sim,
-    request: Request<Vec<u8>>,
-) -> Result<Response<Vec<u8>>, ConnectionError> {
+pub(crate) async fn handle(sim: &Sim, request: Request<Vec<u8>>) -> Result<Response<Vec<u8>>, ConnectionError> {
     let outcome = match wire::destination(&request) {
         wire::Destination::Service { service, region } => {
             let call = wire::parse(service, region, request);
@@ -220,9 +203,7 @@ pub(crate) async fn handle(
                 Err(refused) => Outcome::Reply(wire::refusal(&mut state.world, refused)),
             })
         }
-        wire::Destination::UnknownService { service } => {
-            Outcome::Reply(wire::unknown_service(&service))
-        }
+        wire::Destination::UnknownService { service } => Outcome::Reply(wire::unknown_service(&service)),
         wire::Destination::Web { host } => {
             let latency = sim.with(|s| s.world.draw("latency/app", s.world.timings.api_latency));
             sim.clock().sleep(Duration::from_secs_f64(latency)).await;
@@ -252,11 +233,7 @@ fn respond(state: &mut State, call: &Call) -> Outcome {
         None if call.action.mutates => change(state, call),
         None => gate::read(state, |world| dispatch(world, call)),
     };
-    let kept = if call.action.mutates {
-        log(state, call, &answer)
-    } else {
-        state.keep_if_due()
-    };
+    let kept = if call.action.mutates { log(state, call, &answer) } else { state.keep_if_due() };
     let answer = match kept {
         Ok(()) => answer,
         Err(error) => Err(ServiceError::new("InternalFailure", error.to_string()).status(500)),
@@ -286,11 +263,7 @@ fn dispatch(world: &mut World, call: &Call) -> Result<Answer, ServiceError> {
     }
 }
 
-fn log(
-    state: &mut State,
-    call: &Call,
-    answer: &Result<Answer, ServiceError>,
-) -> Result<(), crate::SimError> {
+fn log(state: &mut State, call: &Call, answer: &Result<Answer, ServiceError>) -> Result<(), crate::SimError> {
     let record = CallRecord {
         seq: 0,
         at: timestamp(state.world.now),
@@ -310,18 +283,9 @@ fn resource(call: &Call) -> String {
     let params = &call.params;
     let by = |name: &str| params.get(name).unwrap_or_default().to_owned();
     match call.action.service {
-        "rds" => params
-            .get("DBInstanceIdentifier")
-            .or(params.get("ResourceName"))
-            .unwrap_or_default()
-            .to_owned(),
+        "rds" => params.get("DBInstanceIdentifier").or(params.get("ResourceName")).unwrap_or_default().to_owned(),
         "autoscaling" => by("AutoScalingGroupName"),
-        "sns" => params
-            .get("TopicArn")
-            .or(params.get("TargetArn"))
-            .or(params.get("Name"))
-            .unwrap_or_default()
-            .to_owned(),
+        "sns" => params.get("TopicArn").or(params.get("TargetArn")).or(params.get("Name")).unwrap_or_default().to_owned(),
         _ => call.labels.join("/"),
     }
 }
@@ -332,19 +296,12 @@ fn summary(call: &Call) -> Value {
         Document::Json(value) => value.clone(),
         Document::Xml(element) => route53_changes::summary(element),
         Document::None | Document::Cbor(_) => {
-            let shown = call
-                .params
-                .iter()
-                .filter(|(name, _)| !matches!(*name, "Action" | "Version" | "PreSignedUrl"));
+            let shown = call.params.iter().filter(|(name, _)| !matches!(*name, "Action" | "Version" | "PreSignedUrl"));
             let short = |text: &str| match text.char_indices().nth(200) {
                 Some((end, _)) => format!("{}…", &text[..end]),
                 None => text.to_owned(),
             };
-            Value::Object(
-                shown
-                    .map(|(name, value)| (name.to_owned(), json!(short(value))))
-                    .collect(),
-            )
+            Value::Object(shown.map(|(name, value)| (name.to_owned(), json!(short(value)))).collect())
         }
     }
 }

@@ -24,10 +24,7 @@ pub(super) fn route(method: &str, path: &[String]) -> Option<(String, Vec<String
         ("GET", ["healthcheck", id, "status"]) => ("GetHealthCheckStatus", &[id]),
         _ => return None,
     };
-    Some((
-        action.to_owned(),
-        labels.iter().map(|l| (*l).to_owned()).collect(),
-    ))
+    Some((action.to_owned(), labels.iter().map(|l| (*l).to_owned()).collect()))
 }
 
 /// Answers a Route 53 call.
@@ -42,18 +39,11 @@ pub(super) fn answer(world: &mut World, call: &Call) -> Result<Answer, ServiceEr
         "ListHealthChecks" => {
             let checks = world.dns.health_checks.values().map(health_check);
             let result = Element::new("ListHealthChecksResponse").with_list("HealthChecks", checks);
-            Ok(Answer::xml(
-                result
-                    .with("Marker", "")
-                    .with("IsTruncated", false)
-                    .with("MaxItems", 100),
-            ))
+            Ok(Answer::xml(result.with("Marker", "").with("IsTruncated", false).with("MaxItems", 100)))
         }
         "GetHealthCheck" => {
             let check = find_check(world, id)?;
-            Ok(Answer::xml(
-                Element::new("GetHealthCheckResponse").with_child(health_check(check)),
-            ))
+            Ok(Answer::xml(Element::new("GetHealthCheckResponse").with_child(health_check(check))))
         }
         "GetHealthCheckStatus" => check_status(world, id),
         _ => route53_changes::change(world, call, id),
@@ -63,34 +53,19 @@ pub(super) fn answer(world: &mut World, call: &Call) -> Result<Answer, ServiceEr
 /// Finds a zone by its id, with or without the prefix that Route 53 shows.
 pub(super) fn find_zone<'a>(world: &'a World, id: &str) -> Result<&'a Zone, ServiceError> {
     let found = world.dns.zones.get(id.trim_start_matches("/hostedzone/"));
-    found.ok_or_else(|| {
-        ServiceError::new(
-            "NoSuchHostedZone",
-            format!("No hosted zone found with ID: {id}"),
-        )
-        .status(404)
-    })
+    found.ok_or_else(|| ServiceError::new("NoSuchHostedZone", format!("No hosted zone found with ID: {id}")).status(404))
 }
 
 fn find_check<'a>(world: &'a World, id: &str) -> Result<&'a HealthCheck, ServiceError> {
     let found = world.dns.health_checks.get(id);
-    found.ok_or_else(|| {
-        ServiceError::new(
-            "NoSuchHealthCheck",
-            format!("A health check with id {id} does not exist."),
-        )
-        .status(404)
-    })
+    found.ok_or_else(|| ServiceError::new("NoSuchHealthCheck", format!("A health check with id {id} does not exist.")).status(404))
 }
 
 fn page_size(params: &Params, name: &str) -> Result<usize, ServiceError> {
     match params.number(name, "InvalidInput")? {
         None => Ok(PAGE_MAX),
         Some(n) if n >= 1 => Ok((n.unsigned_abs() as usize).min(PAGE_MAX)),
-        Some(n) => Err(ServiceError::new(
-            "InvalidInput",
-            format!("Invalid value for maxItems: {n}"),
-        )),
+        Some(n) => Err(ServiceError::new("InvalidInput", format!("Invalid value for maxItems: {n}"))),
     }
 }
 
@@ -99,34 +74,18 @@ fn zone(zone: &Zone) -> Element {
         .with("Id", format!("/hostedzone/{}", zone.id))
         .with("Name", &zone.name)
         .with("CallerReference", format!("reference-{}", zone.id))
-        .with_child(
-            Element::new("Config")
-                .with("Comment", "")
-                .with("PrivateZone", zone.private),
-        )
+        .with_child(Element::new("Config").with("Comment", "").with("PrivateZone", zone.private))
         .with("ResourceRecordSetCount", zone.records.len())
 }
 
 fn list_zones(world: &World, params: &Params) -> Result<Answer, ServiceError> {
     let size = page_size(params, "maxitems")?;
     let marker = params.get("marker").unwrap_or_default();
-    let mut zones: Vec<&Zone> = world
-        .dns
-        .zones
-        .values()
-        .filter(|z| z.id.as_str() >= marker)
-        .collect();
+    let mut zones: Vec<&Zone> = world.dns.zones.values().filter(|z| z.id.as_str() >= marker).collect();
     let next = zones.get(size).map(|z| z.id.clone());
     zones.truncate(size);
-    let result = Element::new("ListHostedZonesResponse")
-        .with_list("HostedZones", zones.into_iter().map(zone));
-    Ok(Answer::xml(
-        result
-            .with("Marker", marker)
-            .with("IsTruncated", next.is_some())
-            .with_some("NextMarker", next)
-            .with("MaxItems", size),
-    ))
+    let result = Element::new("ListHostedZonesResponse").with_list("HostedZones", zones.into_iter().map(zone));
+    Ok(Answer::xml(result.with("Marker", marker).with("IsTruncated", next.is_some()).with_some("NextMarker", next).with("MaxItems", size)))
 }
 
 /// Lists the zones *at or after* a name, private ones included, as Route 53 does.
@@ -134,12 +93,7 @@ fn list_zones_by_name(world: &World, params: &Params) -> Result<Answer, ServiceE
     let size = page_size(params, "maxitems")?;
     let from = params.get("dnsname").map(sort_name).unwrap_or_default();
     let from_id = params.get("hostedzoneid").unwrap_or_default();
-    let mut zones: Vec<(String, &Zone)> = world
-        .dns
-        .zones
-        .values()
-        .map(|z| (sort_name(&z.name), z))
-        .collect();
+    let mut zones: Vec<(String, &Zone)> = world.dns.zones.values().map(|z| (sort_name(&z.name), z)).collect();
     zones.sort_by(|a, b| (&a.0, &a.1.id).cmp(&(&b.0, &b.1.id)));
     zones.retain(|(name, z)| *name > from || (*name == from && z.id.as_str() >= from_id));
     let next = zones.get(size).map(|(_, z)| (z.name.clone(), z.id.clone()));
@@ -157,9 +111,7 @@ fn get_zone(world: &World, id: &str) -> Result<Answer, ServiceError> {
     let found = find_zone(world, id)?;
     let mut result = Element::new("GetHostedZoneResponse").with_child(zone(found));
     if found.private {
-        let vpc = Element::new("VPC")
-            .with("VPCRegion", "us-east-1")
-            .with("VPCId", "vpc-0simulated");
+        let vpc = Element::new("VPC").with("VPCRegion", "us-east-1").with("VPCId", "vpc-0simulated");
         result = result.with_list("VPCs", [vpc]);
     }
     Ok(Answer::xml(result))
@@ -168,32 +120,18 @@ fn get_zone(world: &World, id: &str) -> Result<Answer, ServiceError> {
 fn list_records(world: &World, id: &str, params: &Params) -> Result<Answer, ServiceError> {
     let found = find_zone(world, id)?;
     let size = page_size(params, "maxitems")?;
-    let (name, kind, identifier) = (
-        params.get("name"),
-        params.get("type"),
-        params.get("identifier"),
-    );
+    let (name, kind, identifier) = (params.get("name"), params.get("type"), params.get("identifier"));
     if (kind.is_some() && name.is_none()) || (identifier.is_some() && kind.is_none()) {
-        return Err(ServiceError::new(
-            "InvalidInput",
-            "A type needs a name, and an identifier needs a type.",
-        ));
+        return Err(ServiceError::new("InvalidInput", "A type needs a name, and an identifier needs a type."));
     }
     let text = |value: Option<&str>| value.unwrap_or_default().to_owned();
-    let from = (
-        name.map(sort_name).unwrap_or_default(),
-        text(kind),
-        text(identifier),
-    );
+    let from = (name.map(sort_name).unwrap_or_default(), text(kind), text(identifier));
     let mut records: Vec<&Record> = found.records.iter().filter(|r| r.key() >= from).collect();
     records.sort_by_key(|r| r.key());
     let next = records.get(size).copied();
     records.truncate(size);
     let mut result = Element::new("ListResourceRecordSetsResponse")
-        .with_list(
-            "ResourceRecordSets",
-            records.into_iter().map(|r| r.0.clone()),
-        )
+        .with_list("ResourceRecordSets", records.into_iter().map(|r| r.0.clone()))
         .with("IsTruncated", next.is_some());
     if let Some(next) = next {
         result = result
@@ -206,11 +144,7 @@ fn list_records(world: &World, id: &str, params: &Params) -> Result<Answer, Serv
 
 /// Writes a change as Route 53 shows it.
 pub(super) fn change_info(world: &World, change: &Change) -> Element {
-    let status = if world.now >= change.insync_at {
-        "INSYNC"
-    } else {
-        "PENDING"
-    };
+    let status = if world.now >= change.insync_at { "INSYNC" } else { "PENDING" };
     Element::new("ChangeInfo")
         .with("Id", format!("/change/{}", change.id))
         .with("Status", status)
@@ -220,16 +154,8 @@ pub(super) fn change_info(world: &World, change: &Change) -> Element {
 
 fn get_change(world: &World, id: &str) -> Result<Answer, ServiceError> {
     let found = world.dns.changes.get(id.trim_start_matches("/change/"));
-    let change = found.ok_or_else(|| {
-        ServiceError::new(
-            "NoSuchChange",
-            format!("Could not find resource with ID: {id}"),
-        )
-        .status(404)
-    })?;
-    Ok(Answer::xml(
-        Element::new("GetChangeResponse").with_child(change_info(world, change)),
-    ))
+    let change = found.ok_or_else(|| ServiceError::new("NoSuchChange", format!("Could not find resource with ID: {id}")).status(404))?;
+    Ok(Answer::xml(Element::new("GetChangeResponse").with_child(change_info(world, change))))
 }
 
 fn health_check(check: &HealthCheck) -> Element {
@@ -244,32 +170,16 @@ fn health_check(check: &HealthCheck) -> Element {
         .with("Inverted", false)
         .with("Disabled", false)
         .with("EnableSNI", true);
-    Element::new("HealthCheck")
-        .with("Id", &check.id)
-        .with("CallerReference", &check.name)
-        .with_child(config)
-        .with("HealthCheckVersion", 1)
+    Element::new("HealthCheck").with("Id", &check.id).with("CallerReference", &check.name).with_child(config).with("HealthCheckVersion", 1)
 }
 
 fn check_status(world: &World, id: &str) -> Result<Answer, ServiceError> {
     let check = find_check(world, id)?;
     let observe = |(region, address): (&str, &str)| {
-        let report = Element::new("StatusReport")
-            .with("Status", &check.last)
-            .with("CheckedTime", timestamp(check.checked));
-        Element::new("HealthCheckObservation")
-            .with("Region", region)
-            .with("IPAddress", address)
-            .with_child(report)
+        let report = Element::new("StatusReport").with("Status", &check.last).with("CheckedTime", timestamp(check.checked));
+        Element::new("HealthCheckObservation").with("Region", region).with("IPAddress", address).with_child(report)
     };
-    let observers = [
-        ("us-east-1", "15.177.2.10"),
-        ("us-west-2", "15.177.14.10"),
-        ("eu-west-1", "15.177.10.10"),
-    ];
+    let observers = [("us-east-1", "15.177.2.10"), ("us-west-2", "15.177.14.10"), ("eu-west-1", "15.177.10.10")];
     let result = Element::new("GetHealthCheckStatusResponse");
-    Ok(Answer::xml(result.with_list(
-        "HealthCheckObservations",
-        observers.map(observe),
-    )))
+    Ok(Answer::xml(result.with_list("HealthCheckObservations", observers.map(observe))))
 }

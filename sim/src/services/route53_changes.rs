@@ -25,61 +25,31 @@ pub(super) fn change(world: &mut World, call: &Call, id: &str) -> Result<Answer,
     let Document::Xml(document) = &call.document else {
         return Err(invalid_input("Unable to parse request"));
     };
-    let batch = document
-        .child("ChangeBatch")
-        .ok_or_else(|| invalid_input("The request has no ChangeBatch"))?;
-    let changes = batch
-        .child("Changes")
-        .map(|c| c.children.as_slice())
-        .unwrap_or_default();
+    let batch = document.child("ChangeBatch").ok_or_else(|| invalid_input("The request has no ChangeBatch"))?;
+    let changes = batch.child("Changes").map(|c| c.children.as_slice()).unwrap_or_default();
     if changes.is_empty() {
         return Err(invalid_input("The ChangeBatch has no changes"));
     }
-    let weight: usize = changes
-        .iter()
-        .map(|c| {
-            if c.get("Action") == Some("UPSERT") {
-                2
-            } else {
-                1
-            }
-        })
-        .sum();
+    let weight: usize = changes.iter().map(|c| if c.get("Action") == Some("UPSERT") { 2 } else { 1 }).sum();
     if weight > BATCH_MAX {
-        return Err(invalid_batch(format!(
-            "Number of records limit of {BATCH_MAX} exceeded."
-        )));
+        return Err(invalid_batch(format!("Number of records limit of {BATCH_MAX} exceeded.")));
     }
     if world.now < zone.busy_until {
-        let message = format!(
-            "The request was rejected because Route 53 was still processing a prior request for the hosted zone {id}."
-        );
+        let message = format!("The request was rejected because Route 53 was still processing a prior request for the hosted zone {id}.");
         return Err(ServiceError::new("PriorRequestNotComplete", message));
     }
     let mut records = zone.records.clone();
     for element in changes {
-        let record = element
-            .child("ResourceRecordSet")
-            .ok_or_else(|| invalid_input("A change has no ResourceRecordSet"))?;
+        let record = element.child("ResourceRecordSet").ok_or_else(|| invalid_input("A change has no ResourceRecordSet"))?;
         let record = normalised(record);
         check(world, &zone.name, &record)?;
-        apply(
-            &mut records,
-            element.get("Action").unwrap_or_default(),
-            record,
-        )?;
+        apply(&mut records, element.get("Action").unwrap_or_default(), record)?;
     }
     check_together(&records)?;
     records.sort_by_key(Record::key);
     let effective = records != zone.records;
-    let change = submit(
-        world,
-        &zone.id,
-        batch.get("Comment").map(str::to_owned),
-        records,
-    );
-    let answer =
-        Element::new("ChangeResourceRecordSetsResponse").with_child(change_info(world, &change));
+    let change = submit(world, &zone.id, batch.get("Comment").map(str::to_owned), records);
+    let answer = Element::new("ChangeResourceRecordSetsResponse").with_child(change_info(world, &change));
     Ok(Answer::xml(answer).effective(effective))
 }
 
@@ -88,22 +58,9 @@ fn submit(world: &mut World, zone: &str, comment: Option<String>, records: Vec<R
     let id = format!("C{}", world.draw_hex("change", 20).to_ascii_uppercase());
     let mut insync_at = now + world.draw_ms(&format!("insync/{zone}"), world.timings.dns_insync);
     // Changes of a zone reach the name servers in order.
-    let earlier = world
-        .dns
-        .changes
-        .values()
-        .filter(|c| c.zone == zone)
-        .map(|c| c.insync_at)
-        .max();
+    let earlier = world.dns.changes.values().filter(|c| c.zone == zone).map(|c| c.insync_at).max();
     insync_at = insync_at.max(earlier.unwrap_or(0) + 1);
-    let change = Change {
-        id: id.clone(),
-        zone: zone.to_owned(),
-        comment,
-        submitted: now,
-        insync_at,
-        records: Some(records.clone()),
-    };
+    let change = Change { id: id.clone(), zone: zone.to_owned(), comment, submitted: now, insync_at, records: Some(records.clone()) };
     world.dns.changes.insert(id, change.clone());
     if let Some(zone) = world.dns.zones.get_mut(zone) {
         zone.records = records;
@@ -136,16 +93,12 @@ fn check(world: &World, zone: &str, record: &Record) -> Result<(), ServiceError>
         return Err(invalid_input("A ResourceRecordSet needs a Name and a Type"));
     }
     if !is_within(name, zone) {
-        return Err(invalid_batch(format!(
-            "RRSet with DNS name {name} is not permitted in zone {zone}"
-        )));
+        return Err(invalid_batch(format!("RRSet with DNS name {name} is not permitted in zone {zone}")));
     }
     let has_values = record.values().next().is_some();
     match record.alias() {
         Some(_) if has_values || record.ttl().is_some() => {
-            return Err(invalid_input(
-                "Invalid request: an alias has neither TTL nor ResourceRecords",
-            ));
+            return Err(invalid_input("Invalid request: an alias has neither TTL nor ResourceRecords"));
         }
         Some(alias) => check_alias(world, record, alias)?,
         None if !has_values || record.ttl().is_none() => {
@@ -155,30 +108,17 @@ fn check(world: &World, zone: &str, record: &Record) -> Result<(), ServiceError>
         }
         None => {}
     }
-    let policy = [
-        "Failover",
-        "Weight",
-        "Region",
-        "GeoLocation",
-        "MultiValueAnswer",
-    ]
-    .iter()
-    .any(|p| record.0.child(p).is_some());
-    if policy != !record.set_identifier().is_empty() {
-        return Err(invalid_input(
-            "Invalid request: a routing policy needs a SetIdentifier, and a SetIdentifier needs a routing policy",
-        ));
+    let policy = ["Failover", "Weight", "Region", "GeoLocation", "MultiValueAnswer"].iter().any(|p| record.0.child(p).is_some());
+    if policy == record.set_identifier().is_empty() {
+        return Err(invalid_input("Invalid request: a routing policy needs a SetIdentifier, and a SetIdentifier needs a routing policy"));
     }
     if !record.failover().is_empty() && !matches!(record.failover(), "PRIMARY" | "SECONDARY") {
-        return Err(invalid_input(format!(
-            "Invalid value for Failover: {}",
-            record.failover()
-        )));
+        return Err(invalid_input(format!("Invalid value for Failover: {}", record.failover())));
     }
     match record.health_check() {
-        Some(id) if !world.dns.health_checks.contains_key(id) => Err(invalid_input(format!(
-            "The specified health check {id} does not exist"
-        ))),
+        Some(id) if !world.dns.health_checks.contains_key(id) => {
+            Err(invalid_input(format!("The specified health check {id} does not exist")))
+        }
         _ => Ok(()),
     }
 }
@@ -186,32 +126,19 @@ fn check(world: &World, zone: &str, record: &Record) -> Result<(), ServiceError>
 fn check_alias(world: &World, record: &Record, alias: &Element) -> Result<(), ServiceError> {
     let target = alias.get("DNSName").unwrap_or_default();
     let zone = alias.get("HostedZoneId").unwrap_or_default();
-    if alias
-        .get("EvaluateTargetHealth")
-        .is_none_or(|e| e != "true" && e != "false")
-    {
-        return Err(invalid_input(
-            "Invalid request: an AliasTarget needs EvaluateTargetHealth",
-        ));
+    if alias.get("EvaluateTargetHealth").is_none_or(|e| e != "true" && e != "false") {
+        return Err(invalid_input("Invalid request: an AliasTarget needs EvaluateTargetHealth"));
     }
     let problem = match world.load_balancer(target) {
         Some((_, _, balancer)) if balancer.zone_id == zone => return Ok(()),
         Some(_) => "but the alias target name does not lie within the target zone",
         // An alias to another record of a hosted zone.
-        None if world
-            .dns
-            .zones
-            .get(zone)
-            .is_some_and(|z| z.records.iter().any(|r| r.name() == target)) =>
-        {
+        None if world.dns.zones.get(zone).is_some_and(|z| z.records.iter().any(|r| r.name() == target)) => {
             return Ok(());
         }
         None => "but that target was not found",
     };
-    Err(invalid_batch(format!(
-        "Tried to create an alias that targets {target}, type {} in zone {zone}, {problem}",
-        record.kind()
-    )))
+    Err(invalid_batch(format!("Tried to create an alias that targets {target}, type {} in zone {zone}, {problem}", record.kind())))
 }
 
 fn describe(record: &Record) -> String {
@@ -226,16 +153,10 @@ fn apply(records: &mut Vec<Record>, action: &str, record: Record) -> Result<(), 
     let known = records.iter().position(|r| r.key() == record.key());
     match (action, known) {
         ("CREATE", Some(_)) => {
-            return Err(invalid_batch(format!(
-                "Tried to create resource record set [{}] but it already exists",
-                describe(&record)
-            )));
+            return Err(invalid_batch(format!("Tried to create resource record set [{}] but it already exists", describe(&record))));
         }
         ("DELETE", None) => {
-            return Err(invalid_batch(format!(
-                "Tried to delete resource record set [{}] but it was not found",
-                describe(&record)
-            )));
+            return Err(invalid_batch(format!("Tried to delete resource record set [{}] but it was not found", describe(&record))));
         }
         ("DELETE", Some(at)) => {
             if !same(&records[at].0, &record.0) {
@@ -251,9 +172,7 @@ fn apply(records: &mut Vec<Record>, action: &str, record: Record) -> Result<(), 
         ("UPSERT", Some(at)) => records[at] = record,
         ("CREATE" | "UPSERT", None) => records.push(record),
         _ => {
-            return Err(invalid_input(format!(
-                "Invalid value for Action: '{action}'"
-            )));
+            return Err(invalid_input(format!("Invalid value for Action: '{action}'")));
         }
     }
     Ok(())
@@ -265,10 +184,7 @@ fn same(a: &Element, b: &Element) -> bool {
         return a.children == b.children;
     }
     let found = |child: &Element| b.child(&child.name).is_some_and(|other| same(child, other));
-    a.name == b.name
-        && a.text == b.text
-        && a.children.len() == b.children.len()
-        && a.children.iter().all(found)
+    a.name == b.name && a.text == b.text && a.children.len() == b.children.len() && a.children.iter().all(found)
 }
 
 /// Refuses records that exclude each other.
@@ -276,11 +192,7 @@ fn check_together(records: &[Record]) -> Result<(), ServiceError> {
     for record in records {
         let same_name = || records.iter().filter(|r| r.name() == record.name());
         let plain = record.set_identifier().is_empty();
-        let siblings = || {
-            same_name().filter(|r| {
-                r.kind() == record.kind() && r.set_identifier() != record.set_identifier()
-            })
-        };
+        let siblings = || same_name().filter(|r| r.kind() == record.kind() && r.set_identifier() != record.set_identifier());
         if siblings().any(|r| plain != r.set_identifier().is_empty()) {
             return Err(invalid_batch(format!(
                 "RRSet with DNS name {}, type {} cannot be created as both simple and with a routing policy",
@@ -308,18 +220,9 @@ fn check_together(records: &[Record]) -> Result<(), ServiceError> {
 
 /// Shortens a batch for the log.
 pub(super) fn summary(document: &Element) -> Value {
-    let changes = document
-        .child("ChangeBatch")
-        .and_then(|b| b.child("Changes"))
-        .map(|c| c.children.as_slice())
-        .unwrap_or_default();
+    let changes = document.child("ChangeBatch").and_then(|b| b.child("Changes")).map(|c| c.children.as_slice()).unwrap_or_default();
     let line = |change: &Element| {
-        let record = |path: &[&str]| {
-            change
-                .child("ResourceRecordSet")
-                .and_then(|r| r.path(path))
-                .map(str::to_owned)
-        };
+        let record = |path: &[&str]| change.child("ResourceRecordSet").and_then(|r| r.path(path)).map(str::to_owned);
         json!({
             "action": change.get("Action"),
             "name": record(&["Name"]),

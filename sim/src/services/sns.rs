@@ -26,16 +26,10 @@ fn invalid(message: impl Into<String>) -> ServiceError {
 
 fn find(world: &World, region: &str, arn: &str) -> Result<String, ServiceError> {
     if !arn.starts_with("arn:") {
-        return Err(invalid(format!(
-            "Invalid parameter: TopicArn Reason: An ARN must have at least 6 elements, not 1: {arn}"
-        )));
+        return Err(invalid(format!("Invalid parameter: TopicArn Reason: An ARN must have at least 6 elements, not 1: {arn}")));
     }
-    let found = world
-        .region(region)
-        .and_then(|r| r.topics.values().find(|t| *t == arn));
-    found
-        .cloned()
-        .ok_or_else(|| ServiceError::new("NotFound", "Topic does not exist").status(404))
+    let found = world.region(region).and_then(|r| r.topics.values().find(|t| *t == arn));
+    found.cloned().ok_or_else(|| ServiceError::new("NotFound", "Topic does not exist").status(404))
 }
 
 fn publish(world: &mut World, region: &str, params: &Params) -> Result<Answer, ServiceError> {
@@ -43,40 +37,27 @@ fn publish(world: &mut World, region: &str, params: &Params) -> Result<Answer, S
     let arn = find(
         world,
         region,
-        arn.ok_or_else(|| {
-            invalid(
-                "Invalid parameter: TopicArn or TargetArn Reason: no value for required parameter",
-            )
-        })?,
+        arn.ok_or_else(|| invalid("Invalid parameter: TopicArn or TargetArn Reason: no value for required parameter"))?,
     )?;
-    let message = params
-        .get("Message")
-        .ok_or_else(|| invalid("Invalid parameter: Empty message"))?;
+    let message = params.get("Message").ok_or_else(|| invalid("Invalid parameter: Empty message"))?;
     if message.len() > MESSAGE_MAX {
         return Err(invalid("Invalid parameter: Message too long"));
     }
-    if params
-        .get("Subject")
-        .is_some_and(|s| s.chars().count() > 100 || s.contains('\n'))
-    {
+    if params.get("Subject").is_some_and(|s| s.chars().count() > 100 || s.contains('\n')) {
         return Err(invalid("Invalid parameter: Subject"));
     }
     let now = world.now;
-    world
-        .published
-        .retain(|_, (_, at)| now - *at < DEDUPLICATION);
+    world.published.retain(|_, (_, at)| now - *at < DEDUPLICATION);
     let mut key = None;
     if arn.ends_with(".fifo") {
-        params.get("MessageGroupId").ok_or_else(|| {
-            invalid("Invalid parameter: The MessageGroupId parameter is required for FIFO topics")
-        })?;
+        params
+            .get("MessageGroupId")
+            .ok_or_else(|| invalid("Invalid parameter: The MessageGroupId parameter is required for FIFO topics"))?;
         let id = params.get("MessageDeduplicationId").unwrap_or(message);
         key = Some(format!("{arn}/{id}"));
     }
     if let Some((known, _)) = key.as_ref().and_then(|k| world.published.get(k)) {
-        return Ok(Answer::xml(
-            Element::new("PublishResult").with("MessageId", known),
-        ));
+        return Ok(Answer::xml(Element::new("PublishResult").with("MessageId", known)));
     }
     let id = world.draw_uuid("message");
     if let Some(key) = key {
@@ -88,58 +69,28 @@ fn publish(world: &mut World, region: &str, params: &Params) -> Result<Answer, S
 fn create(world: &mut World, region: &str, params: &Params) -> Result<Answer, ServiceError> {
     let name = params.require("Name", "InvalidParameter")?;
     let plain = name.strip_suffix(".fifo").unwrap_or(name);
-    if plain.is_empty()
-        || plain.len() > 250
-        || !plain
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "-_".contains(c))
-    {
+    if plain.is_empty() || plain.len() > 250 || !plain.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c)) {
         return Err(invalid("Invalid parameter: Topic Name"));
     }
     let arn = world.arn("sns", region, name);
-    let new = world
-        .region_mut(region)
-        .topics
-        .insert(name.to_owned(), arn.clone())
-        .is_none();
+    let new = world.region_mut(region).topics.insert(name.to_owned(), arn.clone()).is_none();
     Ok(Answer::xml(Element::new("CreateTopicResult").with("TopicArn", arn)).effective(new))
 }
 
 fn attributes(world: &World, region: &str, params: &Params) -> Result<Answer, ServiceError> {
-    let arn = find(
-        world,
-        region,
-        params.require("TopicArn", "InvalidParameter")?,
-    )?;
-    let entry =
-        |key: &str, value: &str| Element::new("entry").with("key", key).with("value", value);
+    let arn = find(world, region, params.require("TopicArn", "InvalidParameter")?)?;
+    let entry = |key: &str, value: &str| Element::new("entry").with("key", key).with("value", value);
     let entries = [
         entry("TopicArn", &arn),
         entry("Owner", &world.account),
         entry("SubscriptionsConfirmed", "1"),
-        entry(
-            "FifoTopic",
-            if arn.ends_with(".fifo") {
-                "true"
-            } else {
-                "false"
-            },
-        ),
+        entry("FifoTopic", if arn.ends_with(".fifo") { "true" } else { "false" }),
     ];
-    Ok(Answer::xml(
-        Element::new("GetTopicAttributesResult").with_list("Attributes", entries),
-    ))
+    Ok(Answer::xml(Element::new("GetTopicAttributesResult").with_list("Attributes", entries)))
 }
 
 fn list(world: &World, region: &str) -> Result<Answer, ServiceError> {
-    let topics = world
-        .region(region)
-        .into_iter()
-        .flat_map(|r| r.topics.values());
-    let members: Vec<Element> = topics
-        .map(|arn| Element::new("member").with("TopicArn", arn))
-        .collect();
-    Ok(Answer::xml(
-        Element::new("ListTopicsResult").with_list("Topics", members),
-    ))
+    let topics = world.region(region).into_iter().flat_map(|r| r.topics.values());
+    let members: Vec<Element> = topics.map(|arn| Element::new("member").with("TopicArn", arn)).collect();
+    Ok(Answer::xml(Element::new("ListTopicsResult").with_list("Topics", members)))
 }

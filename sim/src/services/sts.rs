@@ -21,16 +21,9 @@ fn assume_role(world: &World, call: &Call) -> Result<Answer, ServiceError> {
     let role = call.params.require("RoleArn", "ValidationError")?;
     let session = call.params.require("RoleSessionName", "ValidationError")?;
     let Some(name) = role.split(":role/").nth(1) else {
-        return Err(ServiceError::new(
-            "ValidationError",
-            format!("{role} is invalid"),
-        ));
+        return Err(ServiceError::new("ValidationError", format!("{role} is invalid")));
     };
-    let seconds = call
-        .params
-        .number("DurationSeconds", "ValidationError")?
-        .unwrap_or(3600)
-        .clamp(900, 43_200);
+    let seconds = call.params.number("DurationSeconds", "ValidationError")?.unwrap_or(3600).clamp(900, 43_200);
     let credentials = Element::new("Credentials")
         .with("AccessKeyId", "ASIASIMULATEDROLE000")
         .with("SecretAccessKey", "simulated")
@@ -38,16 +31,6 @@ fn assume_role(world: &World, call: &Call) -> Result<Answer, ServiceError> {
         .with("Expiration", timestamp(world.now + seconds * 1000));
     let user = Element::new("AssumedRoleUser")
         .with("AssumedRoleId", format!("AROASIMULATED:{session}"))
-        .with(
-            "Arn",
-            format!(
-                "arn:aws:sts::{}:assumed-role/{name}/{session}",
-                world.account
-            ),
-        );
-    Ok(Answer::xml(
-        Element::new("AssumeRoleResult")
-            .with_child(credentials)
-            .with_child(user),
-    ))
+        .with("Arn", format!("arn:aws:sts::{}:assumed-role/{name}/{session}", world.account));
+    Ok(Answer::xml(Element::new("AssumeRoleResult").with_child(credentials).with_child(user)))
 }

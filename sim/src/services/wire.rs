@@ -12,16 +12,9 @@ use crate::xml::Element;
 /// Whom a request is for.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Destination {
-    Service {
-        service: &'static str,
-        region: String,
-    },
-    UnknownService {
-        service: String,
-    },
-    Web {
-        host: String,
-    },
+    Service { service: &'static str, region: String },
+    UnknownService { service: String },
+    Web { host: String },
 }
 
 /// A call that could not be understood.
@@ -44,31 +37,15 @@ pub(crate) fn destination(request: &Request<Vec<u8>>) -> Destination {
         };
     }
     let header = |name: &str| request.headers().get(name).and_then(|v| v.to_str().ok());
-    let host = header(CONNECT_TO)
-        .or(request.uri().host())
-        .or(header("host"))
-        .unwrap_or_default();
-    let host = host
-        .trim()
-        .split(':')
-        .next()
-        .unwrap_or_default()
-        .to_ascii_lowercase();
+    let host = header(CONNECT_TO).or(request.uri().host()).or(header("host")).unwrap_or_default();
+    let host = host.trim().split(':').next().unwrap_or_default().to_ascii_lowercase();
     let labels: Vec<&str> = host.split('.').collect();
-    let service = labels
-        .first()
-        .and_then(|first| SERVICES.iter().find(|s| *s == first));
+    let service = labels.first().and_then(|first| SERVICES.iter().find(|s| *s == first));
     match (service, labels.as_slice()) {
         (Some(service), [_, region, "amazonaws", "com"] | [_, region, "api", "aws"]) => {
-            Destination::Service {
-                service,
-                region: (*region).to_owned(),
-            }
+            Destination::Service { service, region: (*region).to_owned() }
         }
-        (Some(service), [_, "amazonaws", "com"]) => Destination::Service {
-            service,
-            region: "us-east-1".to_owned(),
-        },
+        (Some(service), [_, "amazonaws", "com"]) => Destination::Service { service, region: "us-east-1".to_owned() },
         _ => Destination::Web { host },
     }
 }
@@ -79,27 +56,15 @@ fn credential_scope(request: &Request<Vec<u8>>) -> Option<(String, String)> {
     let credential = authorization.split("Credential=").nth(1)?;
     let scope: Vec<&str> = credential.split([',', ' ']).next()?.split('/').collect();
     match scope.as_slice() {
-        [.., region, service, "aws4_request"] => {
-            Some(((*region).to_owned(), (*service).to_owned()))
-        }
+        [.., region, service, "aws4_request"] => Some(((*region).to_owned(), (*service).to_owned())),
         _ => None,
     }
 }
 
 /// Reads a call.
-pub(crate) fn parse(
-    service: &'static str,
-    region: String,
-    request: Request<Vec<u8>>,
-) -> Result<Call, Refused> {
+pub(crate) fn parse(service: &'static str, region: String, request: Request<Vec<u8>>) -> Result<Call, Refused> {
     let (head, body) = request.into_parts();
-    let path: Vec<String> = head
-        .uri
-        .path()
-        .split('/')
-        .filter(|p| !p.is_empty())
-        .map(|p| decode(p, false))
-        .collect();
+    let path: Vec<String> = head.uri.path().split('/').filter(|p| !p.is_empty()).map(|p| decode(p, false)).collect();
     let query = Params::parse(head.uri.query().unwrap_or_default());
     let protocol = match service {
         "eks" => Protocol::RestJson,
@@ -107,11 +72,7 @@ pub(crate) fn parse(
         _ if head.headers.contains_key("smithy-protocol") => Protocol::Cbor,
         _ => Protocol::Query,
     };
-    let refuse = |error| Refused {
-        service,
-        protocol,
-        error,
-    };
+    let refuse = |error| Refused { service, protocol, error };
     let route = match protocol {
         Protocol::RestJson => super::eks::route(head.method.as_str(), &path),
         Protocol::RestXml => super::route53::route(head.method.as_str(), &path),
@@ -124,27 +85,15 @@ pub(crate) fn parse(
     };
     let (name, labels) = match route {
         Some(route) => route,
-        None => (
-            params.get("Action").unwrap_or_default().to_owned(),
-            Vec::new(),
-        ),
+        None => (params.get("Action").unwrap_or_default().to_owned(), Vec::new()),
     };
     let action = find(service, &name).ok_or_else(|| refuse(unknown_action(protocol, &name)))?;
     let document = document(protocol, &body).ok_or_else(|| refuse(malformed(protocol)))?;
-    Ok(Call {
-        action,
-        region,
-        protocol,
-        params,
-        labels,
-        document,
-    })
+    Ok(Call { action, region, protocol, params, labels, document })
 }
 
 fn find(service: &str, name: &str) -> Option<&'static Action> {
-    ACTIONS
-        .iter()
-        .find(|a| a.service == service && a.name == name)
+    ACTIONS.iter().find(|a| a.service == service && a.name == name)
 }
 
 fn document(protocol: Protocol, body: &[u8]) -> Option<Document> {
@@ -161,31 +110,19 @@ fn document(protocol: Protocol, body: &[u8]) -> Option<Document> {
 
 fn unknown_action(protocol: Protocol, name: &str) -> ServiceError {
     match protocol {
-        Protocol::Query => ServiceError::new(
-            "InvalidAction",
-            format!("Could not find operation {name} in this version of the API"),
-        ),
-        Protocol::RestXml => {
-            ServiceError::new("InvalidAction", "The simulator has no such operation").status(404)
+        Protocol::Query => ServiceError::new("InvalidAction", format!("Could not find operation {name} in this version of the API")),
+        Protocol::RestXml => ServiceError::new("InvalidAction", "The simulator has no such operation").status(404),
+        Protocol::RestJson | Protocol::Cbor => {
+            ServiceError::new("UnknownOperationException", "The simulator has no such operation").status(404)
         }
-        Protocol::RestJson | Protocol::Cbor => ServiceError::new(
-            "UnknownOperationException",
-            "The simulator has no such operation",
-        )
-        .status(404),
     }
 }
 
 fn malformed(protocol: Protocol) -> ServiceError {
     match protocol {
         Protocol::RestXml => ServiceError::new("InvalidInput", "Unable to parse request"),
-        Protocol::RestJson => ServiceError::new(
-            "InvalidRequestException",
-            "The request body is not valid JSON",
-        ),
-        Protocol::Query | Protocol::Cbor => {
-            ServiceError::new("SerializationException", "The request body is not valid")
-        }
+        Protocol::RestJson => ServiceError::new("InvalidRequestException", "The request body is not valid JSON"),
+        Protocol::Query | Protocol::Cbor => ServiceError::new("SerializationException", "The request body is not valid"),
     }
 }
 
@@ -196,30 +133,14 @@ pub(crate) fn refusal(world: &mut World, refused: &Refused) -> Response<Vec<u8>>
 
 /// Answers for a service that is not simulated.
 pub(crate) fn unknown_service(service: &str) -> Response<Vec<u8>> {
-    let message = format!(
-        "the simulator has no service '{service}'; it has {}",
-        SERVICES.join(", ")
-    );
-    let body = Element::new("ErrorResponse").with_child(
-        Element::new("Error")
-            .with("Type", "Sender")
-            .with("Code", "InvalidAction")
-            .with("Message", message),
-    );
-    response(
-        400,
-        "text/xml",
-        body.document("https://wf.invalid/sim/").into_bytes(),
-        &[],
-    )
+    let message = format!("the simulator has no service '{service}'; it has {}", SERVICES.join(", "));
+    let body = Element::new("ErrorResponse")
+        .with_child(Element::new("Error").with("Type", "Sender").with("Code", "InvalidAction").with("Message", message));
+    response(400, "text/xml", body.document("https://wf.invalid/sim/").into_bytes(), &[])
 }
 
 /// Writes an answer in the protocol of its call.
-pub(crate) fn render(
-    world: &mut World,
-    call: &Call,
-    answer: &Result<Answer, ServiceError>,
-) -> Response<Vec<u8>> {
+pub(crate) fn render(world: &mut World, call: &Call, answer: &Result<Answer, ServiceError>) -> Response<Vec<u8>> {
     let answer = match answer {
         Ok(answer) => answer,
         Err(refused) => return error(world, call.action.service, call.protocol, refused),
@@ -233,78 +154,30 @@ pub(crate) fn render(
                 root = root.with_child(element.clone());
             }
             let root = root.with_child(Element::new("ResponseMetadata").with("RequestId", &id));
-            response(
-                200,
-                "text/xml",
-                root.document(namespace).into_bytes(),
-                &[("x-amzn-requestid", &id)],
-            )
+            response(200, "text/xml", root.document(namespace).into_bytes(), &[("x-amzn-requestid", &id)])
         }
-        Body::Xml(element) => response(
-            200,
-            "text/xml",
-            element.document(namespace).into_bytes(),
-            &[("x-amzn-requestid", &id)],
-        ),
-        Body::Json(value) => response(
-            200,
-            "application/json",
-            value.to_string().into_bytes(),
-            &[("x-amzn-requestid", &id)],
-        ),
+        Body::Xml(element) => response(200, "text/xml", element.document(namespace).into_bytes(), &[("x-amzn-requestid", &id)]),
+        Body::Json(value) => response(200, "application/json", value.to_string().into_bytes(), &[("x-amzn-requestid", &id)]),
         Body::Cbor(value) => cbor(200, value, &id),
     }
 }
 
-fn error(
-    world: &mut World,
-    service: &str,
-    protocol: Protocol,
-    error: &ServiceError,
-) -> Response<Vec<u8>> {
+fn error(world: &mut World, service: &str, protocol: Protocol, error: &ServiceError) -> Response<Vec<u8>> {
     let id = world.draw_uuid("request");
-    let headers = [
-        ("x-amzn-requestid", id.as_str()),
-        ("x-amzn-errortype", error.code.as_str()),
-    ];
+    let headers = [("x-amzn-requestid", id.as_str()), ("x-amzn-errortype", error.code.as_str())];
     match protocol {
         Protocol::Query | Protocol::RestXml => {
-            let kind = if error.status < 500 {
-                "Sender"
-            } else {
-                "Receiver"
-            };
-            let inner = Element::new("Error")
-                .with("Type", kind)
-                .with("Code", &error.code)
-                .with("Message", &error.message);
-            let root = Element::new("ErrorResponse")
-                .with_child(inner)
-                .with("RequestId", &id);
-            response(
-                error.status,
-                "text/xml",
-                root.document(namespace(service)).into_bytes(),
-                &headers[..1],
-            )
+            let kind = if error.status < 500 { "Sender" } else { "Receiver" };
+            let inner = Element::new("Error").with("Type", kind).with("Code", &error.code).with("Message", &error.message);
+            let root = Element::new("ErrorResponse").with_child(inner).with("RequestId", &id);
+            response(error.status, "text/xml", root.document(namespace(service)).into_bytes(), &headers[..1])
         }
-        Protocol::RestJson => response(
-            error.status,
-            "application/json",
-            json!({ "message": error.message }).to_string().into_bytes(),
-            &headers,
-        ),
+        Protocol::RestJson => {
+            response(error.status, "application/json", json!({ "message": error.message }).to_string().into_bytes(), &headers)
+        }
         Protocol::Cbor => {
-            let field =
-                |name: &str, text: &str| (ciborium::Value::from(name), ciborium::Value::from(text));
-            cbor(
-                error.status,
-                &ciborium::Value::Map(vec![
-                    field("__type", &error.code),
-                    field("message", &error.message),
-                ]),
-                &id,
-            )
+            let field = |name: &str, text: &str| (ciborium::Value::from(name), ciborium::Value::from(text));
+            cbor(error.status, &ciborium::Value::Map(vec![field("__type", &error.code), field("message", &error.message)]), &id)
         }
     }
 }
@@ -313,27 +186,14 @@ fn cbor(status: u16, value: &ciborium::Value, id: &str) -> Response<Vec<u8>> {
     let mut body = Vec::new();
     // Writing to memory fails for no value that ciborium itself has made.
     let _ = ciborium::into_writer(value, &mut body);
-    response(
-        status,
-        "application/cbor",
-        body,
-        &[("smithy-protocol", "rpc-v2-cbor"), ("x-amzn-requestid", id)],
-    )
+    response(status, "application/cbor", body, &[("smithy-protocol", "rpc-v2-cbor"), ("x-amzn-requestid", id)])
 }
 
 /// Builds a response; a header that HTTP does not allow is left out.
-pub(crate) fn response(
-    status: u16,
-    content_type: &'static str,
-    body: Vec<u8>,
-    headers: &[(&'static str, &str)],
-) -> Response<Vec<u8>> {
+pub(crate) fn response(status: u16, content_type: &'static str, body: Vec<u8>, headers: &[(&'static str, &str)]) -> Response<Vec<u8>> {
     let mut response = Response::new(body);
-    *response.status_mut() =
-        http::StatusCode::from_u16(status).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
-    response
-        .headers_mut()
-        .insert("content-type", http::HeaderValue::from_static(content_type));
+    *response.status_mut() = http::StatusCode::from_u16(status).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
+    response.headers_mut().insert("content-type", http::HeaderValue::from_static(content_type));
     for (name, value) in headers {
         if let Ok(value) = http::HeaderValue::from_str(value) {
             response.headers_mut().insert(*name, value);

@@ -38,10 +38,7 @@ pub(crate) enum Refusal {
     #[error("{0} does not answer")]
     Unreachable(String),
     #[error("{load_balancer} has no targets in service")]
-    NoTargets {
-        region: String,
-        load_balancer: String,
-    },
+    NoTargets { region: String, load_balancer: String },
     #[error("the application servers in {region} do not answer")]
     DeadServers { region: String },
     #[error("the database in {region} takes no writes")]
@@ -56,9 +53,7 @@ impl Refusal {
         match self {
             Refusal::UnknownHost(_) | Refusal::Unreachable(_) => None,
             Refusal::DeadServers { .. } => Some(504),
-            Refusal::NoTargets { .. } | Refusal::NoDatabase { .. } | Refusal::Overloaded { .. } => {
-                Some(503)
-            }
+            Refusal::NoTargets { .. } | Refusal::NoDatabase { .. } | Refusal::Overloaded { .. } => Some(503),
         }
     }
 
@@ -76,25 +71,14 @@ impl Refusal {
 
 impl Region {
     /// Lists the instances that are registered with a target group and take requests.
-    pub(crate) fn targets<'a>(
-        &'a self,
-        target_group: &'a str,
-    ) -> impl Iterator<Item = &'a Instance> {
-        let groups = self
-            .groups
-            .values()
-            .filter(move |g| g.target_groups.iter().any(|t| t == target_group));
-        groups
-            .flat_map(|g| &g.instances)
-            .filter(|i| i.state == Lifecycle::InService)
+    pub(crate) fn targets<'a>(&'a self, target_group: &'a str) -> impl Iterator<Item = &'a Instance> {
+        let groups = self.groups.values().filter(move |g| g.target_groups.iter().any(|t| t == target_group));
+        groups.flat_map(|g| &g.instances).filter(|i| i.state == Lifecycle::InService)
     }
 
     /// Counts a load balancer's targets that are healthy.
     pub(crate) fn healthy_targets(&self, load_balancer: &LoadBalancer) -> usize {
-        let targets = load_balancer
-            .target_groups
-            .iter()
-            .flat_map(|t| self.targets(t));
+        let targets = load_balancer.target_groups.iter().flat_map(|t| self.targets(t));
         targets.filter(|i| i.health.healthy == Some(true)).count()
     }
 }
@@ -104,10 +88,7 @@ impl World {
     pub(crate) fn load_balancer(&self, host: &str) -> Option<(&str, &Region, &LoadBalancer)> {
         let host = host.trim_end_matches('.');
         self.regions.iter().find_map(|(name, region)| {
-            let found = region
-                .load_balancers
-                .values()
-                .find(|l| l.dns_name.eq_ignore_ascii_case(host))?;
+            let found = region.load_balancers.values().find(|l| l.dns_name.eq_ignore_ascii_case(host))?;
             Some((name.as_str(), region, found))
         })
     }
@@ -115,33 +96,23 @@ impl World {
     /// What a running server of the region answers to `/health`: the database it writes to, or why it cannot.
     pub(crate) fn server_answers(&self, region: &str) -> Result<&str, Refusal> {
         if !self.data_plane_is_up(region) {
-            return Err(Refusal::DeadServers {
-                region: region.to_owned(),
-            });
+            return Err(Refusal::DeadServers { region: region.to_owned() });
         }
-        let database = self
-            .writable_database(region)
-            .ok_or_else(|| Refusal::NoDatabase {
-                region: region.to_owned(),
-            })?;
+        let database = self.writable_database(region).ok_or_else(|| Refusal::NoDatabase { region: region.to_owned() })?;
         Ok(&database.id)
     }
 
     /// Asks the application through the load balancer of that host name.
     pub(crate) fn ask(&self, load_balancer: &str) -> Result<Served, Refusal> {
-        let (region_name, region, found) = self
-            .load_balancer(load_balancer)
-            .ok_or_else(|| Refusal::UnknownHost(load_balancer.to_owned()))?;
+        let (region_name, region, found) =
+            self.load_balancer(load_balancer).ok_or_else(|| Refusal::UnknownHost(load_balancer.to_owned()))?;
         if self.conditions.region_is_out(region_name) {
             return Err(Refusal::Unreachable(load_balancer.to_owned()));
         }
         let targets = || found.target_groups.iter().flat_map(|t| region.targets(t));
         // With nothing but unhealthy targets, a load balancer fails open: it uses them all.
         if !targets().any(|i| i.health.healthy.is_some()) {
-            return Err(Refusal::NoTargets {
-                region: region_name.to_owned(),
-                load_balancer: found.name.clone(),
-            });
+            return Err(Refusal::NoTargets { region: region_name.to_owned(), load_balancer: found.name.clone() });
         }
         let database = self.server_answers(region_name)?.to_owned();
         let region = region_name.to_owned();

@@ -80,10 +80,7 @@ impl Instance {
 impl Group {
     /// Counts the instances in service.
     pub(crate) fn in_service(&self) -> usize {
-        self.instances
-            .iter()
-            .filter(|i| i.state == Lifecycle::InService)
-            .count()
+        self.instances.iter().filter(|i| i.state == Lifecycle::InService).count()
     }
 
     /// Adds an activity, and forgets the oldest beyond the limit.
@@ -108,11 +105,7 @@ impl Group {
                 && now >= until
             {
                 instance.state = Lifecycle::InService;
-                instance.health = TargetHealth {
-                    healthy: None,
-                    streak: 0,
-                    next_check: until + CHECK_INTERVAL,
-                };
+                instance.health = TargetHealth { healthy: None, streak: 0, next_check: until + CHECK_INTERVAL };
                 ended.push((instance.activity.clone(), until));
             }
         }
@@ -130,23 +123,12 @@ impl Group {
 
     /// Lets the load balancer check its targets.
     fn check_targets(&mut self, now: Ms, answers: bool) {
-        for instance in self
-            .instances
-            .iter_mut()
-            .filter(|i| i.state == Lifecycle::InService)
-        {
+        for instance in self.instances.iter_mut().filter(|i| i.state == Lifecycle::InService) {
             let health = &mut instance.health;
             while health.next_check <= now {
-                health.next_check = if now - health.next_check > 100 * CHECK_INTERVAL {
-                    now + CHECK_INTERVAL
-                } else {
-                    health.next_check + CHECK_INTERVAL
-                };
-                health.streak = if health.healthy == Some(answers) {
-                    0
-                } else {
-                    health.streak + 1
-                };
+                health.next_check =
+                    if now - health.next_check > 100 * CHECK_INTERVAL { now + CHECK_INTERVAL } else { health.next_check + CHECK_INTERVAL };
+                health.streak = if health.healthy == Some(answers) { 0 } else { health.streak + 1 };
                 // A new target is taken for healthy or unhealthy by the same number of checks.
                 if health.streak >= CHECKS_IN_A_ROW {
                     health.healthy = Some(answers);
@@ -160,11 +142,8 @@ impl Group {
 impl World {
     pub(super) fn groups_become_due(&mut self) {
         let now = self.now;
-        let names: Vec<(String, String)> = self
-            .regions
-            .iter()
-            .flat_map(|(r, region)| region.groups.keys().map(move |g| (r.clone(), g.clone())))
-            .collect();
+        let names: Vec<(String, String)> =
+            self.regions.iter().flat_map(|(r, region)| region.groups.keys().map(move |g| (r.clone(), g.clone()))).collect();
         for (region, name) in names {
             let answers = self.server_answers(&region).is_ok();
             if let Some(group) = self.region_mut(&region).groups.get_mut(&name) {
@@ -195,11 +174,7 @@ impl World {
         let now = self.now;
         let label = format!("instance/{region}/{name}");
         let id = format!("i-0{}", self.draw_hex(&label, 16));
-        let until = now
-            + self.draw_ms(
-                &format!("launch/{region}/{name}"),
-                self.timings.instance_launch,
-            );
+        let until = now + self.draw_ms(&format!("launch/{region}/{name}"), self.timings.instance_launch);
         let activity = self.draw_uuid(&format!("activity/{region}/{name}"));
         let Some(group) = self.region_mut(region).groups.get_mut(name) else {
             return;
@@ -215,27 +190,13 @@ impl World {
             message: None,
             progress: 30,
         });
-        let health = TargetHealth {
-            healthy: None,
-            streak: 0,
-            next_check: until + CHECK_INTERVAL,
-        };
-        group.instances.push(Instance {
-            id,
-            zone,
-            state: Lifecycle::Pending { until },
-            health,
-            activity,
-        });
+        let health = TargetHealth { healthy: None, streak: 0, next_check: until + CHECK_INTERVAL };
+        group.instances.push(Instance { id, zone, state: Lifecycle::Pending { until }, health, activity });
     }
 
     fn fail_to_launch(&mut self, region: &str, name: &str) {
         let now = self.now;
-        if self
-            .region(region)
-            .and_then(|r| r.groups.get(name))
-            .is_none_or(|g| now < g.next_launch)
-        {
+        if self.region(region).and_then(|r| r.groups.get(name)).is_none_or(|g| now < g.next_launch) {
             return;
         }
         let id = self.draw_uuid(&format!("activity/{region}/{name}"));
@@ -244,14 +205,11 @@ impl World {
         };
         group.next_launch = now + LAUNCH_RETRY;
         let kind = group.instance_type.clone();
-        let (a, b, c) = (
-            format!("{region}a"),
-            format!("{region}b"),
-            format!("{region}c"),
-        );
+        let (a, b, c) = (format!("{region}a"), format!("{region}b"), format!("{region}c"));
         group.tell(Activity {
             id,
-            description: "Launching a new EC2 instance.  Status Reason: Could not launch On-Demand Instances. InsufficientInstanceCapacity".to_owned(),
+            description: "Launching a new EC2 instance.  Status Reason: Could not launch On-Demand Instances. InsufficientInstanceCapacity"
+                .to_owned(),
             cause: cause(now, group.desired, "an instance was started in response to a difference between desired and actual capacity"),
             started: now,
             ended: Some(now),
@@ -268,22 +226,14 @@ impl World {
 
     fn terminate(&mut self, region: &str, name: &str) {
         let now = self.now;
-        let until = now
-            + self.draw_ms(
-                &format!("terminate/{region}/{name}"),
-                self.timings.instance_terminate,
-            );
+        let until = now + self.draw_ms(&format!("terminate/{region}/{name}"), self.timings.instance_terminate);
         let activity = self.draw_uuid(&format!("activity/{region}/{name}"));
         let Some(group) = self.region_mut(region).groups.get_mut(name) else {
             return;
         };
         // Instances that are not in service yet go first, then the newest.
-        let pending = group
-            .instances
-            .iter()
-            .rposition(|i| matches!(i.state, Lifecycle::Pending { .. }));
-        let Some(index) = pending.or_else(|| group.instances.iter().rposition(Instance::is_wanted))
-        else {
+        let pending = group.instances.iter().rposition(|i| matches!(i.state, Lifecycle::Pending { .. }));
+        let Some(index) = pending.or_else(|| group.instances.iter().rposition(Instance::is_wanted)) else {
             return;
         };
         let Some(instance) = group.instances.get_mut(index) else {
@@ -293,8 +243,7 @@ impl World {
         let was_pending = matches!(instance.state, Lifecycle::Pending { .. });
         instance.state = Lifecycle::Terminating { until };
         let description = format!("Terminating EC2 instance: {}", instance.id);
-        if was_pending && let Some(launch) = group.activities.iter_mut().find(|a| a.id == launching)
-        {
+        if was_pending && let Some(launch) = group.activities.iter_mut().find(|a| a.id == launching) {
             launch.status = "Cancelled".to_owned();
             launch.ended = Some(now);
         }
@@ -317,8 +266,5 @@ impl World {
 }
 
 fn cause(now: Ms, desired: i64, what: &str) -> String {
-    format!(
-        "At {} {what}, with a desired capacity of {desired}.",
-        super::timestamp(now).strftime("%Y-%m-%dT%H:%M:%SZ")
-    )
+    format!("At {} {what}, with a desired capacity of {desired}.", super::timestamp(now).strftime("%Y-%m-%dT%H:%M:%SZ"))
 }

@@ -18,19 +18,14 @@ pub(crate) struct Conditions {
 impl Conditions {
     /// Gathers what concerns the world.
     pub(crate) fn new(faults: &[Fault]) -> Conditions {
-        let mut conditions = Conditions {
-            texts: faults.iter().map(Fault::to_string).collect(),
-            ..Conditions::default()
-        };
+        let mut conditions = Conditions { texts: faults.iter().map(Fault::to_string).collect(), ..Conditions::default() };
         for fault in faults {
             match &fault.kind {
                 FaultKind::RegionOutage { region } | FaultKind::RegionHang { region } => {
                     conditions.regions_out.insert(region.clone());
                 }
                 FaultKind::Lag { instance, lag } => {
-                    let lag = Ms::try_from(lag.as_millis())
-                        .unwrap_or(Ms::MAX / 4)
-                        .min(Ms::MAX / 4);
+                    let lag = Ms::try_from(lag.as_millis()).unwrap_or(Ms::MAX / 4).min(Ms::MAX / 4);
                     conditions.lags.insert(instance.clone(), lag);
                 }
                 FaultKind::NoCapacity { group } => {
@@ -61,20 +56,13 @@ impl Conditions {
 
     /// Reports whether a group (or `cluster/nodegroup`) gets no instances.
     pub(crate) fn has_no_capacity(&self, group: &str) -> bool {
-        self.no_capacity.contains(group)
-            || group
-                .rsplit('/')
-                .next()
-                .is_some_and(|g| self.no_capacity.contains(g))
+        self.no_capacity.contains(group) || group.rsplit('/').next().is_some_and(|g| self.no_capacity.contains(g))
     }
 }
 
 impl Conditions {
     /// Leaves out whole-region faults: they begin when a process opens the world, not before.
     pub(crate) fn without_region_outages(&self) -> Conditions {
-        Conditions {
-            regions_out: BTreeSet::new(),
-            ..self.clone()
-        }
+        Conditions { regions_out: BTreeSet::new(), ..self.clone() }
     }
 }

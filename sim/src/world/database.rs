@@ -58,23 +58,10 @@ pub(crate) struct Source {
 /// Work in progress on an instance.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Work {
-    Creating {
-        until: Ms,
-    },
-    Promoting {
-        unseen_until: Ms,
-        reboots_at: Ms,
-        until: Ms,
-        retention: u32,
-    },
-    Modifying {
-        unseen_until: Ms,
-        until: Ms,
-        changes: Changes,
-    },
-    Deleting {
-        until: Ms,
-    },
+    Creating { until: Ms },
+    Promoting { unseen_until: Ms, reboots_at: Ms, until: Ms, retention: u32 },
+    Modifying { unseen_until: Ms, until: Ms, changes: Changes },
+    Deleting { until: Ms },
 }
 
 /// Changes to an instance that have been asked for.
@@ -130,23 +117,16 @@ impl Database {
 
     /// Reports whether it is a replica that still follows its source.
     pub(crate) fn is_replicating(&self) -> bool {
-        self.source.as_ref().is_some_and(|s| !s.detached)
-            && !matches!(
-                self.work,
-                Some(Work::Creating { .. } | Work::Deleting { .. })
-            )
+        self.source.as_ref().is_some_and(|s| !s.detached) && !matches!(self.work, Some(Work::Creating { .. } | Work::Deleting { .. }))
     }
 }
 
 impl World {
     /// Finds an instance in any region by its resource id.
     pub(crate) fn database_by_resource(&self, resource_id: &str) -> Option<(&str, &Database)> {
-        self.regions.iter().find_map(|(region, r)| {
-            r.databases
-                .values()
-                .find(|d| d.resource_id == resource_id)
-                .map(|d| (region.as_str(), d))
-        })
+        self.regions
+            .iter()
+            .find_map(|(region, r)| r.databases.values().find(|d| d.resource_id == resource_id).map(|d| (region.as_str(), d)))
     }
 
     /// Finds the instance that takes a region's writes: the one promoted last, of those the application knows.
@@ -154,35 +134,22 @@ impl World {
         let patterns = self.application.databases.get(region)?;
         let known = |d: &&Database| patterns.iter().any(|p| super::matches(p, &d.id));
         let databases = self.region(region)?.databases.values();
-        databases
-            .filter(known)
-            .filter(|d| d.is_writable())
-            .max_by_key(|d| d.promoted_at)
+        databases.filter(known).filter(|d| d.is_writable()).max_by_key(|d| d.promoted_at)
     }
 
     /// Reports whether another instance has been promoted from this one.
     pub(crate) fn is_superseded(&self, resource_id: &str) -> bool {
         let databases = self.regions.values().flat_map(|r| r.databases.values());
-        databases.into_iter().any(|d| {
-            d.promoted_from.as_deref() == Some(resource_id)
-                && !matches!(d.work, Some(Work::Deleting { .. }))
-        })
+        databases.into_iter().any(|d| d.promoted_from.as_deref() == Some(resource_id) && !matches!(d.work, Some(Work::Deleting { .. })))
     }
 
     /// Cuts replication and begins to promote; returns how many rows only the source has.
     pub(crate) fn promote(&mut self, region: &str, id: &str, retention: u32) -> Option<u64> {
         let now = self.now;
-        let unseen = self.draw_ms(
-            &format!("promote-unseen/{region}/{id}"),
-            self.timings.promote_unseen,
-        );
-        let takes = self
-            .draw_ms(&format!("promote/{region}/{id}"), self.timings.promote)
-            .max(unseen);
+        let unseen = self.draw_ms(&format!("promote-unseen/{region}/{id}"), self.timings.promote_unseen);
+        let takes = self.draw_ms(&format!("promote/{region}/{id}"), self.timings.promote).max(unseen);
         let source = self.region(region)?.databases.get(id)?.source.clone()?;
-        let rows = self
-            .database_by_resource(&source.resource_id)
-            .map(|(_, s)| s.rows.clone());
+        let rows = self.database_by_resource(&source.resource_id).map(|(_, s)| s.rows.clone());
         let database = self.region_mut(region).databases.get_mut(id)?;
         let mut lost = 0;
         if let Some(rows) = rows {
@@ -205,9 +172,7 @@ impl World {
         let now = self.now;
         let mut renamed = Vec::new();
         for region in self.regions.values_mut() {
-            region
-                .databases
-                .retain(|_, d| !matches!(d.work, Some(Work::Deleting { until }) if now >= until));
+            region.databases.retain(|_, d| !matches!(d.work, Some(Work::Deleting { until }) if now >= until));
             for database in region.databases.values_mut() {
                 if let Some(id) = database.finish_work(now) {
                     renamed.push((database.id.clone(), database.resource_id.clone()));
@@ -231,13 +196,7 @@ impl World {
         let replicas: Vec<(String, String)> = self
             .regions
             .iter()
-            .flat_map(|(r, region)| {
-                region
-                    .databases
-                    .values()
-                    .filter(|d| d.is_replicating())
-                    .map(|d| (r.clone(), d.id.clone()))
-            })
+            .flat_map(|(r, region)| region.databases.values().filter(|d| d.is_replicating()).map(|d| (r.clone(), d.id.clone())))
             .collect();
         for (region, id) in replicas {
             self.replicate_one(&region, &id);
@@ -248,31 +207,15 @@ impl World {
         let now = self.now;
         let replica = self.region(region)?.databases.get(id)?;
         let source = replica.source.as_ref()?;
-        let reachable = !self.conditions.region_is_out(&source.region)
-            && !self.conditions.region_is_out(region);
-        let master = self
-            .database_by_resource(&source.resource_id)
-            .map(|(_, s)| (s.id.clone(), s.rows.last()));
-        let behind = self
-            .conditions
-            .lag(id)
-            .map_or_else(|| self.natural_lag(replica), |ms| ms as f64 / 1000.0);
+        let reachable = !self.conditions.region_is_out(&source.region) && !self.conditions.region_is_out(region);
+        let master = self.database_by_resource(&source.resource_id).map(|(_, s)| (s.id.clone(), s.rows.last()));
+        let behind = self.conditions.lag(id).map_or_else(|| self.natural_lag(replica), |ms| ms as f64 / 1000.0);
         let held = self.conditions.lag(id);
-        let (is_there, last_row) = (
-            master.is_some() && reachable,
-            master.as_ref().and_then(|(_, last)| *last),
-        );
+        let (is_there, last_row) = (master.is_some() && reachable, master.as_ref().and_then(|(_, last)| *last));
 
-        let source = self
-            .region_mut(region)
-            .databases
-            .get_mut(id)?
-            .source
-            .as_mut()?;
+        let source = self.region_mut(region).databases.get_mut(id)?.source.as_mut()?;
         if is_there {
-            source.replicated_to = source
-                .replicated_to
-                .max(now.saturating_sub((behind * 1000.0) as Ms));
+            source.replicated_to = source.replicated_to.max(now.saturating_sub((behind * 1000.0) as Ms));
         }
         if let Some((id, _)) = master {
             source.id = id;
@@ -280,11 +223,7 @@ impl World {
         let seen = match held {
             Some(ms) => ms as f64 / 1000.0,
             None if !is_there => (now - source.replicated_to) as f64 / 1000.0,
-            None if last_row.is_none_or(|last| last <= source.replicated_to)
-                && now - last_row.unwrap_or(0) > 5000 =>
-            {
-                0.0
-            }
+            None if last_row.is_none_or(|last| last <= source.replicated_to) && now - last_row.unwrap_or(0) > 5000 => 0.0,
             None => behind,
         };
         let minute = now.div_euclid(60_000);
@@ -304,9 +243,7 @@ impl World {
         let minute = self.now.div_euclid(60_000).unsigned_abs();
         let base = span.min + (span.max - span.min) * unit(self.seed, &replica.resource_id, minute);
         let catching_up = replica.source.as_ref().and_then(|s| s.catching_up);
-        catching_up.map_or(base, |(from, behind)| {
-            base.max(behind - CATCH_UP * (self.now - from) as f64 / 1000.0)
-        })
+        catching_up.map_or(base, |(from, behind)| base.max(behind - CATCH_UP * (self.now - from) as f64 / 1000.0))
     }
 }
 
@@ -323,9 +260,7 @@ impl Database {
                 }
                 None
             }
-            Some(Work::Promoting {
-                until, retention, ..
-            }) if now >= until => {
+            Some(Work::Promoting { until, retention, .. }) if now >= until => {
                 self.work = None;
                 self.source = None;
                 self.promoted_at = Some(until);
@@ -343,9 +278,7 @@ impl Database {
     fn change(&mut self, changes: Changes) -> Option<String> {
         self.retention = changes.retention.unwrap_or(self.retention);
         self.multi_az = changes.multi_az.unwrap_or(self.multi_az);
-        self.deletion_protection = changes
-            .deletion_protection
-            .unwrap_or(self.deletion_protection);
+        self.deletion_protection = changes.deletion_protection.unwrap_or(self.deletion_protection);
         self.allocated_storage = changes.allocated_storage.unwrap_or(self.allocated_storage);
         if let Some(class) = changes.class {
             self.class = class;

@@ -111,11 +111,7 @@ impl Record {
     }
 
     pub(crate) fn values(&self) -> impl Iterator<Item = &str> {
-        self.0
-            .child("ResourceRecords")
-            .into_iter()
-            .flat_map(|r| &r.children)
-            .filter_map(|r| r.get("Value"))
+        self.0.child("ResourceRecords").into_iter().flat_map(|r| &r.children).filter_map(|r| r.get("Value"))
     }
 
     pub(crate) fn ttl(&self) -> Option<u32> {
@@ -124,11 +120,7 @@ impl Record {
 
     /// What makes a record unique in its zone.
     pub(crate) fn key(&self) -> (String, String, String) {
-        (
-            sort_name(self.name()),
-            self.kind().to_owned(),
-            self.set_identifier().to_owned(),
-        )
+        (sort_name(self.name()), self.kind().to_owned(), self.set_identifier().to_owned())
     }
 }
 
@@ -144,13 +136,8 @@ impl World {
     pub(super) fn dns_becomes_due(&mut self) {
         let now = self.now;
         // In the order of submission, should two become INSYNC at once.
-        let mut due: Vec<(Ms, String)> = self
-            .dns
-            .changes
-            .values()
-            .filter(|c| c.records.is_some() && now >= c.insync_at)
-            .map(|c| (c.submitted, c.id.clone()))
-            .collect();
+        let mut due: Vec<(Ms, String)> =
+            self.dns.changes.values().filter(|c| c.records.is_some() && now >= c.insync_at).map(|c| (c.submitted, c.id.clone())).collect();
         due.sort();
         for (_, id) in due {
             let Some(change) = self.dns.changes.get_mut(&id) else {
@@ -163,13 +150,7 @@ impl World {
                 zone.serving = records;
             }
         }
-        let checks: Vec<String> = self
-            .dns
-            .health_checks
-            .values()
-            .filter(|c| c.next_check <= now)
-            .map(|c| c.id.clone())
-            .collect();
+        let checks: Vec<String> = self.dns.health_checks.values().filter(|c| c.next_check <= now).map(|c| c.id.clone()).collect();
         for id in checks {
             self.check_health(&id);
         }
@@ -191,18 +172,12 @@ impl World {
             Ok(_) => "Success: HTTP Status Code 200, OK".to_owned(),
             Err(refusal) => match refusal.status() {
                 Some(status) => format!("Failure: HTTP Status Code {status}. {refusal}"),
-                None => format!(
-                    "Failure: The health checker could not establish a connection within the timeout limit. {refusal}"
-                ),
+                None => format!("Failure: The health checker could not establish a connection within the timeout limit. {refusal}"),
             },
         };
         check.checked = now;
         check.next_check = now + Ms::from(check.interval.max(1)) * 1000;
-        check.streak = if passed == check.healthy {
-            0
-        } else {
-            check.streak + 1
-        };
+        check.streak = if passed == check.healthy { 0 } else { check.streak + 1 };
         if check.streak >= check.threshold.max(1) {
             check.healthy = passed;
             check.streak = 0;
@@ -216,18 +191,12 @@ impl World {
         let mut ttl = u32::MAX;
         for _ in 0..CHAIN_MAX {
             if self.load_balancer(&host).is_some() {
-                return Some(Resolved {
-                    host: host.trim_end_matches('.').to_owned(),
-                    ttl: ttl.min(ALIAS_TTL),
-                });
+                return Some(Resolved { host: host.trim_end_matches('.').to_owned(), ttl: ttl.min(ALIAS_TTL) });
             }
             let record = self.answer(&host)?;
             let (next, its_ttl) = match record.alias() {
                 Some(alias) => (alias.get("DNSName")?.to_owned(), ALIAS_TTL),
-                None => (
-                    record.values().next()?.to_owned(),
-                    record.ttl().unwrap_or(300),
-                ),
+                None => (record.values().next()?.to_owned(), record.ttl().unwrap_or(300)),
             };
             ttl = ttl.min(its_ttl);
             if record.kind() != "CNAME" && record.alias().is_none() {
@@ -240,55 +209,25 @@ impl World {
 
     /// Chooses among the served records of a name, by their routing policy.
     fn answer(&self, host: &str) -> Option<&Record> {
-        let zones = self
-            .dns
-            .zones
-            .values()
-            .filter(|z| !z.private && is_within(host, &z.name));
+        let zones = self.dns.zones.values().filter(|z| !z.private && is_within(host, &z.name));
         let zone = zones.max_by_key(|z| z.name.len())?;
-        let of_kind = |kind: &'static str| {
-            zone.serving
-                .iter()
-                .filter(move |r| r.name() == host && r.kind() == kind)
-        };
-        let kind = if of_kind("A").next().is_some() {
-            "A"
-        } else {
-            "CNAME"
-        };
+        let of_kind = |kind: &'static str| zone.serving.iter().filter(move |r| r.name() == host && r.kind() == kind);
+        let kind = if of_kind("A").next().is_some() { "A" } else { "CNAME" };
         let records: Vec<&Record> = of_kind(kind).collect();
         let with_role = |role: &str| records.iter().copied().find(|r| r.failover() == role);
         if let Some(primary) = with_role("PRIMARY") {
             let secondary = with_role("SECONDARY");
-            let take_secondary = !self.record_is_healthy(primary)
-                && secondary.is_some_and(|s| self.record_is_healthy(s));
-            return if take_secondary {
-                secondary
-            } else {
-                Some(primary)
-            };
+            let take_secondary = !self.record_is_healthy(primary) && secondary.is_some_and(|s| self.record_is_healthy(s));
+            return if take_secondary { secondary } else { Some(primary) };
         }
         self.by_weight(host, &records)
     }
 
     /// Chooses among weighted records, a simple record being the only one.
     fn by_weight<'a>(&self, host: &str, records: &[&'a Record]) -> Option<&'a Record> {
-        let healthy: Vec<&Record> = records
-            .iter()
-            .copied()
-            .filter(|r| self.record_is_healthy(r))
-            .collect();
-        let candidates = if healthy.is_empty() {
-            records.to_vec()
-        } else {
-            healthy
-        };
-        let weight = |r: &Record| {
-            r.0.get("Weight")
-                .and_then(|w| w.parse::<f64>().ok())
-                .unwrap_or(1.0)
-                .clamp(0.0, 255.0)
-        };
+        let healthy: Vec<&Record> = records.iter().copied().filter(|r| self.record_is_healthy(r)).collect();
+        let candidates = if healthy.is_empty() { records.to_vec() } else { healthy };
+        let weight = |r: &Record| r.0.get("Weight").and_then(|w| w.parse::<f64>().ok()).unwrap_or(1.0).clamp(0.0, 255.0);
         let total: f64 = candidates.iter().map(|r| weight(r)).sum();
         let mut at = total * unit(self.seed, host, self.now.div_euclid(1000).unsigned_abs());
         for record in &candidates {
@@ -302,9 +241,7 @@ impl World {
 
     /// Whether Route 53 takes a record into account: its health check, and its load balancer's targets if it evaluates them.
     pub(crate) fn record_is_healthy(&self, record: &Record) -> bool {
-        let check = record
-            .health_check()
-            .and_then(|id| self.dns.health_checks.get(id));
+        let check = record.health_check().and_then(|id| self.dns.health_checks.get(id));
         if check.is_some_and(|c| !c.healthy) {
             return false;
         }
@@ -314,9 +251,7 @@ impl World {
         if alias.get("EvaluateTargetHealth") != Some("true") {
             return true;
         }
-        let Some((name, region, balancer)) =
-            alias.get("DNSName").and_then(|h| self.load_balancer(h))
-        else {
+        let Some((name, region, balancer)) = alias.get("DNSName").and_then(|h| self.load_balancer(h)) else {
             return true;
         };
         !self.conditions.region_is_out(name) && region.healthy_targets(balancer) > 0
@@ -325,8 +260,5 @@ impl World {
 
 /// Reports whether a name is the zone's own or below it.
 pub(crate) fn is_within(name: &str, zone: &str) -> bool {
-    name == zone
-        || name
-            .strip_suffix(zone)
-            .is_some_and(|head| head.ends_with('.'))
+    name == zone || name.strip_suffix(zone).is_some_and(|head| head.ends_with('.'))
 }

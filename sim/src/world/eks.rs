@@ -81,9 +81,7 @@ impl Nodegroup {
 
     /// Reports whether an update is in progress.
     pub(crate) fn is_updating(&self) -> bool {
-        self.updates
-            .iter()
-            .any(|u| u.status == UpdateStatus::InProgress)
+        self.updates.iter().any(|u| u.status == UpdateStatus::InProgress)
     }
 
     /// Explains a launch failure, in AWS's words.
@@ -108,27 +106,17 @@ impl Nodegroup {
 
     fn become_due(&mut self, now: Ms, no_capacity: bool) {
         let starved = no_capacity && self.desired > self.nodes;
-        for update in self
-            .updates
-            .iter_mut()
-            .filter(|u| u.status == UpdateStatus::InProgress)
-        {
+        for update in self.updates.iter_mut().filter(|u| u.status == UpdateStatus::InProgress) {
             if starved {
                 self.launch_failure = true;
             } else {
                 // Nodes join (or leave) one after another over the second half of the update.
                 let half = (update.until - update.created) / 2;
-                let part =
-                    (now - update.created - half).clamp(0, half.max(1)) as f64 / half.max(1) as f64;
-                self.nodes = update.nodes_before
-                    + ((update.desired - update.nodes_before) as f64 * part).round() as i64;
+                let part = (now - update.created - half).clamp(0, half.max(1)) as f64 / half.max(1) as f64;
+                self.nodes = update.nodes_before + ((update.desired - update.nodes_before) as f64 * part).round() as i64;
             }
             if now >= update.until {
-                update.status = if starved {
-                    UpdateStatus::Failed
-                } else {
-                    UpdateStatus::Successful
-                };
+                update.status = if starved { UpdateStatus::Failed } else { UpdateStatus::Successful };
                 if !starved {
                     self.nodes = update.desired;
                 }
@@ -147,14 +135,9 @@ impl World {
     pub(super) fn nodegroups_become_due(&mut self) {
         let now = self.now;
         let conditions = &self.conditions;
-        for cluster in self
-            .regions
-            .values_mut()
-            .flat_map(|r| r.clusters.values_mut())
-        {
+        for cluster in self.regions.values_mut().flat_map(|r| r.clusters.values_mut()) {
             for group in cluster.nodegroups.values_mut() {
-                let no_capacity =
-                    conditions.has_no_capacity(&format!("{}/{}", cluster.name, group.name));
+                let no_capacity = conditions.has_no_capacity(&format!("{}/{}", cluster.name, group.name));
                 group.become_due(now, no_capacity);
             }
         }

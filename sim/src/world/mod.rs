@@ -79,11 +79,7 @@ impl World {
     /// Brings the world up to `to`: carries out, second by second and in order, all that becomes due on the way.
     pub(crate) fn advance(&mut self, to: Ms) {
         while self.now < to {
-            let step = if to - self.now > SECONDS_BY_SECOND_MAX * 1000 {
-                60_000
-            } else {
-                1000
-            };
+            let step = if to - self.now > SECONDS_BY_SECOND_MAX * 1000 { 60_000 } else { 1000 };
             let next = (self.now - self.now.rem_euclid(1000) + step).min(to);
             self.now = next;
             self.become_due();
@@ -125,22 +121,13 @@ impl World {
         let count = self.draws.entry(label.to_owned()).or_insert(0);
         *count += 1;
         let mut rng = fastrand::Rng::with_seed(hash(self.seed, label, *count));
-        (0..digits)
-            .map(|_| char::from_digit(rng.u32(0..16), 16).unwrap_or('0'))
-            .collect()
+        (0..digits).map(|_| char::from_digit(rng.u32(0..16), 16).unwrap_or('0')).collect()
     }
 
     /// Draws an identifier of the form of a UUID.
     pub(crate) fn draw_uuid(&mut self, label: &str) -> String {
         let hex = self.draw_hex(label, 32);
-        format!(
-            "{}-{}-4{}-8{}-{}",
-            &hex[..8],
-            &hex[8..12],
-            &hex[13..16],
-            &hex[17..20],
-            &hex[20..]
-        )
+        format!("{}-{}-4{}-8{}-{}", &hex[..8], &hex[8..12], &hex[13..16], &hex[17..20], &hex[20..])
     }
 
     /// Finds a region; one that the world file does not mention is empty.
@@ -155,9 +142,10 @@ impl World {
 
     /// Reports whether servers and databases of the region answer anybody.
     pub(crate) fn data_plane_is_up(&self, region: &str) -> bool {
-        let incident = self.incident.as_ref().is_some_and(|i| {
-            i.region == region && self.now >= i.from && i.until.is_none_or(|until| self.now < until)
-        });
+        let incident = self
+            .incident
+            .as_ref()
+            .is_some_and(|i| i.region == region && self.now >= i.from && i.until.is_none_or(|until| self.now < until));
         !incident && !self.conditions.region_is_out(region)
     }
 
@@ -174,14 +162,8 @@ pub(crate) fn timestamp(ms: Ms) -> jiff::Timestamp {
 
 /// Mixes a seed, a label and a count (FNV-1a): stable across versions of Rust, unlike std's hasher.
 pub(crate) fn hash(seed: u64, label: &str, count: u64) -> u64 {
-    let bytes = seed
-        .to_le_bytes()
-        .into_iter()
-        .chain(label.bytes())
-        .chain(count.to_le_bytes());
-    bytes.fold(0xcbf2_9ce4_8422_2325, |h, b| {
-        (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
+    let bytes = seed.to_le_bytes().into_iter().chain(label.bytes()).chain(count.to_le_bytes());
+    bytes.fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3))
 }
 
 /// Draws from [0, 1).
@@ -194,8 +176,8 @@ pub(crate) fn matches(pattern: &str, name: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == name,
         Some((head, "")) => name.starts_with(head),
-        Some((head, tail)) => name.strip_prefix(head).is_some_and(|rest| {
-            (0..=rest.len()).any(|i| rest.get(i..).is_some_and(|r| matches(tail, r)))
-        }),
+        Some((head, tail)) => {
+            name.strip_prefix(head).is_some_and(|rest| (0..=rest.len()).any(|i| rest.get(i..).is_some_and(|r| matches(tail, r))))
+        }
     }
 }

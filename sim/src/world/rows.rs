@@ -21,21 +21,13 @@ impl Rows {
 
     /// Counts the rows.
     pub(crate) fn count(&self) -> u64 {
-        self.ranges
-            .iter()
-            .map(|(first, last)| (last - first + 1).max(0) as u64)
-            .sum()
+        self.ranges.iter().map(|(first, last)| (last - first + 1).max(0) as u64).sum()
     }
 
     /// Returns the rows written up to an instant.
     pub(crate) fn until(&self, instant: Ms) -> Rows {
         let end = instant.div_euclid(1000);
-        let ranges = self
-            .ranges
-            .iter()
-            .filter(|r| r.0 <= end)
-            .map(|r| (r.0, r.1.min(end)))
-            .collect();
+        let ranges = self.ranges.iter().filter(|r| r.0 <= end).map(|r| (r.0, r.1.min(end))).collect();
         Rows { ranges }
     }
 

@@ -23,11 +23,7 @@ impl World {
         let seed = seed.unwrap_or(def.seed);
         let incident = def.incident.as_ref().map(|i| {
             let from = started + Ms::from(i.at) * 1000;
-            Incident {
-                region: i.region.clone(),
-                from,
-                until: i.heals_after.map(|s| from + Ms::from(s) * 1000),
-            }
+            Incident { region: i.region.clone(), from, until: i.heals_after.map(|s| from + Ms::from(s) * 1000) }
         });
         let mut world = World {
             version: World::VERSION,
@@ -43,11 +39,7 @@ impl World {
             incident,
             regions: BTreeMap::new(),
             dns: dns(def, started),
-            traffic: Traffic {
-                started,
-                next: started.div_euclid(1000) + 1,
-                ..Traffic::default()
-            },
+            traffic: Traffic { started, next: started.div_euclid(1000) + 1, ..Traffic::default() },
             faults_used: BTreeMap::new(),
             published: BTreeMap::new(),
             conditions: Conditions::default(),
@@ -65,22 +57,10 @@ impl World {
 
     fn seed_region(&mut self, name: &str, def: &RegionDef) -> Region {
         let created = self.started - AGE;
-        let databases = def
-            .databases
-            .iter()
-            .map(|d| (d.id.clone(), self.seed_database(name, d)))
-            .collect();
-        let groups = def
-            .groups
-            .iter()
-            .map(|g| (g.name.clone(), self.seed_group(name, g)))
-            .collect();
+        let databases = def.databases.iter().map(|d| (d.id.clone(), self.seed_database(name, d))).collect();
+        let groups = def.groups.iter().map(|g| (g.name.clone(), self.seed_group(name, g))).collect();
         let load_balancers = def.load_balancers.iter().map(|l| {
-            let arn = self.arn(
-                "elasticloadbalancing",
-                name,
-                &format!("loadbalancer/app/{}/{:016x}", l.name, hash(1, &l.name, 0)),
-            );
+            let arn = self.arn("elasticloadbalancing", name, &format!("loadbalancer/app/{}/{:016x}", l.name, hash(1, &l.name, 0)));
             let balancer = LoadBalancer {
                 name: l.name.clone(),
                 arn,
@@ -92,18 +72,8 @@ impl World {
             (l.name.clone(), balancer)
         });
         let target_groups = def.target_groups.iter().map(|t| {
-            let arn = self.arn(
-                "elasticloadbalancing",
-                name,
-                &format!("targetgroup/{t}/{:016x}", hash(2, t, 0)),
-            );
-            (
-                t.clone(),
-                TargetGroup {
-                    name: t.clone(),
-                    arn,
-                },
-            )
+            let arn = self.arn("elasticloadbalancing", name, &format!("targetgroup/{t}/{:016x}", hash(2, t, 0)));
+            (t.clone(), TargetGroup { name: t.clone(), arn })
         });
         let clusters = def.clusters.iter().map(|c| {
             let nodegroups = c.nodegroups.iter().map(|n| {
@@ -121,18 +91,10 @@ impl World {
                 };
                 (n.name.clone(), group)
             });
-            let cluster = Cluster {
-                name: c.name.clone(),
-                version: c.version.clone(),
-                created,
-                nodegroups: nodegroups.collect(),
-            };
+            let cluster = Cluster { name: c.name.clone(), version: c.version.clone(), created, nodegroups: nodegroups.collect() };
             (c.name.clone(), cluster)
         });
-        let topics = def
-            .topics
-            .iter()
-            .map(|t| (t.clone(), self.arn("sns", name, t)));
+        let topics = def.topics.iter().map(|t| (t.clone(), self.arn("sns", name, t)));
         Region {
             load_balancers: load_balancers.collect(),
             target_groups: target_groups.collect(),
@@ -180,10 +142,7 @@ impl World {
     fn seed_group(&self, region: &str, def: &GroupDef) -> Group {
         let instances = (0..def.desired).map(|n| Instance {
             id: format!("i-0{:016x}", hash(3, &def.name, n.unsigned_abs())),
-            zone: format!(
-                "{region}{}",
-                ["a", "b", "c"][(n % 3).unsigned_abs() as usize]
-            ),
+            zone: format!("{region}{}", ["a", "b", "c"][(n % 3).unsigned_abs() as usize]),
             state: Lifecycle::InService,
             health: TargetHealth {
                 healthy: Some(true),
@@ -213,50 +172,21 @@ fn resource_id(region: &str, id: &str) -> String {
 }
 
 fn dns(def: &WorldDef, started: Ms) -> Dns {
-    let zones = def
-        .hosted_zones
-        .iter()
-        .map(|z| (z.id.clone(), zone(def, z)));
-    let health_checks = def
-        .health_checks
-        .iter()
-        .map(|h| (h.id.clone(), health_check(h, started)));
-    Dns {
-        zones: zones.collect(),
-        health_checks: health_checks.collect(),
-        changes: BTreeMap::new(),
-    }
+    let zones = def.hosted_zones.iter().map(|z| (z.id.clone(), zone(def, z)));
+    let health_checks = def.health_checks.iter().map(|h| (h.id.clone(), health_check(h, started)));
+    Dns { zones: zones.collect(), health_checks: health_checks.collect(), changes: BTreeMap::new() }
 }
 
 fn zone(def: &WorldDef, zone: &ZoneDef) -> Zone {
     let mut records: Vec<Record> = zone.records.iter().map(|r| record(def, r)).collect();
-    records.push(apex(
-        &zone.name,
-        "NS",
-        172_800,
-        &["ns-1.awsdns-01.org.", "ns-2.awsdns-02.com."],
-    ));
-    records.push(apex(
-        &zone.name,
-        "SOA",
-        900,
-        &["ns-1.awsdns-01.org. awsdns-hostmaster.amazon.com. 1 7200 900 1209600 86400"],
-    ));
+    records.push(apex(&zone.name, "NS", 172_800, &["ns-1.awsdns-01.org.", "ns-2.awsdns-02.com."]));
+    records.push(apex(&zone.name, "SOA", 900, &["ns-1.awsdns-01.org. awsdns-hostmaster.amazon.com. 1 7200 900 1209600 86400"]));
     records.sort_by_key(Record::key);
-    Zone {
-        id: zone.id.clone(),
-        name: normal(&zone.name),
-        private: zone.private,
-        serving: records.clone(),
-        records,
-        busy_until: 0,
-    }
+    Zone { id: zone.id.clone(), name: normal(&zone.name), private: zone.private, serving: records.clone(), records, busy_until: 0 }
 }
 
 fn apex(name: &str, kind: &str, ttl: u32, values: &[&str]) -> Record {
-    let values = values
-        .iter()
-        .map(|v| Element::new("ResourceRecord").with("Value", v));
+    let values = values.iter().map(|v| Element::new("ResourceRecord").with("Value", v));
     Record(
         Element::new("ResourceRecordSet")
             .with("Name", normal(name))
@@ -274,16 +204,10 @@ fn record(def: &WorldDef, record: &RecordDef) -> Record {
         .with_some("Failover", record.failover.as_ref())
         .with_some("TTL", record.ttl);
     if !record.values.is_empty() {
-        let values = record
-            .values
-            .iter()
-            .map(|v| Element::new("ResourceRecord").with("Value", v));
+        let values = record.values.iter().map(|v| Element::new("ResourceRecord").with("Value", v));
         element = element.with_list("ResourceRecords", values);
     }
-    let target = record.alias.as_ref().and_then(|a| {
-        def.load_balancer(&a.region, &a.load_balancer)
-            .map(|l| (a, l))
-    });
+    let target = record.alias.as_ref().and_then(|a| def.load_balancer(&a.region, &a.load_balancer).map(|l| (a, l)));
     if let Some((alias, balancer)) = target {
         let target = Element::new("AliasTarget")
             .with("HostedZoneId", &balancer.zone_id)

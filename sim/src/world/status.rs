@@ -8,11 +8,8 @@ use super::{Region, World, timestamp};
 impl World {
     /// Describes the whole world.
     pub(crate) fn status(&self) -> Value {
-        let regions: serde_json::Map<String, Value> = self
-            .regions
-            .iter()
-            .map(|(name, region)| (name.clone(), self.region_status(name, region)))
-            .collect();
+        let regions: serde_json::Map<String, Value> =
+            self.regions.iter().map(|(name, region)| (name.clone(), self.region_status(name, region))).collect();
         json!({
             "clock": timestamp(self.now).to_string(),
             "faults": self.conditions.texts,
@@ -30,23 +27,40 @@ impl World {
     }
 
     fn region_status(&self, name: &str, region: &Region) -> Value {
-        let databases: serde_json::Map<String, Value> = region
-            .databases
+        let databases: serde_json::Map<String, Value> =
+            region.databases.values().map(|d| (d.id.clone(), self.database_status(name, d))).collect();
+        let groups: serde_json::Map<String, Value> = region
+            .groups
             .values()
-            .map(|d| (d.id.clone(), self.database_status(name, d)))
+            .map(|g| {
+                let healthy = g
+                    .instances
+                    .iter()
+                    .filter(|i| i.health.healthy == Some(true) && i.state == super::autoscaling::Lifecycle::InService)
+                    .count();
+                (
+                    g.name.clone(),
+                    json!({
+                        "min": g.min, "desired": g.desired, "max": g.max,
+                        "in_service": g.in_service(), "instances": g.instances.len(), "healthy": healthy,
+                    }),
+                )
+            })
             .collect();
-        let groups: serde_json::Map<String, Value> = region.groups.values().map(|g| {
-            let healthy = g.instances.iter().filter(|i| i.health.healthy == Some(true) && i.state == super::autoscaling::Lifecycle::InService).count();
-            (g.name.clone(), json!({
-                "min": g.min, "desired": g.desired, "max": g.max,
-                "in_service": g.in_service(), "instances": g.instances.len(), "healthy": healthy,
-            }))
-        }).collect();
-        let nodegroups: serde_json::Map<String, Value> = region.clusters.values().flat_map(|c| {
-            c.nodegroups.values().map(|n| (format!("{}/{}", c.name, n.name), json!({
-                "status": n.status(), "min": n.min, "desired": n.desired, "max": n.max, "nodes": n.nodes,
-            })))
-        }).collect();
+        let nodegroups: serde_json::Map<String, Value> = region
+            .clusters
+            .values()
+            .flat_map(|c| {
+                c.nodegroups.values().map(|n| {
+                    (
+                        format!("{}/{}", c.name, n.name),
+                        json!({
+                            "status": n.status(), "min": n.min, "desired": n.desired, "max": n.max, "nodes": n.nodes,
+                        }),
+                    )
+                })
+            })
+            .collect();
         let snapshots: Vec<&String> = region.snapshots.keys().collect();
         json!({
             "data_plane": if self.data_plane_is_up(name) { "up" } else { "down" },
@@ -55,10 +69,7 @@ impl World {
     }
 
     fn database_status(&self, region: &str, database: &Database) -> Value {
-        let replicas: Vec<String> = self
-            .replicas_of(&database.resource_id)
-            .map(|(r, d)| format!("{r}/{}", d.id))
-            .collect();
+        let replicas: Vec<String> = self.replicas_of(&database.resource_id).map(|(r, d)| format!("{r}/{}", d.id)).collect();
         json!({
             "status": database.status(self.now),
             "class": database.class,
@@ -79,36 +90,28 @@ impl World {
             .values()
             .filter(|z| !z.private)
             .flat_map(|z| {
-                z.records
-                    .iter()
-                    .filter(|r| !matches!(r.kind(), "NS" | "SOA"))
-                    .map(|r| {
-                        json!({
-                            "zone": z.id,
-                            "name": r.name(),
-                            "type": r.kind(),
-                            "set_identifier": r.0.get("SetIdentifier"),
-                            "failover": r.0.get("Failover"),
-                            "ttl": r.ttl(),
-                            "alias": r.alias().and_then(|a| a.get("DNSName")),
-                            "values": r.values().collect::<Vec<_>>(),
-                            "health_check": r.health_check(),
-                            "in_sync": z.serving.contains(r),
-                            "healthy": self.record_is_healthy(r),
-                        })
+                z.records.iter().filter(|r| !matches!(r.kind(), "NS" | "SOA")).map(|r| {
+                    json!({
+                        "zone": z.id,
+                        "name": r.name(),
+                        "type": r.kind(),
+                        "set_identifier": r.0.get("SetIdentifier"),
+                        "failover": r.0.get("Failover"),
+                        "ttl": r.ttl(),
+                        "alias": r.alias().and_then(|a| a.get("DNSName")),
+                        "values": r.values().collect::<Vec<_>>(),
+                        "health_check": r.health_check(),
+                        "in_sync": z.serving.contains(r),
+                        "healthy": self.record_is_healthy(r),
                     })
+                })
             })
             .collect();
         let checks: serde_json::Map<String, Value> = self
             .dns
             .health_checks
             .values()
-            .map(|c| {
-                (
-                    c.id.clone(),
-                    json!({"name": c.name, "healthy": c.healthy, "last": c.last}),
-                )
-            })
+            .map(|c| (c.id.clone(), json!({"name": c.name, "healthy": c.healthy, "last": c.last})))
             .collect();
         json!({
             "records": records,
@@ -118,26 +121,13 @@ impl World {
     }
 
     /// Lists the replicas of an instance, with their regions.
-    pub(crate) fn replicas_of<'a>(
-        &'a self,
-        resource_id: &'a str,
-    ) -> impl Iterator<Item = (&'a str, &'a Database)> {
-        let all = self
-            .regions
-            .iter()
-            .flat_map(|(r, region)| region.databases.values().map(move |d| (r.as_str(), d)));
-        all.filter(move |(_, d)| {
-            d.source
-                .as_ref()
-                .is_some_and(|s| s.resource_id == resource_id)
-        })
+    pub(crate) fn replicas_of<'a>(&'a self, resource_id: &'a str) -> impl Iterator<Item = (&'a str, &'a Database)> {
+        let all = self.regions.iter().flat_map(|(r, region)| region.databases.values().map(move |d| (r.as_str(), d)));
+        all.filter(move |(_, d)| d.source.as_ref().is_some_and(|s| s.resource_id == resource_id))
     }
 
     /// Returns the host name of an instance's endpoint.
     pub(crate) fn endpoint(&self, region: &str, id: &str) -> String {
-        format!(
-            "{id}.c{:011x}.{region}.rds.amazonaws.com",
-            super::hash(5, region, 0) & 0xfff_ffff_ffff
-        )
+        format!("{id}.c{:011x}.{region}.rds.amazonaws.com", super::hash(5, region, 0) & 0xfff_ffff_ffff)
     }
 }

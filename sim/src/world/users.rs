@@ -37,19 +37,14 @@ pub(crate) struct Traffic {
 impl Traffic {
     /// Reports whether a region still works off retried requests.
     pub(crate) fn is_overloaded(&self, region: &str) -> bool {
-        self.backlog
-            .get(region)
-            .is_some_and(|seconds| *seconds > 0.0)
+        self.backlog.get(region).is_some_and(|seconds| *seconds > 0.0)
     }
 
     /// Returns the account of it.
     pub(crate) fn report(&self) -> TrafficReport {
         let at = |second: i64| timestamp(second * 1000);
-        let outages = self.outages.iter().map(|(from, until, reason)| Outage {
-            from: at(*from),
-            until: until.map(at),
-            reason: reason.clone(),
-        });
+        let outages =
+            self.outages.iter().map(|(from, until, reason)| Outage { from: at(*from), until: until.map(at), reason: reason.clone() });
         TrafficReport {
             started_at: timestamp(self.started),
             outage: self.failed as f64,
@@ -111,11 +106,7 @@ impl World {
     /// Asks as a user does: by a resolver that remembers, through a load balancer.
     fn user_asks(&mut self) -> Result<Served, Refusal> {
         let now = self.now;
-        let remembered = self
-            .traffic
-            .cached
-            .clone()
-            .filter(|(_, until)| now < *until);
+        let remembered = self.traffic.cached.clone().filter(|(_, until)| now < *until);
         let host = match remembered {
             Some((host, _)) => host,
             None => {

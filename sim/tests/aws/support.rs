@@ -20,13 +20,7 @@ pub(crate) fn faults(texts: &[&str]) -> Vec<Fault> {
 }
 
 pub(crate) fn options(texts: &[&str]) -> SimOptions {
-    SimOptions {
-        world: DEFAULT_WORLD.parse().unwrap(),
-        state_dir: None,
-        speed: 1.0,
-        seed: None,
-        faults: faults(texts),
-    }
+    SimOptions { world: DEFAULT_WORLD.parse().unwrap(), state_dir: None, speed: 1.0, seed: None, faults: faults(texts) }
 }
 
 /// Opens a new world in memory.
@@ -36,23 +30,13 @@ pub(crate) fn open(texts: &[&str]) -> Sim {
 
 /// Opens the world that is kept in a directory.
 pub(crate) fn open_at(dir: &Path, texts: &[&str]) -> Sim {
-    Sim::open(SimOptions {
-        state_dir: Some(dir.to_owned()),
-        ..options(texts)
-    })
-    .unwrap()
+    Sim::open(SimOptions { state_dir: Some(dir.to_owned()), ..options(texts) }).unwrap()
 }
 
 pub(crate) async fn config(sim: &Sim, region: &'static str) -> SdkConfig {
     aws_config::defaults(BehaviorVersion::latest())
         .region(Region::new(region))
-        .credentials_provider(Credentials::new(
-            "AKIDEXAMPLE",
-            "secret",
-            None,
-            None,
-            "test",
-        ))
+        .credentials_provider(Credentials::new("AKIDEXAMPLE", "secret", None, None, "test"))
         .http_client(sim.http_client())
         .sleep_impl(TokioSleep::new())
         .load()
@@ -82,31 +66,18 @@ pub(crate) async fn pass(sim: &Sim, seconds: u64) {
 
 /// The calls that changed the world, by action.
 pub(crate) fn effective(sim: &Sim, action: &str) -> Vec<CallRecord> {
-    sim.calls()
-        .into_iter()
-        .filter(|c| c.action == action && c.effective)
-        .collect()
+    sim.calls().into_iter().filter(|c| c.action == action && c.effective).collect()
 }
 
 /// The value at a path of the status.
 pub(crate) fn status(sim: &Sim, pointer: &str) -> serde_json::Value {
     let status = sim.status();
-    status
-        .pointer(pointer)
-        .unwrap_or_else(|| panic!("{pointer} is not in {status:#}"))
-        .clone()
+    status.pointer(pointer).unwrap_or_else(|| panic!("{pointer} is not in {status:#}")).clone()
 }
 
 /// Sends a request that the SDK would not send.
 pub(crate) async fn raw(sim: &Sim, method: &str, uri: &str, body: &[u8]) -> (u16, String) {
-    let request = http::Request::builder()
-        .method(method)
-        .uri(uri)
-        .body(body.to_vec())
-        .unwrap();
+    let request = http::Request::builder().method(method).uri(uri).body(body.to_vec()).unwrap();
     let response = sim.handle(request).await.unwrap();
-    (
-        response.status().as_u16(),
-        String::from_utf8_lossy(response.body()).into_owned(),
-    )
+    (response.status().as_u16(), String::from_utf8_lossy(response.body()).into_owned())
 }
