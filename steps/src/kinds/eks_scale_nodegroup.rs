@@ -124,7 +124,7 @@ impl StepKind for EksScaleNodegroup {
 
     async fn settle(&self, cx: &StepContext<Cloud>, before: &NodegroupBefore, handle: Option<&UpdateHandle>) -> Result<Fields, StepFailure> {
         let wanted = self.wanted(before)?;
-        self.wait(cx, handle, &before.issues).await?;
+        self.wait(cx, handle, wanted, &before.issues).await?;
         Ok(fields([
             ("update_id", json!(handle.map_or("", |handle| &handle.update_id))),
             ("min", json!(wanted.min)),
@@ -144,7 +144,7 @@ impl StepKind for EksScaleNodegroup {
         }
         // A token of its own, and one for each attempt: EKS answers a known token with the old update, a failed one too.
         let handle = self.update(cx, before.sizes, format!("{}-undo{}", cx.token(), cx.attempt)).await?;
-        self.wait(cx, Some(&handle), &before.issues).await
+        self.wait(cx, Some(&handle), before.sizes, &before.issues).await
     }
 }
 
@@ -189,13 +189,16 @@ impl EksScaleNodegroup {
         update_id.map(|update_id| UpdateHandle { update_id }).ok_or_else(|| StepFailure::transient(format!("EKS named no update of {self}")))
     }
 
-    /// Waits until the update is done and the node group is active, without issues that it did not have before.
-    async fn wait(&self, cx: &StepContext<Cloud>, handle: Option<&UpdateHandle>, known: &[String]) -> Result<(), StepFailure> {
+    /// Waits until the update is done and the node group is active, without issues that it did not have before. An update that
+    /// EKS does not know, yet or any more, counts as done when the node group has its sizes.
+    async fn wait(&self, cx: &StepContext<Cloud>, handle: Option<&UpdateHandle>, wanted: Sizes, known: &[String]) -> Result<(), StepFailure> {
         poll::until(cx, || async move {
-            if let Some(handle) = handle
-                && let Some(update) = self.read_update(cx, &handle.update_id).await?
-                && !self.is_done(&update)?
-            {
+            let update = match handle {
+                Some(handle) => self.read_update(cx, &handle.update_id).await?,
+                None => None,
+            };
+            let done = update.as_ref().map(|update| self.is_done(update)).transpose()?;
+            if done == Some(false) {
                 return Ok(Look::Waiting("EKS update in progress".to_owned()));
             }
             let group = self.describe(cx).await?;
@@ -204,7 +207,13 @@ impl EksScaleNodegroup {
             if !issues.is_empty() {
                 return Err(with_causes(StepFailure::permanent(format!("{self} is not healthy: {}", issues[0])), &issues[1..]));
             }
-            Ok(if is_busy(&group) { Look::Waiting("node group is updating".to_owned()) } else { Look::Done(()) })
+            Ok(if is_busy(&group) {
+                Look::Waiting("node group is updating".to_owned())
+            } else if done.is_none() && sizes_of(&group) != wanted {
+                Look::Waiting("node group to show the change".to_owned())
+            } else {
+                Look::Done(())
+            })
         })
         .await
     }

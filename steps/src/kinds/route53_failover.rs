@@ -88,6 +88,8 @@ pub struct ChangeHandle {
 const RECORD_LEN_MAX: usize = 32 * 1024;
 /// The limit of waiting for another change of the zone to be accepted.
 const PRIOR_REQUEST_LIMIT: Duration = Duration::from_secs(60);
+/// How long a change normally takes to be in sync, at the most: so long is one waited for that Route 53 does not know.
+const USUALLY_IN_SYNC: Duration = Duration::from_secs(60);
 
 #[async_trait]
 impl StepKind for Route53Failover {
@@ -351,15 +353,20 @@ impl Route53Failover {
         Ok(ChangeHandle { change_id, zone_id: zone_id.to_owned() })
     }
 
-    /// Waits until all servers of Route 53 have the change. Without a handle, or when Route 53 has forgotten the change, the
+    /// Waits until all servers of Route 53 have the change. Without a handle, or when Route 53 does not know the change, the
     /// record itself must show it.
     async fn wait(&self, cx: &StepContext<Cloud>, zone_id: &str, handle: Option<&ChangeHandle>, desired: Option<&RecordSet>) -> Result<(), StepFailure> {
+        let began = cx.clock.now();
         poll::until(cx, || async move {
             if let Some(handle) = handle {
                 match cx.env.route53().get_change().id(&handle.change_id).send().await {
                     Ok(answer) if answer.change_info().is_some_and(|info| info.status == ChangeStatus::Insync) => return Ok(Look::Done(())),
                     Ok(_) => return Ok(Look::Waiting("DNS change to be in sync".to_owned())),
-                    Err(error) if errors::has_code(&error, "NoSuchChange") => {}
+                    Err(error) if errors::has_code(&error, "NoSuchChange") => {
+                        if between(began, cx.clock.now()) < USUALLY_IN_SYNC {
+                            return Ok(Look::Waiting("DNS change to be known".to_owned()));
+                        }
+                    }
                     Err(error) => return Err(errors::reading("route53:GetChange", format!("follow the change of {self}"))(error)),
                 }
             }

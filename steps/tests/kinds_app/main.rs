@@ -4,4 +4,5 @@
 
 mod local;
 mod scripted;
+mod simulated;
 mod support;
