@@ -10,6 +10,7 @@ use wf_engine::model::ids::StepId;
 use wf_engine::model::record::Record;
 use wf_engine::model::run_state::{RunPhase, RunState, StepStatus};
 use wf_engine::model::workflow::StepIx;
+use wf_engine::units::Span;
 
 use super::lines::STEP_WIDTH;
 use super::{Ink, Look, clean, count, cut, pad, pad_left, whole_span};
@@ -43,7 +44,7 @@ enum Doing {
 pub struct Board {
     rows: BTreeMap<StepIx, Row>,
     started_at: Option<Timestamp>,
-    rto: Option<std::time::Duration>,
+    rto: Option<Span>,
     steps: usize,
     done: usize,
     undoing: Option<usize>,
@@ -56,7 +57,7 @@ impl Board {
     pub fn recorded(&mut self, record: &Record, state: &RunState) {
         let workflow = state.workflow();
         self.started_at = state.started_at();
-        self.rto = workflow.def().objectives.rto.map(|rto| rto.0);
+        self.rto = workflow.def().objectives.rto;
         self.steps = workflow.len();
         self.done = workflow.len() - state.left();
         self.undoing = (state.phase() == RunPhase::Compensating).then(|| state.undo_left());
@@ -131,8 +132,8 @@ impl Board {
         let elapsed = between(started_at, now);
         let (time, ink) = match self.rto {
             None => (whole_span(elapsed), Ink::Bold),
-            Some(rto) if elapsed > rto => (format!("{}, over the RTO of {}", whole_span(elapsed), whole_span(rto)), Ink::Bad),
-            Some(rto) => (format!("{} of {} RTO", whole_span(elapsed), whole_span(rto)), Ink::Bold),
+            Some(rto) if elapsed > rto.0 => (format!("{}, over the RTO of {rto}", whole_span(elapsed)), Ink::Bad),
+            Some(rto) => (format!("{} of {rto} RTO", whole_span(elapsed)), Ink::Bold),
         };
         let progress = match self.undoing {
             Some(left) => format!("rolling back, {} to undo", left),
@@ -160,7 +161,8 @@ impl Row {
         let step = pad(self.id.as_str(), STEP_WIDTH);
         let room = look.width.saturating_sub(step.len() + 8 + 8);
         let note = format!("{words}{}", self.note);
-        format!("  {} {}{elapsed}  {}", look.paint(ink, sign), look.paint(Ink::Bold, &step), cut(note.trim_end(), room))
+        let line = format!("  {} {}{elapsed}  {}", look.paint(ink, sign), look.paint(Ink::Bold, &step), cut(&note, room));
+        line.trim_end().to_owned()
     }
 }
 
@@ -214,14 +216,24 @@ mod tests {
     #[test]
     fn rows_tell_what_runs_and_the_footer_what_comes() {
         let tale = Tale::approved();
-        insta::assert_snapshot!(shown(&tale, tale.records.len() - 2, 20.0, 24), @"");
-        insta::assert_snapshot!(shown(&Tale::completed(), tale.records.len() + 4, 901.0, 24), @"");
+        insta::assert_snapshot!(shown(&tale, tale.records.len() - 2, 20.0, 24), @r"
+        ? go                      8s  asks: Promote prod-db-replica-west?
+        ▶ scale_app               8s  4/6 in service
+        20s of 15m RTO · 2/6 steps done · next: promote
+        ");
+        insta::assert_snapshot!(shown(&Tale::completed(), Tale::completed().records.len() - 6, 901.0, 24), @r"
+        ▶ promote            14m 31s
+        15m 01s, over the RTO of 15m · 4/6 steps done · next: dns
+        ");
     }
 
     #[test]
     fn a_rollback_shows_what_is_left_to_undo() {
         let tale = Tale::rolled_back();
-        insta::assert_snapshot!(shown(&tale, tale.records.len() - 4, 100.0, 24), @"");
+        insta::assert_snapshot!(shown(&tale, tale.records.len() - 4, 100.0, 24), @r"
+        ◀ scale_app              10s  undoing 4/6 in service
+        1m 40s of 15m RTO · rolling back, 2 to undo
+        ");
     }
 
     #[test]

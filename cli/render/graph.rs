@@ -70,8 +70,37 @@ mod tests {
     #[test]
     fn workflows_are_drawn() {
         let workflow = Tale::new().replayed().workflow;
-        insta::assert_snapshot!(graph_mermaid(&workflow), @"");
-        insta::assert_snapshot!(graph_dot(&workflow), @"");
+        insta::assert_snapshot!(graph_mermaid(&workflow), @r#"
+        flowchart LR
+          s0["fence<br/>AutoScalingScale"]
+          s1["go<br/>Approval"]
+          s2["promote<br/>RdsPromoteReadReplica"]
+          s3["scale_app<br/>AutoScalingScale"]
+          s4["old_dns<br/>Route53Failover<br/>only planned"]
+          s5["dns<br/>Route53Failover"]
+          s0 --> s1
+          s0 --> s3
+          s1 --> s2
+          s2 --> s5
+          s3 --> s5
+        "#);
+        insta::assert_snapshot!(graph_dot(&workflow), @r#"
+        digraph "failover" {
+          rankdir=LR;
+          node [shape=box];
+          s0 [label="fence\nAutoScalingScale"];
+          s1 [label="go\nApproval"];
+          s2 [label="promote\nRdsPromoteReadReplica"];
+          s3 [label="scale_app\nAutoScalingScale"];
+          s4 [label="old_dns\nRoute53Failover\nonly planned"];
+          s5 [label="dns\nRoute53Failover"];
+          s0 -> s1;
+          s0 -> s3;
+          s1 -> s2;
+          s2 -> s5;
+          s3 -> s5;
+        }
+        "#);
     }
 
     #[test]

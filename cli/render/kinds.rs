@@ -79,7 +79,29 @@ mod tests {
 
     #[test]
     fn kinds_are_listed_and_told_in_full() {
-        insta::assert_snapshot!(kinds_table([&KIND].into_iter(), &LOOK), @"");
-        insta::assert_snapshot!(kind_text(&KIND, &LOOK), @"");
+        insta::assert_snapshot!(kinds_table([&KIND].into_iter(), &LOOK), @r"
+        KIND                      UNDO          WHAT IT DOES
+        AutoScalingScale          reversible    sets the size of an Auto Scaling group
+        ");
+        insta::assert_snapshot!(kind_text(&KIND, &LOOK), @r#"
+        AutoScalingScale: sets the size of an Auto Scaling group
+          reversible; usually takes 2m 00s, gives up after 15m 00s
+
+          (id: "scale", run: AutoScalingScale(group: "app", desired: 6))
+
+          Params
+            group    text     its name
+            desired  integer  how many instances
+
+          Outputs, as ${step.name}
+            in_service  integer  how many serve
+
+          IAM actions
+            to look                 autoscaling:DescribeAutoScalingGroups
+            to change               autoscaling:UpdateAutoScalingGroup
+
+          What it knows of AWS
+            - an update overrides a scaling activity that is under way
+        "#);
     }
 }

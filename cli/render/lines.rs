@@ -186,3 +186,122 @@ fn finished(record: &Record, outcome: RunOutcome, state: &RunState) -> Words {
         RunOutcome::Abandoned => say(Ink::Bad, '✗', format!("abandoned{time}")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::render::tale::{LOOK, Tale, at, header, id, operator, outputs};
+
+    /// One of each, in the order of the enum; the match in [`words`] makes sure that no new one is forgotten there.
+    fn every_event() -> Vec<Event> {
+        let failure = || StepFailure::transient("Throttling: Rate \x1b[31mexceeded").because("HTTP 400").hint("wait, or raise the limit");
+        let step = |name| id(name);
+        vec![
+            Event::RunStarted(Box::new(RunHeader { approve_all: true, follows: Some(header().run), ..header() })),
+            Event::WorkflowText { part: 0, text: "Workflow(…)".into() },
+            Event::StepStarted { step: step("fence"), attempt: 1 },
+            Event::StepStarted { step: step("fence"), attempt: 2 },
+            Event::StepObserved { step: step("fence"), before: json!({"min": 4, "desired": 6, "max": 12, "tag": null}), satisfied: false },
+            Event::StepObserved { step: step("fence"), before: json!({"min": 0}), satisfied: true },
+            Event::StepObserved { step: step("fence"), before: Value::Null, satisfied: true },
+            Event::PointOfNoReturnPassed { step: step("promote") },
+            Event::StepApplied { step: step("promote"), handle: json!("update-1") },
+            Event::ApprovalRequested { step: step("go"), message: "Promote prod-db-replica-west?\nThis cannot be undone.".into(), expires_at: at(1800.0) },
+            Event::ApprovalDecided { step: step("go"), granted: true, by: operator(), reason: "lag is 2 s".into() },
+            Event::ApprovalDecided { step: step("go"), granted: false, by: operator(), reason: String::new() },
+            Event::AttemptFailed { step: step("fence"), attempt: 1, failure: failure(), retry_at: at(4.2) },
+            Event::StepSucceeded { step: step("promote"), outputs: outputs(json!({"endpoint": "db.example", "port": 5432, "a": "x".repeat(99), "b": true, "c": 1})) },
+            Event::StepFailed { step: step("fence"), failure: failure() },
+            Event::StepUnreachable { step: step("fence"), failure: failure() },
+            Event::StepSkipped { step: step("old_dns"), reason: "only part of planned runs".into() },
+            Event::StepInterrupted { step: step("fence") },
+            Event::StepRedone { step: step("fence"), by: operator() },
+            Event::StepMarkedDone { step: step("fence"), outputs: outputs(json!({"in_service": 0})), by: operator() },
+            Event::RunPaused { reason: "dns: AccessDenied".into() },
+            Event::RunInterrupted { reason: "Ctrl-C".into() },
+            Event::RunResumed { by: operator() },
+            Event::RollbackStarted { reason: "fence: Throttling".into(), by: None },
+            Event::RollbackStarted { reason: String::new(), by: Some(operator()) },
+            Event::CompensationStarted { step: step("fence"), attempt: 1 },
+            Event::CompensationStarted { step: step("fence"), attempt: 2 },
+            Event::CompensationAttemptFailed { step: step("fence"), attempt: 1, failure: failure(), retry_at: at(9.0) },
+            Event::StepCompensated { step: step("fence") },
+            Event::CompensationFailed { step: step("fence"), failure: failure() },
+            Event::RunFinished { outcome: RunOutcome::Completed },
+            Event::RunFinished { outcome: RunOutcome::CompletedWithExceptions },
+            Event::RunFinished { outcome: RunOutcome::RolledBack },
+            Event::RunFinished { outcome: RunOutcome::Stuck },
+            Event::RunFinished { outcome: RunOutcome::Abandoned },
+        ]
+    }
+
+    #[test]
+    fn every_event_reads_well() {
+        let state = Tale::rolled_back().replayed().state;
+        let record = |event| Record { v: 1, seq: 7, at: at(0.0), epoch: 2, prev_hash: String::new(), event };
+        let lines: Vec<_> = every_event().into_iter().filter_map(|event| line(&record(event), &state, &LOOK)).collect();
+        insta::assert_snapshot!(lines.join("\n"), @r"
+        02:59:00  ▶ run                 01HZXW3V9K0000000000000042 started by ops@bastion: failover, unplanned, 6 steps, on the simulated AWS
+                                        follows run 01HZXW3V9K0000000000000042
+                                        with dr_region=eu-west-1
+                                        approvals given in advance (--yes)
+        02:59:00  ▶ fence               started
+        02:59:00  ▶ fence               started, attempt 2
+        02:59:00  · fence               about to change; before: desired=6, max=12, min=4
+        02:59:00  · fence               nothing to change: min=0
+        02:59:00  ‼ promote             POINT OF NO RETURN: this cannot be undone. From here on a failure pauses the run instead of rolling it back.
+        02:59:00  · promote             change accepted, waits until it has taken effect
+        02:59:00  ? go                  Promote prod-db-replica-west? This cannot be undone.
+                                        until 2026-03-01 03:29:00 UTC
+                                        wf approve 01HZXW3V9K0000000000000042 go
+                                        wf reject 01HZXW3V9K0000000000000042 go
+        02:59:00  ✓ go                  approved by ops@bastion: lag is 2 s
+        02:59:00  ✗ go                  rejected by ops@bastion
+        02:59:00  ↻ fence               attempt 1 failed, next one in 4.2s at 02:59:04: Throttling: Rate exceeded
+                                        because: HTTP 400
+                                        hint: wait, or raise the limit
+        02:59:00  ✓ promote             succeeded: b=true, c=1, endpoint=db.example, port=5432
+        02:59:00  ✗ fence               failed: Throttling: Rate exceeded
+                                        because: HTTP 400
+                                        hint: wait, or raise the limit
+        02:59:00  ✗ fence               unreachable: Throttling: Rate exceeded
+                                        because: HTTP 400
+                                        hint: wait, or raise the limit
+        02:59:00  - old_dns             skipped: only part of planned runs
+        02:59:00  ! fence               interrupted; it is looked at again before anything else is done with it
+        02:59:00  ! fence               may run again, says ops@bastion
+        02:59:00  ✓ fence               done, says ops@bastion: in_service=0
+        02:59:00  ‖ run                 paused: dns: AccessDenied
+        02:59:00  ! run                 interrupted: Ctrl-C; it can be resumed
+        02:59:00  ▶ run                 resumed by ops@bastion, owner 2 of this run
+        02:59:00  ◀ run                 rolling back: fence: Throttling
+        02:59:00  ◀ run                 rolling back, asked for by ops@bastion
+        02:59:00  ◀ fence               undoing
+        02:59:00  ◀ fence               undoing, attempt 2
+        02:59:00  ↻ fence               undoing failed, attempt 1, next one in 9s at 02:59:09: Throttling: Rate exceeded
+                                        because: HTTP 400
+                                        hint: wait, or raise the limit
+        02:59:00  ✓ fence               undone in 0s
+        02:59:00  ✗ fence               cannot be undone: Throttling: Rate exceeded
+                                        because: HTTP 400
+                                        hint: wait, or raise the limit
+        02:59:00  ✓ run                 completed after 0s
+        02:59:00  ✓ run                 completed with exceptions after 0s
+        02:59:00  ◀ run                 rolled back after 0s
+        02:59:00  ✗ run                 stuck after 0s: a step could not be undone, the world is between two states
+        02:59:00  ✗ run                 abandoned after 0s
+        ");
+    }
+
+    #[test]
+    fn colours_do_not_change_the_words() {
+        let tale = Tale::completed();
+        let state = tale.replayed().state;
+        for record in &tale.records {
+            let colored = line(record, &state, &Look { color: true, ..LOOK });
+            assert_eq!(colored.map(|line| clean(&line).into_owned()), line(record, &state, &LOOK).map(|line| clean(&line).into_owned()));
+        }
+    }
+}

@@ -338,7 +338,17 @@ mod tests {
         live.recorded(&tale.records[5], &state);
         live.notice(&Notice::Leaving { reason: "Ctrl-C".into() }, &state);
         drop(live);
-        insta::assert_snapshot!(paper.take(), @"");
+        insta::assert_snapshot!(paper.take(), @r"
+        02:59:00  ▶ run                 01HZXW3V9K0000000000000042 started by ops@bastion: failover, unplanned, 6 steps, on the simulated AWS
+                                        with dr_region=eu-west-1
+        02:59:00  ▶ fence               started
+        02:59:00  · fence               about to change; before: desired=2, min=1
+        02:59:01  … fence               4/4 in service
+        02:59:32  … fence               2/4 in service
+        a word between
+        02:59:40  ✓ fence               succeeded in 40s: in_service=0
+        02:59:39  ! run                 Ctrl-C: starts nothing more, waits for calls that are under way; once more leaves at once
+        ");
     }
 
     #[test]

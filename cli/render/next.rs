@@ -6,7 +6,7 @@ use wf_engine::model::ids::{RunId, StepId};
 use wf_engine::model::run_state::{RunPhase, RunState, StepStatus};
 use wf_engine::model::workflow::StepIx;
 
-use super::{Ink, Look, clean, count, cut, pad};
+use super::{Ink, Look, clean, count, pad};
 
 /// How many steps a list names before it only counts.
 const NAMED_MAX: usize = 12;
@@ -168,11 +168,12 @@ impl Undoing {
 /// Writes commands with what they do, one a line.
 pub fn commands_text(commands: &[Next], look: &Look) -> String {
     let Some(widest) = commands.iter().map(|next| next.command.len()).max() else { return String::new() };
+    let fits = commands.iter().all(|next| widest + next.does.chars().count() + 7 <= look.width);
     let mut text = format!("  {}\n", look.paint(Ink::Bold, "Type next:"));
     for next in commands {
-        let command = look.paint(Ink::Busy, &pad(&next.command, widest));
-        let room = look.width.saturating_sub(widest + 7).max(40);
-        text.push_str(&format!("    {command}   {}\n", cut(&next.does, room)));
+        let command = look.paint(Ink::Busy, &pad(&next.command, if fits { widest } else { 0 }));
+        let between = if fits { "   " } else { "\n        " };
+        text.push_str(&format!("    {command}{between}{}\n", next.does));
     }
     text
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use wf_engine::units::Span;
 use wf_sim::Outage;
 
 use super::lines::why;
@@ -147,9 +148,9 @@ fn objective_text(name: &str, objective: &Objective, of_what: &str, look: &Look)
         Verdict::NoObjective => ("no objective", Ink::Dim),
     };
     let figures = match (objective.actual, objective.objective) {
-        (Some(actual), Some(objective)) => format!("{} of {}", secs(actual), secs(objective)),
+        (Some(actual), Some(objective)) => format!("{} of {}", secs(actual), set_span(objective)),
         (Some(actual), None) => secs(actual),
-        (None, Some(objective)) => format!("? of {}", secs(objective)),
+        (None, Some(objective)) => format!("? of {}", set_span(objective)),
         (None, None) => return String::new(),
     };
     format!("    {}  {} {}\n", pad(&format!("{name}  {figures}"), 25), look.paint(ink, &pad(word, 12)), look.paint(Ink::Dim, of_what))
@@ -185,6 +186,191 @@ fn failure_text(failed: &Failed, look: &Look) -> String {
     format!("\n  {title} {}\n{more}", clean(&failed.failure.message))
 }
 
+/// Writes an objective as it was set: `15m`.
+fn set_span(seconds: f64) -> String {
+    Span(Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or_default()).to_string()
+}
+
 fn secs(seconds: f64) -> String {
     span(Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use wf_engine::model::event::{Event, RunOutcome, StepFailure};
+    use wf_sim::TrafficReport;
+
+    use super::*;
+    use crate::render::tale::{LOOK, Tale, at, id};
+
+    fn summary(tale: &Tale) -> Summary {
+        Summary::of(&tale.replayed(), &tale.records, None)
+    }
+
+    fn traffic() -> TrafficReport {
+        let outage = |from, until: Option<f64>, reason: &str| Outage { from: at(from), until: until.map(at), reason: reason.into() };
+        TrafficReport {
+            started_at: at(-600.0),
+            outage: 590.0,
+            outages: vec![outage(-500.0, Some(-400.0), "an older one"), outage(-20.0, Some(470.0), "no healthy instance\u{7}")],
+            requests: 1_100,
+            failed: 590,
+            rows_written: 510,
+            rows_lost: 13,
+            split_brain_rows: 0,
+            serving_region: Some("us-west-2".into()),
+            last_error: None,
+        }
+    }
+
+    #[test]
+    fn a_completed_run() {
+        let tale = Tale::completed();
+        let summary = Summary::of(&tale.replayed(), &tale.records, Some(&traffic()));
+        insta::assert_snapshot!(summary.text(&LOOK), @r"
+        failover 01HZXW3V9K0000000000000042: completed after 8m 20s
+          unplanned, simulated AWS, began 2026-03-01 02:59:00 UTC
+
+          STEP          START    TIME  TRIES  OUTCOME      0─────────────────────────────────────────8m 20s
+        * fence            0s     12s      1  succeeded    ▇
+        * go              12s     18s      1  succeeded     ▇▇
+          scale_app       12s  2m 01s      1  succeeded     ▇▇▇▇▇▇▇▇▇▇▇▇
+        * promote         30s  7m 00s      1  succeeded       ▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇
+        * dns          7m 30s     50s      1  succeeded                                               ▇▇▇▇▇
+          old_dns                             skipped
+
+          * critical path  8m 20s: fence → go → promote → dns
+            makespan       8m 20s = 1.00 × the critical path; 1.2 steps at once on average
+            RTO  8m 20s of 15m         MET          run start → end of its last step
+            RPO  13s of 5m             MET          replica lag at the promotion
+            users saw      8m 10s of outage (no healthy instance)
+            users' data    13 rows lost, 0 in split brain, of 510 written since this world began
+        ");
+    }
+
+    #[test]
+    fn a_run_that_was_rolled_back() {
+        insta::assert_snapshot!(summary(&Tale::rolled_back()).text(&LOOK), @r"
+        failover 01HZXW3V9K0000000000000042: rolled back after 1m 55s
+          unplanned, simulated AWS, began 2026-03-01 02:59:00 UTC
+
+          STEP          START    TIME  TRIES  OUTCOME      0─────────────────────────────────────────1m 55s
+        * fence            0s     12s      1  succeeded    ▇▇▇▇▇
+          go              12s  1m 18s      1  interrupted       ▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇
+        * scale_app       12s  1m 18s      1  failed            ▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇
+          promote                             not started
+          old_dns                             skipped
+          dns                                 not started
+          UNDONE        START    TIME  TRIES  OUTCOME      0─────────────────────────────────────────1m 55s
+        * scale_app    1m 30s     20s      1  undone                                             ▒▒▒▒▒▒▒▒
+        * fence        1m 50s      5s      1  undone                                                     ▒▒
+
+          * critical path  1m 55s: fence → scale_app → undo scale_app → undo fence
+            makespan       1m 55s = 1.00 × the critical path; 1.7 steps at once on average
+            RTO  1m 55s of 15m         not reached  run start → end of its last step
+            RPO  ? of 5m               not reached  replica lag at the promotion
+
+          scale_app failed: scale_app cannot be scaled
+            because: InsufficientInstanceCapacity
+            hint: choose another instance type
+        ");
+    }
+
+    #[test]
+    fn a_run_that_is_paused_past_the_point_of_no_return() {
+        insta::assert_snapshot!(summary(&Tale::paused()).text(&LOOK), @r"
+        failover 01HZXW3V9K0000000000000042: paused after 7m 30s
+          unplanned, simulated AWS, began 2026-03-01 02:59:00 UTC
+          scale_app: scale_app cannot be scaled
+
+          STEP          START    TIME  TRIES  OUTCOME      0─────────────────────────────────────────7m 30s
+        * fence            0s     12s      1  succeeded    ▇
+        * go              12s     18s      1  succeeded     ▇▇
+          scale_app       12s  1m 18s      1  failed        ▇▇▇▇▇▇▇▇▇
+        * promote         30s  7m 00s      1  succeeded       ▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇
+          old_dns                             skipped
+          dns                                 not started
+
+          * critical path  7m 30s: fence → go → promote
+            makespan       7m 30s = 1.00 × the critical path; 1.2 steps at once on average
+            RTO  7m 30s of 15m         not reached  run start → end of its last step
+            RPO  6m 40s of 5m          MISSED       replica lag at the promotion
+
+          scale_app failed: scale_app cannot be scaled
+            because: InsufficientInstanceCapacity
+            hint: choose another instance type
+
+          Can still be undone:
+            fence               AutoScalingScale
+            scale_app           AutoScalingScale
+          Cannot be undone:
+            promote             RdsPromoteReadReplica
+
+          Type next:
+            wf resume 01HZXW3V9K0000000000000042
+                tries scale_app again and goes on
+            wf resume 01HZXW3V9K0000000000000042 --mark-done scale_app
+                if you did scale_app by hand: goes on behind it
+            wf rollback 01HZXW3V9K0000000000000042 --past-point-of-no-return
+                undoes fence, scale_app; what cannot be undone stays
+        ");
+    }
+
+    #[test]
+    fn a_run_that_is_stuck() {
+        let mut tale = Tale::rolled_back();
+        tale.records.truncate(tale.records.len() - 2);
+        let mut tale = tale.rechained();
+        let failure = StepFailure::permanent("AccessDenied: not authorized to perform autoscaling:UpdateAutoScalingGroup");
+        tale = tale.then(115.0, Event::CompensationFailed { step: id("fence"), failure }).finished(115.0, RunOutcome::Stuck);
+        insta::assert_snapshot!(summary(&tale).text(&LOOK), @r"
+        failover 01HZXW3V9K0000000000000042: stuck after 1m 55s
+          unplanned, simulated AWS, began 2026-03-01 02:59:00 UTC
+
+          STEP          START    TIME  TRIES  OUTCOME      0─────────────────────────────────────────1m 55s
+        * fence            0s     12s      1  succeeded    ▇▇▇▇▇
+          go              12s  1m 18s      1  interrupted       ▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇
+        * scale_app       12s  1m 18s      1  failed            ▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇
+          promote                             not started
+          old_dns                             skipped
+          dns                                 not started
+          UNDONE        START    TIME  TRIES  OUTCOME      0─────────────────────────────────────────1m 55s
+        * scale_app    1m 30s     20s      1  undone                                             ▒▒▒▒▒▒▒▒
+        * fence        1m 50s      5s      1  NOT UNDONE                                                 ▒▒
+
+          * critical path  1m 55s: fence → scale_app → undo scale_app → undo fence
+            makespan       1m 55s = 1.00 × the critical path; 1.7 steps at once on average
+            RTO  1m 55s of 15m         not reached  run start → end of its last step
+            RPO  ? of 5m               not reached  replica lag at the promotion
+
+          scale_app failed: scale_app cannot be scaled
+            because: InsufficientInstanceCapacity
+            hint: choose another instance type
+
+          fence could not be undone: AccessDenied: not authorized to perform autoscaling:UpdateAutoScalingGroup
+
+          Can still be undone:
+            fence               AutoScalingScale
+
+          Type next:
+            wf resume 01HZXW3V9K0000000000000042   tries again to undo fence
+            wf log 01HZXW3V9K0000000000000042      shows everything that happened
+        ");
+    }
+
+    #[test]
+    fn figures_are_data_too() {
+        let summary = serde_json::to_value(summary(&Tale::completed())).expect("JSON");
+        assert_eq!((&summary["rto"]["verdict"], &summary["rpo"]["actual"]), (&"met".into(), &12.5.into()));
+        assert_eq!(summary["critical_path"]["steps"], serde_json::json!(["fence", "go", "promote", "dns"]));
+        assert_eq!((&summary["critical_path"]["ratio"], &summary["parallelism"]), (&1.0.into(), &1.241.into()));
+    }
+
+    #[test]
+    fn bars_stay_in_their_column() {
+        let columns = Columns { step: 4, bar: 10, span: 100.0 };
+        let row = |start, duration| Row { start: Some(start), duration: Some(duration), ..summary(&Tale::completed()).steps[0].clone() };
+        let bars = [(0.0, 0.0), (0.0, 100.0), (99.9, 0.1), (50.0, 20.0)].map(|(start, duration)| columns.bar(&row(start, duration), '▇'));
+        assert_eq!(bars, ["▇", "▇▇▇▇▇▇▇▇▇▇", "         ▇", "     ▇▇"]);
+    }
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use wf_engine::clock::between;
 use wf_engine::model::event::RunOutcome;
 use wf_engine::model::record::Record;
-use wf_engine::model::run_state::{RunPhase, StepStatus};
+use wf_engine::model::run_state::{RunPhase, StepStatus, is_active};
 use wf_engine::model::workflow::StepIx;
 use wf_engine::runtime::Replayed;
 
@@ -120,7 +120,7 @@ pub fn status_text(replayed: &Replayed, records: &[Record], look: &Look, live_at
     let timeline = Timeline::of(replayed, records, end);
     let (word, ink) = state_word(state, live_at.is_some());
     let elapsed = whole_span(between(timeline.start, end));
-    let rto = workflow.def().objectives.rto.map(|rto| format!(" of {} RTO", whole_span(rto.0))).unwrap_or_default();
+    let rto = workflow.def().objectives.rto.map(|rto| format!(" of {rto} RTO")).unwrap_or_default();
     let title = look.paint(Ink::Bold, &format!("{} {}", clean(&header.workflow), header.run));
     let done = workflow.len() - state.left();
     let mut text = format!("{title}: {}\n  {elapsed}{rto}, {done} of {} done, began {} UTC\n", look.paint(ink, word), count(workflow.len(), "step"), date_and_time(timeline.start));
@@ -128,7 +128,8 @@ pub fn status_text(replayed: &Replayed, records: &[Record], look: &Look, live_at
         text.push_str(&format!("  {}\n", look.paint(Ink::Warn, &clean(reason))));
     }
     for (name, members) in GROUPS {
-        let steps: Vec<StepIx> = (0..workflow.len()).filter(|&ix| members.contains(&state.step(ix).status)).collect();
+        let steps: Vec<_> = (0..workflow.len()).map(|ix| (ix, known_status(state.step(ix).status, live_at.is_some()))).collect();
+        let steps: Vec<_> = steps.into_iter().filter(|(_, status)| members.contains(status)).collect();
         text.push_str(&group(name, &steps, replayed, &timeline, look));
     }
     let over = matches!(state.phase(), RunPhase::Finished(outcome) if outcome != RunOutcome::Stuck);
@@ -152,13 +153,22 @@ const GROUPS: [(&str, &[StepStatus]); 5] = [
     ("not started", &[S::Pending]),
 ];
 
-fn group(name: &str, steps: &[StepIx], replayed: &Replayed, timeline: &Timeline, look: &Look) -> String {
+/// Returns where a step is, given that nothing runs in a run that nobody drives.
+fn known_status(status: StepStatus, live: bool) -> StepStatus {
+    match (live || !is_active(status), status == S::Compensating) {
+        (true, _) => status,
+        (false, true) => S::CompensationInterrupted,
+        (false, false) => S::Interrupted,
+    }
+}
+
+fn group(name: &str, steps: &[(StepIx, StepStatus)], replayed: &Replayed, timeline: &Timeline, look: &Look) -> String {
     if steps.is_empty() {
         return String::new();
     }
     let mut text = format!("\n  {}\n", look.paint(Ink::Bold, &format!("{name} ({})", steps.len())));
-    for &ix in steps.iter().take(GROUP_MAX) {
-        text.push_str(&status_line(ix, replayed, timeline, look));
+    for &(ix, status) in steps.iter().take(GROUP_MAX) {
+        text.push_str(&status_line(ix, status, replayed, timeline, look));
     }
     if steps.len() > GROUP_MAX {
         text.push_str(&format!("    … and {}\n", count(steps.len() - GROUP_MAX, "more step")));
@@ -166,22 +176,22 @@ fn group(name: &str, steps: &[StepIx], replayed: &Replayed, timeline: &Timeline,
     text
 }
 
-fn status_line(ix: StepIx, replayed: &Replayed, timeline: &Timeline, look: &Look) -> String {
+fn status_line(ix: StepIx, status: StepStatus, replayed: &Replayed, timeline: &Timeline, look: &Look) -> String {
     let Replayed { workflow, state, .. } = replayed;
     let step = state.step(ix);
-    let (sign, ink, words) = status_words(step.status);
-    let undoing = matches!(step.status, S::Compensating | S::CompensationInterrupted | S::Compensated | S::CompensationFailed);
+    let (sign, ink, words) = status_words(status);
+    let undoing = matches!(status, S::Compensating | S::CompensationInterrupted | S::Compensated | S::CompensationFailed);
     let lap = if undoing { timeline.undo[ix] } else { timeline.forward[ix] };
     let time = lap.map(|lap| whole_span(timeline.duration(&lap))).unwrap_or_default();
     let mut note = words.to_owned();
-    if let (S::Retrying | S::Compensating, Some(retry_at)) = (step.status, step.retry_at) {
+    if let (S::Retrying | S::Compensating, Some(retry_at)) = (status, step.retry_at) {
         note.push_str(&format!(", next attempt at {}", time_of_day(retry_at)));
     }
-    let failed = matches!(step.status, S::Retrying | S::Failed | S::Unreachable | S::CompensationFailed) || step.retry_at.is_some();
+    let failed = matches!(status, S::Retrying | S::Failed | S::Unreachable | S::CompensationFailed) || step.retry_at.is_some();
     if let Some(failure) = step.failure.as_ref().filter(|_| failed) {
         note.push_str(&format!(": {}", clean(&failure.message)));
     }
-    if step.status == S::Pending {
+    if status == S::Pending {
         note = waits_for(ix, replayed);
     }
     let room = look.width.saturating_sub(42).max(40);
@@ -214,4 +224,115 @@ fn waits_for(ix: StepIx, replayed: &Replayed) -> String {
     let mut needs: Vec<StepIx> = workflow.needs(ix).filter(open).collect();
     needs.sort_unstable();
     if needs.is_empty() { String::new() } else { format!("waits for {}", next::names(state, &needs)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::tale::{LOOK, Tale, at};
+
+    #[test]
+    fn runs_are_listed() {
+        let (done, paused) = (Tale::completed(), Tale::paused());
+        let mut follows = ListRow::of(&paused.replayed(), None);
+        follows.follows = Some(follows.run.clone());
+        let rows = [ListRow::of(&done.replayed(), None), follows, ListRow::unreadable("01HZXW3V9K0000000000000043".into(), "record 7 is \x1b[1mmissing")];
+        insta::assert_snapshot!(list_table(&rows, &LOOK), @r"
+        RUN                         WORKFLOW  STARTED (UTC)        TIME    STEPS  FOLLOWS  STATE
+        01HZXW3V9K0000000000000042  failover  2026-03-01 02:59:00  8m 20s  6/6             completed
+        01HZXW3V9K0000000000000042  failover  2026-03-01 02:59:00  7m 30s  4/6    …000042  paused
+        01HZXW3V9K0000000000000043                                                         unreadable: record 7 is missing
+        ");
+        assert_eq!(list_table(&[], &LOOK), "");
+    }
+
+    #[test]
+    fn a_live_run_shows_what_runs_first() {
+        let mut tale = Tale::approved();
+        tale.records.truncate(tale.records.len() - 2);
+        insta::assert_snapshot!(status_text(&tale.replayed(), &tale.records, &LOOK, Some(at(20.0))), @r"
+        failover 01HZXW3V9K0000000000000042: running
+          20s of 15m RTO, 2 of 6 steps done, began 2026-03-01 02:59:00 UTC
+
+          running (1)
+            ▶ scale_app                8s  AutoScalingScale       running
+
+          waiting for an answer (1)
+            ? go                       8s  Approval               asks for an answer
+
+          done (2)
+            ✓ fence                   12s  AutoScalingScale       succeeded
+            - old_dns                      Route53Failover        skipped
+
+          not started (2)
+            · promote                      RdsPromoteReadReplica  waits for go
+            · dns                          Route53Failover        waits for promote, scale_app
+
+          Type next:
+            wf approve 01HZXW3V9K0000000000000042 go   goes on
+            wf reject 01HZXW3V9K0000000000000042 go    fails the step
+        ");
+    }
+
+    #[test]
+    fn a_run_that_nobody_drives_tells_how_to_go_on() {
+        let mut tale = Tale::approved();
+        tale.records.truncate(tale.records.len() - 2);
+        insta::assert_snapshot!(status_text(&tale.replayed(), &tale.records, &LOOK, None), @r"
+        failover 01HZXW3V9K0000000000000042: interrupted
+          12s of 15m RTO, 2 of 6 steps done, began 2026-03-01 02:59:00 UTC
+
+          failed or interrupted (2)
+            ! go                       0s  Approval               interrupted
+            ! scale_app                0s  AutoScalingScale       interrupted
+
+          done (2)
+            ✓ fence                   12s  AutoScalingScale       succeeded
+            - old_dns                      Route53Failover        skipped
+
+          not started (2)
+            · promote                      RdsPromoteReadReplica  waits for go
+            · dns                          Route53Failover        waits for promote, scale_app
+
+          Can still be undone:
+            fence               AutoScalingScale
+            scale_app           AutoScalingScale
+
+          Type next:
+            wf resume 01HZXW3V9K0000000000000042     carries on where it stopped
+            wf rollback 01HZXW3V9K0000000000000042   undoes fence, scale_app
+        ");
+        let tale = Tale::paused();
+        insta::assert_snapshot!(status_text(&tale.replayed(), &tale.records, &LOOK, None), @r"
+        failover 01HZXW3V9K0000000000000042: paused
+          7m 30s of 15m RTO, 4 of 6 steps done, began 2026-03-01 02:59:00 UTC
+          scale_app: scale_app cannot be scaled
+
+          failed or interrupted (1)
+            ✗ scale_app            1m 18s  AutoScalingScale       failed: scale_app cannot be scaled
+
+          done (4)
+            ✓ fence                   12s  AutoScalingScale       succeeded
+            ✓ go                      18s  Approval               succeeded
+            ✓ promote              7m 00s  RdsPromoteReadReplica  succeeded
+            - old_dns                      Route53Failover        skipped
+
+          not started (1)
+            · dns                          Route53Failover        waits for scale_app
+
+          Can still be undone:
+            fence               AutoScalingScale
+            scale_app           AutoScalingScale
+          Cannot be undone:
+            promote             RdsPromoteReadReplica
+
+          Type next:
+            wf resume 01HZXW3V9K0000000000000042
+                tries scale_app again and goes on
+            wf resume 01HZXW3V9K0000000000000042 --mark-done scale_app
+                if you did scale_app by hand: goes on behind it
+            wf rollback 01HZXW3V9K0000000000000042 --past-point-of-no-return
+                undoes fence, scale_app; what cannot be undone stays
+        ");
+    }
 }

@@ -157,6 +157,12 @@ impl Tale {
         tale.then(450.0, Event::RunPaused { reason: "scale_app: scale_app cannot be scaled".into() })
     }
 
+    /// Takes the tale up where its records were cut off.
+    pub fn rechained(self) -> Self {
+        let head = self.records.last().map(|record| record.seal().expect("small").hash).unwrap_or_default();
+        Self { chain: Chain::resume(&self.records, head), records: self.records }
+    }
+
     /// Folds the tale.
     pub fn replayed(&self) -> Replayed {
         replay(&run(), &self.records).expect("a run that can be")

@@ -47,7 +47,8 @@ pub fn span(duration: Duration) -> String {
         return "0s".to_owned();
     }
     if duration < Duration::from_millis(9_950) {
-        return format!("{:.1}s", duration.as_secs_f64());
+        let tenths = format!("{:.1}", duration.as_secs_f64());
+        return format!("{}s", tenths.strip_suffix(".0").unwrap_or(&tenths));
     }
     whole_span(duration)
 }
@@ -98,13 +99,14 @@ pub fn short_value(value: &Value) -> String {
     cut(&clean(&text), VALUE_WIDTH).into_owned()
 }
 
-/// Writes the first fields of an object: `endpoint=…, port=5432`.
+/// Writes the fields of an object: `endpoint=…, port=5432`; of many the shortest, which are the ones that people read.
 pub fn short_fields(fields: &Map<String, Value>) -> String {
     const FIELDS_SHOWN: usize = 4;
     let told = fields.iter().filter(|(_, value)| !value.is_null());
-    let mut words: Vec<_> = told.clone().take(FIELDS_SHOWN).map(|(name, value)| format!("{}={}", clean(name), short_value(value))).collect();
-    if told.count() > FIELDS_SHOWN {
-        words.push("…".to_owned());
+    let mut words: Vec<_> = told.map(|(name, value)| format!("{}={}", clean(name), short_value(value))).collect();
+    while words.len() > FIELDS_SHOWN {
+        let longest = (0..words.len()).max_by_key(|&ix| words[ix].width()).unwrap_or(0);
+        words.remove(longest);
     }
     words.join(", ")
 }

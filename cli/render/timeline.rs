@@ -153,7 +153,9 @@ impl Timeline {
     fn longest(&self, workflow: &Workflow, laps: &[Option<Lap>]) -> (Vec<StepIx>, Duration) {
         let duration = |ix: StepIx| laps[ix].map_or(Duration::ZERO, |lap| lap.duration(self.now));
         let remaining = workflow.remaining(duration);
-        let longest = |steps: &mut dyn Iterator<Item = StepIx>| steps.filter(|&ix| !remaining[ix].is_zero()).max_by_key(|&ix| remaining[ix]);
+        // Of two ways of the same length the one that failed is the one to look at.
+        let badly = |ix: StepIx| laps[ix].is_some_and(|lap| lap.ending == Some(Ending::Badly));
+        let longest = |steps: &mut dyn Iterator<Item = StepIx>| steps.filter(|&ix| !remaining[ix].is_zero()).max_by_key(|&ix| (remaining[ix], badly(ix)));
         let mut path = Vec::new();
         let mut here = longest(&mut (0..workflow.len()));
         let length = here.map_or(Duration::ZERO, |ix| remaining[ix]);
@@ -222,7 +224,7 @@ mod tests {
         let replayed = tale.replayed();
         let timeline = Timeline::of(&replayed, &tale.records, at(115.0));
         let path = timeline.critical_path(&replayed.workflow);
-        assert_eq!(ids(&path.forward, &replayed)[0], "fence");
+        assert_eq!(ids(&path.forward, &replayed), ["fence", "scale_app"]);
         assert_eq!(ids(&path.undo, &replayed), ["scale_app", "fence"]);
         assert_eq!((path.length, timeline.makespan()), (Duration::from_secs(115), Duration::from_secs(115)));
     }
