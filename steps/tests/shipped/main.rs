@@ -1,0 +1,125 @@
+//! The shipped workflows, on the simulated world, through the real SDK and on paused time: a failover of minutes takes
+//! milliseconds here. What is asserted is what the operator is promised.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod world;
+
+use wf_engine::model::event::RunOutcome;
+use wf_engine::model::run_state::StepStatus;
+use wf_engine::runtime::RunEnd;
+use world::{Shipped, critical_path, makespan};
+
+const COMPLETED: RunEnd = RunEnd::Finished(RunOutcome::Completed);
+
+#[tokio::test(start_paused = true)]
+async fn failover_completes_and_overlaps_what_is_independent() {
+    let world = Shipped::burning(&[]);
+    let run = world.run("failover.ron", |_| {}).await;
+    assert_eq!(run.end, COMPLETED, "{:#?}", run.failures());
+    let state = run.state();
+    let (promote, app, eks) = (run.step("promote"), run.step("scale_app"), run.step("scale_eks"));
+    assert!(app.started_at < promote.ended_at && promote.started_at < app.ended_at, "promote and scale_app overlap");
+    assert!(eks.started_at < promote.ended_at && promote.started_at < eks.ended_at, "promote and scale_eks overlap");
+    let (makespan, path) = (makespan(&state), critical_path(&state));
+    assert!(makespan.as_secs_f64() <= path.as_secs_f64() * 1.02, "{makespan:?} over {path:?}");
+
+    assert_eq!(world.effective("PromoteReadReplica"), 1);
+    assert_eq!(world.effective("ChangeResourceRecordSets"), 1);
+    let traffic = world.sim.traffic();
+    assert_eq!(traffic.serving_region.as_deref(), Some("us-west-2"));
+    assert_eq!(traffic.split_brain_rows, 0);
+
+    let slow = Shipped::burning(&[]);
+    let one_by_one = slow.run("failover.ron", |plan| plan.max_parallel = Some(1)).await;
+    assert_eq!(one_by_one.end, COMPLETED);
+    let ratio = world::makespan(&one_by_one.state()).as_secs_f64() / makespan.as_secs_f64();
+    assert!(ratio >= 1.5, "one after another takes only {ratio:.2} times as long");
+}
+
+#[tokio::test(start_paused = true)]
+async fn failback_goes_home_with_the_recorded_capacities_and_loses_no_row() {
+    let world = Shipped::burning(&[]);
+    let before = world.sim.status();
+    let failover = world.run("failover.ron", |_| {}).await;
+    assert_eq!(failover.end, COMPLETED);
+    let lost = world.sim.traffic().rows_lost;
+    world.pass_minutes(30).await;
+    let failback = world.follow("failback.ron", &failover).await;
+    assert_eq!(failback.end, COMPLETED, "{:#?}", failback.failures());
+    world.pass_minutes(5).await;
+    let (after, traffic) = (world.sim.status(), world.sim.traffic());
+    assert_eq!(traffic.serving_region.as_deref(), Some("us-east-1"));
+    assert_eq!(traffic.rows_lost, lost, "the planned way home loses no row");
+    assert_eq!(traffic.split_brain_rows, 0);
+    for path in ["/regions/us-east-1/groups", "/regions/us-west-2/groups", "/regions/us-east-1/nodegroups", "/regions/us-west-2/nodegroups"] {
+        assert!(before.pointer(path).is_some(), "{path} in {before:#}");
+        assert_eq!(world::sizes(before.pointer(path)), world::sizes(after.pointer(path)), "{path}");
+    }
+    let retire = world.follow("retire.ron", &failback).await;
+    assert_eq!(retire.end, COMPLETED, "{:#?}", retire.failures());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_group_that_fails_before_the_promotion_rolls_everything_back() {
+    let world = Shipped::burning(&["fail EksScaleNodegroup"]);
+    let before = world.sim.status();
+    let run = world.run("failover.ron", |_| {}).await;
+    assert_eq!(run.end, RunEnd::Finished(RunOutcome::RolledBack));
+    assert_eq!(world.effective("PromoteReadReplica"), 0);
+    let after = world.sim.status();
+    for path in ["/regions/us-east-1/groups", "/regions/us-west-2/groups", "/regions/us-east-1/nodegroups", "/regions/us-west-2/nodegroups", "/dns"] {
+        assert_eq!(world::sizes(before.pointer(path)), world::sizes(after.pointer(path)), "{path}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_after_the_promotion_pauses_and_resume_completes() {
+    let world = Shipped::burning(&["fail Route53Failover"]);
+    let run = world.run("failover.ron", |_| {}).await;
+    assert!(matches!(&run.end, RunEnd::Paused { reason } if reason.contains("dns")), "{:?}", run.end);
+    world.sim.set_faults(Vec::new());
+    let resumed = world.resume("failover.ron", &run).await;
+    assert_eq!(resumed.end, COMPLETED, "{:#?}", resumed.failures());
+    assert_eq!(world.effective("PromoteReadReplica"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_promotion_whose_answer_is_lost_happens_once() {
+    let world = Shipped::burning(&["lost-response PromoteReadReplica"]);
+    let run = world.run("failover.ron", |_| {}).await;
+    assert_eq!(run.end, COMPLETED, "{:#?}", run.failures());
+    assert_eq!(world.effective("PromoteReadReplica"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_two_hours_behind_is_not_promoted() {
+    let world = Shipped::burning(&["lag prod-db-replica-west 2h"]);
+    let run = world.run("failover.ron", |_| {}).await;
+    assert_eq!(run.end, RunEnd::Finished(RunOutcome::RolledBack));
+    let failure = run.step("promote").failure.unwrap();
+    assert!(failure.message.contains("2h"), "{failure:?}");
+    assert_eq!(world.effective("PromoteReadReplica"), 0);
+    assert_eq!(run.state().point_of_no_return(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_region_that_is_gone_is_passed_over() {
+    let world = Shipped::burning(&["region-outage us-east-1"]);
+    let run = world.run("failover.ron", |_| {}).await;
+    assert_eq!(run.end, RunEnd::Finished(RunOutcome::CompletedWithExceptions), "{:#?}", run.failures());
+    assert_eq!(run.step("fence").status, StepStatus::Unreachable);
+    assert_eq!(world.sim.traffic().serving_region.as_deref(), Some("us-west-2"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn traffic_before_the_promotion_hurts_the_users() {
+    let outage = async |workflow: &str| {
+        let world = Shipped::burning(&[]);
+        let run = world.run(workflow, |_| {}).await;
+        assert_eq!(run.end, COMPLETED, "{workflow}: {:#?}", run.failures());
+        world.pass_minutes(10).await;
+        world.sim.traffic().outage
+    };
+    let (right, wrong) = (outage("failover.ron").await, outage("../tests/fixtures/dns-first.ron").await);
+    assert!(wrong > right, "wrong {wrong:?}, right {right:?}");
+}

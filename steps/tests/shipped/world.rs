@@ -1,0 +1,160 @@
+//! One simulated world and the runs on it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use wf_engine::clock::{Clock, Sleep, between};
+use wf_engine::model::event::{Mode, StepFailure};
+use wf_engine::model::ids::RunId;
+use wf_engine::model::run_state::{RunState, StepState};
+use wf_engine::model::workflow::Workflow;
+use wf_engine::registry::{Imports, Registry, collect_imports, resolve_inputs};
+use wf_engine::report::Silent;
+use wf_engine::runtime::{self, ResumePlan, RunEnd, Runtime, StartPlan, channel};
+use wf_engine::testkit::{MemoryJournal, somebody};
+use wf_sim::{DEFAULT_WORLD, Sim, SimClock, SimOptions};
+use wf_steps::aws::Cloud;
+
+struct Virtual(SimClock);
+
+impl Clock for Virtual {
+    fn now(&self) -> jiff::Timestamp {
+        self.0.now()
+    }
+
+    fn sleep(&self, duration: Duration) -> Sleep {
+        let clock = self.0.clone();
+        Box::pin(async move { clock.sleep(duration).await })
+    }
+}
+
+/// The default world on its bad night, and what acts on it.
+pub struct Shipped {
+    pub sim: Sim,
+    clock: Arc<dyn Clock>,
+    registry: Arc<Registry>,
+    journal: MemoryJournal,
+}
+
+/// A run that ended, for now.
+pub struct Ended {
+    pub run: RunId,
+    pub end: RunEnd,
+    journal: MemoryJournal,
+}
+
+impl Ended {
+    pub fn state(&self) -> RunState {
+        runtime::replay(&self.run, &self.journal.records(&self.run).unwrap()).unwrap().state
+    }
+
+    pub fn step(&self, id: &str) -> StepState {
+        let state = self.state();
+        state.step(state.workflow().find(&id.parse().unwrap()).unwrap()).clone()
+    }
+
+    pub fn failures(&self) -> Vec<(String, StepFailure)> {
+        let state = self.state();
+        let failure = |ix: usize| Some((state.workflow().id(ix).to_string(), state.step(ix).failure.clone()?));
+        (0..state.workflow().len()).filter_map(failure).collect()
+    }
+}
+
+impl Shipped {
+    pub fn burning(faults: &[&str]) -> Self {
+        let faults = faults.iter().map(|fault| fault.parse().unwrap()).collect();
+        let options = SimOptions { world: DEFAULT_WORLD.parse().unwrap(), state_dir: None, speed: 1.0, seed: None, faults };
+        let sim = Sim::open(options).unwrap();
+        let clock: Arc<dyn Clock> = Arc::new(Virtual(sim.clock()));
+        let registry = Arc::new(wf_steps::registry(Cloud::with_http_client(sim.http_client(), Arc::clone(&clock))));
+        Self { sim, clock, registry, journal: MemoryJournal::new() }
+    }
+
+    fn runtime(&self) -> (Runtime, runtime::Controller) {
+        let (controller, control) = channel();
+        let (journal, registry, clock) = (Arc::new(self.journal.clone()), Arc::clone(&self.registry), Arc::clone(&self.clock));
+        (Runtime { journal, registry, clock, reporter: Box::new(Silent), control }, controller)
+    }
+
+    pub async fn run(&self, file: &str, adjust: impl FnOnce(&mut StartPlan)) -> Ended {
+        self.start(file, None, adjust).await
+    }
+
+    pub async fn follow(&self, file: &str, followed: &Ended) -> Ended {
+        self.start(file, Some(followed), |_| {}).await
+    }
+
+    async fn start(&self, file: &str, followed: Option<&Ended>, adjust: impl FnOnce(&mut StartPlan)) -> Ended {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../workflows").join(file);
+        let text = std::fs::read_to_string(&path).unwrap();
+        let workflow = Arc::new(Workflow::parse(&text).unwrap());
+        let inputs = resolve_inputs(&workflow, &[]).unwrap();
+        let imports = followed.map(|ended| collect_imports(&workflow, &inputs, &ended.state()).unwrap()).unwrap_or_default();
+        let bound = self.registry.bind(Arc::clone(&workflow), &inputs, &Imports::Values(&imports)).unwrap();
+        let run = RunId::new(u64::try_from(self.clock.now().as_millisecond()).unwrap(), 1);
+        let mut plan = StartPlan {
+            run: run.clone(),
+            bound,
+            file: file.to_owned(),
+            inputs,
+            imports,
+            follows: followed.map(|ended| ended.run.clone()),
+            mode: Mode::Unplanned,
+            max_parallel: None,
+            approve_all: true,
+            world: "sim".to_owned(),
+            by: somebody(),
+        };
+        adjust(&mut plan);
+        let (runtime, _controller) = self.runtime();
+        let end = runtime::start(runtime, plan).await.unwrap();
+        Ended { run, end, journal: self.journal.clone() }
+    }
+
+    pub async fn resume(&self, _file: &str, ended: &Ended) -> Ended {
+        let (runtime, _controller) = self.runtime();
+        let plan = ResumePlan { by: somebody(), approve_all: true, redo: Vec::new(), mark_done: Vec::new() };
+        let end = runtime::resume(runtime, &ended.run, plan).await.unwrap();
+        Ended { run: ended.run.clone(), end, journal: self.journal.clone() }
+    }
+
+    /// How many calls of an action took effect.
+    pub fn effective(&self, action: &str) -> usize {
+        self.sim.calls().iter().filter(|call| call.effective && call.action == action).count()
+    }
+
+    pub async fn pass_minutes(&self, minutes: u64) {
+        self.clock.sleep(Duration::from_secs(60 * minutes)).await;
+    }
+}
+
+/// From the first start to the last end.
+pub fn makespan(state: &RunState) -> Duration {
+    let starts = state.steps().iter().filter_map(|step| step.started_at).min().unwrap();
+    let ends = state.steps().iter().filter_map(|step| step.ended_at).max().unwrap();
+    between(starts, ends)
+}
+
+/// The longest way through the workflow, by the steps' own durations.
+pub fn critical_path(state: &RunState) -> Duration {
+    let duration = |ix: usize| match (state.step(ix).started_at, state.step(ix).ended_at) {
+        (Some(start), Some(end)) => between(start, end),
+        _ => Duration::ZERO,
+    };
+    state.workflow().remaining(duration).into_iter().max().unwrap()
+}
+
+/// Whatever of a part of the world's status is not a measurement: sizes, names, records.
+pub fn sizes(status: Option<&Value>) -> Value {
+    let changing = ["in_service", "pending", "terminating", "healthy", "unhealthy", "instances", "nodes", "lag_seconds", "targets", "activities"];
+    match status {
+        Some(Value::Object(fields)) => {
+            fields.iter().filter(|(name, _)| !changing.contains(&name.as_str())).map(|(name, value)| (name.clone(), sizes(Some(value)))).collect()
+        }
+        Some(Value::Array(items)) => items.iter().map(|item| sizes(Some(item))).collect(),
+        Some(value) => value.clone(),
+        None => Value::Null,
+    }
+}
+
