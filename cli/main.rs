@@ -1,2 +1,46 @@
-//! (being written)
-fn main() {}
+//! `wf`: parse, dispatch, exit. The crates below do the work; this one talks to the operator.
+
+mod approvals;
+mod args;
+mod commands;
+mod confirm;
+mod console;
+mod control_client;
+mod control_socket;
+mod diagnostics;
+mod drive;
+mod failure;
+mod imports;
+mod interrupt;
+mod launch;
+mod ledger;
+mod operator;
+mod render;
+mod run_ids;
+mod run_summary;
+mod runs;
+mod sim_world;
+mod source;
+mod values;
+mod words;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let args = args::Args::parse();
+    start_tracing();
+    let mut console = console::Console::new(&args.global, Box::new(std::io::stdout()), Box::new(std::io::stderr()));
+    let exit = commands::dispatch(args, &mut console).unwrap_or_else(|failure| diagnostics::report(&failure, &mut console));
+    ExitCode::from(exit as u8)
+}
+
+/// Writes what the libraries trace to stderr, if `WF_LOG` asks for it: `WF_LOG=debug`, `WF_LOG=wf_engine=trace`.
+fn start_tracing() {
+    let filter = std::env::var("WF_LOG").ok().filter(|filter| !filter.is_empty());
+    if let Some(filter) = filter.and_then(|filter| EnvFilter::try_new(filter).ok()) {
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    }
+}

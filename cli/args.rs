@@ -1,0 +1,372 @@
+//! What can be typed: clap types, whose doc comments are the help text. Knows nothing of what the verbs do.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum, ValueHint};
+use clap_complete::Shell;
+use wf_engine::model::event::Mode;
+use wf_sim::Fault;
+
+use crate::values::{Pair, pair, speed};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0 completed · 1 unexpected · 2 usage · 3 invalid workflow · 4 refused: locked by another process, or not confirmed
+  10 rolled back · 11 stuck · 12 paused, needs the operator · 13 journal unusable · 130 interrupted, resumable
+
+Start here:
+  wf run workflows/failover.ron --sim     the whole failover on an embedded two-region AWS: no account needed
+  wf failback --sim                       and the way back";
+
+/// Moves a production system from one AWS region to another and back: durable workflows that run in parallel, resume exactly
+/// where they stopped, and undo what can be undone.
+#[derive(Debug, Parser)]
+#[command(name = "wf", version, after_help = EXIT_CODES, max_term_width = 110, propagate_version = true)]
+pub struct Args {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+#[derive(Debug, Clone, ClapArgs)]
+#[command(next_help_heading = "Everywhere")]
+pub struct Global {
+    /// Where runs are kept
+    #[arg(long, global = true, env = "WF_STATE_DIR", default_value = ".wf", value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub state_dir: PathBuf,
+    /// Write data as JSON to stdout
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// When to colour; `auto` also honours NO_COLOR
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub color: Color,
+    /// Take neither input nor output for a terminal: plain lines, no questions
+    #[arg(long, global = true)]
+    pub no_tty: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Run a workflow
+    #[command(after_help = "Example:\n  wf run workflows/failover.ron --sim\n  wf run workflows/failover.ron --set dr_region=eu-west-1")]
+    Run(Run),
+    /// Carry a run on: after a crash, an interruption, or a step that paused it
+    #[command(after_help = "Example:\n  wf resume @latest\n  wf resume 01K2 --redo restart_app\n  wf resume 01K2 --mark-done promote --output endpoint=db.example.com")]
+    Resume(Resume),
+    /// Undo everything that a run did and that can be undone
+    #[command(after_help = "Example:\n  wf rollback @latest --reason 'the primary is back'")]
+    Rollback(Rollback),
+    /// Go back: run the workflow that follows the last completed failover, with the values that it recorded
+    #[command(after_help = "Example:\n  wf failback --sim\n  wf failback workflows/failback.ron --from 01K2")]
+    Failback(Failback),
+    /// Approve a step that asks
+    #[command(after_help = "Example:\n  wf approve @latest go --reason 'replica lag is 2 s'")]
+    Approve(Decide),
+    /// Refuse a step that asks: the step fails
+    #[command(after_help = "Example:\n  wf reject @latest go --reason 'the primary is back'")]
+    Reject(Decide),
+    /// Find every mistake in a workflow file, offline
+    #[command(after_help = "Example:\n  wf check workflows/failover.ron")]
+    Check(File),
+    /// List the runs, newest first
+    #[command(after_help = "Example:\n  wf list --json | jq '.[0].run'", alias = "ls")]
+    List,
+    /// Show where a run is
+    #[command(after_help = "Example:\n  wf status\n  wf status 01K2 --json")]
+    Status(OneRun),
+    /// Show what happened in a run, event by event
+    #[command(after_help = "Example:\n  wf log --follow")]
+    Log(Log),
+    /// Show the step kinds: params, outputs, IAM actions, an example
+    #[command(after_help = "Example:\n  wf kinds RdsPromoteReadReplica")]
+    Kinds(Kinds),
+    /// Draw a workflow
+    #[command(after_help = "Example:\n  wf graph workflows/failover.ron --format dot | dot -Tsvg > failover.svg")]
+    Graph(Graph),
+    /// Look after journals
+    #[command(subcommand)]
+    Journal(Journal),
+    /// The simulated AWS of `--sim`
+    #[command(subcommand)]
+    Sim(Sim),
+    /// Write the completions of a shell to stdout
+    #[command(after_help = "Example:\n  wf completions bash > ~/.local/share/bash-completion/completions/wf")]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Measure the engine and the journal on steps that do nothing
+    #[command(hide = true, after_help = "Example:\n  wf bench chain 1000\n  wf bench fan 10000\n  wf bench layers 100x1000")]
+    Bench(Bench),
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Run {
+    /// The workflow file
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub options: RunOptions,
+    /// The run whose recorded values this one uses; `wf failback` finds it by itself
+    #[arg(long, value_name = "RUN")]
+    pub follows: Option<String>,
+}
+
+/// What a new run can be told.
+#[derive(Debug, Clone, ClapArgs)]
+pub struct RunOptions {
+    /// Give an input another value
+    #[arg(long = "set", value_name = "INPUT=VALUE", value_parser = pair)]
+    pub set: Vec<Pair>,
+    /// Take inputs from a RON file, such as `{ "dr_region": "eu-west-1" }`; `--set` wins over it
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub inputs: Option<PathBuf>,
+    /// Whether the failing side still works with us; default: as the workflow says
+    #[arg(long, value_name = "MODE")]
+    pub mode: Option<ModeArg>,
+    /// How many steps may run at once; default: as the workflow says
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub max_parallel: Option<u32>,
+    /// Confirm the run, and approve in advance whatever its steps ask
+    #[arg(long, short = 'y')]
+    pub yes: bool,
+    /// Act on the simulated AWS in the state directory instead of the real one
+    #[arg(long, help_heading = "Simulation")]
+    pub sim: bool,
+    #[command(flatten)]
+    pub simulation: Simulation,
+    /// The seed of a new simulated world
+    #[arg(long, value_name = "N", requires = "sim", help_heading = "Simulation")]
+    pub sim_seed: Option<u64>,
+    /// What a new simulated world looks like; `wf sim world` prints the default
+    #[arg(long, value_name = "FILE", requires = "sim", value_hint = ValueHint::FilePath, help_heading = "Simulation")]
+    pub sim_world: Option<PathBuf>,
+}
+
+/// How the simulated world behaves while this process has it open.
+#[derive(Debug, Clone, Default, ClapArgs)]
+#[command(next_help_heading = "Simulation")]
+pub struct Simulation {
+    /// Virtual seconds per second; default: 60, or as the world last ran
+    #[arg(long, value_name = "N", value_parser = speed)]
+    pub sim_speed: Option<f64>,
+    /// Let something go wrong, such as 'region-outage us-east-1', 'throttle rds 20%', 'lag prod-db-replica-west 2h',
+    /// 'no-capacity prod-app-dr-asg', 'fail EksScaleNodegroup', 'lost-response PromoteReadReplica'
+    #[arg(long, value_name = "FAULT")]
+    pub sim_fault: Vec<Fault>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ModeArg {
+    /// Both sides answer: an exercise, a migration, the way home
+    Planned,
+    /// The primary is failing
+    Unplanned,
+}
+
+impl From<ModeArg> for Mode {
+    fn from(mode: ModeArg) -> Self {
+        match mode {
+            ModeArg::Planned => Self::Planned,
+            ModeArg::Unplanned => Self::Unplanned,
+        }
+    }
+}
+
+const RUN_HELP: &str = "The run: its id, a unique beginning or end of it, or @latest";
+
+#[derive(Debug, ClapArgs)]
+pub struct Resume {
+    #[arg(value_name = "RUN", default_value = "@latest", help = RUN_HELP)]
+    pub run: String,
+    /// Approve in advance whatever the steps ask
+    #[arg(long, short = 'y')]
+    pub yes: bool,
+    /// Run an interrupted step again although nobody knows what it did
+    #[arg(long, value_name = "STEP")]
+    pub redo: Vec<String>,
+    /// Take a step that was interrupted or failed for done
+    #[arg(long, value_name = "STEP")]
+    pub mark_done: Vec<String>,
+    /// An output of the step that is marked done; with several such steps, write STEP.NAME=VALUE
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair, requires = "mark_done")]
+    pub output: Vec<Pair>,
+    #[command(flatten)]
+    pub simulation: Simulation,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Rollback {
+    #[arg(value_name = "RUN", help = RUN_HELP)]
+    pub run: String,
+    /// Confirm without being asked
+    #[arg(long, short = 'y')]
+    pub yes: bool,
+    /// Undo the rest although something irreversible was done
+    #[arg(long)]
+    pub past_point_of_no_return: bool,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT", default_value = "asked for by the operator")]
+    pub reason: String,
+    #[command(flatten)]
+    pub simulation: Simulation,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Failback {
+    /// The workflow file
+    #[arg(value_name = "FILE", default_value = "workflows/failback.ron", value_hint = ValueHint::FilePath)]
+    pub file: PathBuf,
+    /// The failover to go back from; default: the last one that completed
+    #[arg(long, value_name = "RUN")]
+    pub from: Option<String>,
+    #[command(flatten)]
+    pub options: RunOptions,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Decide {
+    #[arg(value_name = "RUN", help = RUN_HELP)]
+    pub run: String,
+    /// The step that asks
+    #[arg(value_name = "STEP")]
+    pub step: String,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub reason: String,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct File {
+    /// The workflow file
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub file: PathBuf,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct OneRun {
+    #[arg(value_name = "RUN", default_value = "@latest", help = RUN_HELP)]
+    pub run: String,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Log {
+    #[arg(value_name = "RUN", default_value = "@latest", help = RUN_HELP)]
+    pub run: String,
+    /// Stay until the run ends
+    #[arg(long, short = 'f')]
+    pub follow: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Kinds {
+    /// One kind in full
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Graph {
+    /// The workflow file
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub file: PathBuf,
+    /// The language to draw in
+    #[arg(long, value_name = "FORMAT", default_value = "mermaid")]
+    pub format: GraphFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum GraphFormat {
+    Mermaid,
+    Dot,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Journal {
+    /// Prove that a run's journal is whole and unaltered
+    #[command(after_help = "Example:\n  wf journal verify --all")]
+    Verify {
+        #[arg(value_name = "RUN", default_value = "@latest", help = RUN_HELP)]
+        run: String,
+        /// Every run
+        #[arg(long, conflicts_with = "run")]
+        all: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Sim {
+    /// Put the simulated AWS on a loopback port, for `aws --endpoint-url`
+    #[command(after_help = "Example:\n  wf sim serve --port 4566\n  aws --endpoint-url http://127.0.0.1:4566 rds describe-db-instances --region us-west-2")]
+    Serve {
+        /// The port; 0 takes a free one
+        #[arg(long, value_name = "N")]
+        port: u16,
+        /// Virtual seconds per second; default: as the world last ran
+        #[arg(long, value_name = "N", value_parser = speed)]
+        speed: Option<f64>,
+        /// Let something go wrong; see `wf run --help`
+        #[arg(long, value_name = "FAULT")]
+        sim_fault: Vec<Fault>,
+    },
+    /// Show the simulated world
+    #[command(after_help = "Example:\n  wf sim status --json")]
+    Status,
+    /// Show every mutating call that the simulated AWS received
+    #[command(after_help = "Example:\n  wf sim log")]
+    Log,
+    /// Forget the simulated world: the next `--sim` starts anew
+    #[command(after_help = "Example:\n  wf sim reset && wf run workflows/failover.ron --sim")]
+    Reset,
+    /// Print the default world file
+    #[command(after_help = "Example:\n  wf sim world > my.ron && wf run workflows/failover.ron --sim --sim-world my.ron")]
+    World,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Bench {
+    /// How the steps depend on each other
+    pub shape: Shape,
+    /// How many: N, or for layers DEPTHxWIDTH
+    pub size: String,
+    /// Where the journal is kept; default: a temporary directory
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Shape {
+    /// Each after the one before
+    Chain,
+    /// All at once
+    Fan,
+    /// Each after two of the layer before
+    Layers,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn faults_are_refused_with_their_forms() {
+        let error = Args::try_parse_from(["wf", "run", "f.ron", "--sim", "--sim-fault", "nonsense"]).expect_err("no such fault");
+        assert_eq!(error.exit_code(), 2);
+    }
+}

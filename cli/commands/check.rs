@@ -1,0 +1,80 @@
+//! `wf check`: every mistake of a workflow file at once, offline.
+
+use std::path::Path;
+
+use serde::Serialize;
+use wf_engine::model::event::Mode;
+use wf_engine::model::problem::{Problem, line_column};
+use wf_engine::model::workflow::Workflow;
+
+use crate::console::Console;
+use crate::diagnostics::{Exit, problems_shown};
+use crate::failure::{Failure, count as mistakes};
+use crate::words::count;
+use crate::sim_world::offline_registry;
+use crate::source::Source;
+
+/// What the check found, for `--json`.
+#[derive(Serialize)]
+struct Checked<'a> {
+    file: &'a Path,
+    ok: bool,
+    workflow: Option<&'a str>,
+    steps: usize,
+    problems: Vec<Told<'a>>,
+}
+
+#[derive(Serialize)]
+struct Told<'a> {
+    line: usize,
+    column: usize,
+    end_line: usize,
+    end_column: usize,
+    message: &'a str,
+    help: Option<&'a str>,
+}
+
+pub fn check(console: &mut Console, file: &Path) -> Result<Exit, Failure> {
+    let checked = Source::read(file).and_then(|source| source.workflow(&offline_registry()));
+    match checked {
+        Ok(workflow) => {
+            if console.json() {
+                console.document(&Checked { file, ok: true, workflow: Some(workflow.name()), steps: workflow.len(), problems: Vec::new() })?;
+            } else {
+                console.data(&format!("ok: {}", described(&workflow)))?;
+            }
+            Ok(Exit::Completed)
+        }
+        Err(Failure::Invalid { path, text, problems }) => {
+            if console.json() {
+                let problems = problems.iter().map(|problem| told(&text, problem)).collect();
+                console.document(&Checked { file, ok: false, workflow: None, steps: 0, problems })?;
+            } else {
+                let shown = problems_shown(&path.display().to_string(), &text, &problems, console.out_look());
+                console.data(&format!("{shown}{}: {}", path.display(), mistakes(problems.len())))?;
+            }
+            Ok(Exit::InvalidWorkflow)
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+fn told<'a>(text: &str, problem: &'a Problem) -> Told<'a> {
+    let (line, column) = line_column(text, problem.at.start);
+    let (end_line, end_column) = line_column(text, problem.at.end);
+    Told { line, column, end_line, end_column, message: &problem.message, help: problem.help.as_deref() }
+}
+
+fn described(workflow: &Workflow) -> String {
+    let steps = count(workflow.len(), "step");
+    let edges: usize = (0..workflow.len()).map(|ix| workflow.needs(ix).count()).sum();
+    let only = |mode| (0..workflow.len()).filter(|&ix| workflow.step(ix).only == Some(mode)).count();
+    let inputs = count(workflow.def().inputs.len(), "input");
+    let mut text = format!("{steps}, {}, {inputs}", if edges == 1 { "1 dependency".to_owned() } else { format!("{edges} dependencies") });
+    for mode in [Mode::Planned, Mode::Unplanned] {
+        if only(mode) > 0 {
+            text.push_str(&format!(", {} only {mode}", only(mode)));
+        }
+    }
+    text
+}

@@ -1,0 +1,63 @@
+//! The verbs, one file each: what is typed → what the libraries do → what is said.
+
+mod approve;
+mod bench;
+mod check;
+mod completions;
+mod failback;
+mod graph;
+mod journal;
+mod kinds;
+mod list;
+mod log;
+mod resume;
+mod rollback;
+mod run;
+mod sim;
+mod status;
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::runtime::Builder;
+
+use crate::args::{Args, Verb};
+use crate::console::Console;
+use crate::diagnostics::Exit;
+use crate::failure::Failure;
+
+/// The dispatcher is one loop, and the SDK mostly waits: more threads than this would only wait too.
+const THREADS: usize = 2;
+
+/// Does what was typed.
+pub fn dispatch(args: Args, console: &mut Console) -> Result<Exit, Failure> {
+    let Args { global, verb } = args;
+    let state_dir = global.state_dir.as_path();
+    match verb {
+        Verb::Run(args) => block_on(run::run(console, state_dir, &args)),
+        Verb::Resume(args) => block_on(resume::resume(console, state_dir, &args)),
+        Verb::Rollback(args) => block_on(rollback::rollback(console, state_dir, &args)),
+        Verb::Failback(args) => block_on(failback::failback(console, state_dir, &args)),
+        Verb::Approve(args) => block_on(approve::decide(console, state_dir, args, true)),
+        Verb::Reject(args) => block_on(approve::decide(console, state_dir, args, false)),
+        Verb::Check(args) => check::check(console, &args.file),
+        Verb::List => block_on(list::list(console, state_dir)),
+        Verb::Status(args) => block_on(status::status(console, state_dir, &args.run)),
+        Verb::Log(args) => block_on(log::log(console, state_dir, &args)),
+        Verb::Kinds(args) => kinds::kinds(console, args.name.as_deref()),
+        Verb::Graph(args) => graph::graph(console, &args),
+        Verb::Journal(args) => block_on(journal::journal(console, state_dir, &args)),
+        Verb::Sim(args) => sim::sim(console, state_dir, &args),
+        Verb::Completions { shell } => completions::completions(console, shell),
+        Verb::Bench(args) => block_on(bench::bench(console, &args)),
+    }
+}
+
+fn block_on(verb: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+    let runtime = Builder::new_multi_thread().worker_threads(THREADS).enable_all().build();
+    let runtime = runtime.map_err(|source| Failure::System { doing: "starting threads", source })?;
+    let end = runtime.block_on(verb);
+    // A thread that reads the terminal, or a call that nobody waits for, must not hold the process up.
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    end
+}

@@ -1,0 +1,85 @@
+//! `wf resume`: takes a run over and carries it on.
+
+use std::path::Path;
+
+use wf_engine::model::event::Fields;
+use wf_engine::model::ids::{RunId, StepId};
+use wf_engine::registry::Registry;
+use wf_engine::runtime::{Replayed, ResumePlan};
+
+use crate::args::Resume;
+use crate::console::Console;
+use crate::diagnostics::Exit;
+use crate::drive::{Drive, Way};
+use crate::failure::Failure;
+use crate::run_ids::LATEST;
+use crate::run_summary::summary;
+use crate::runs::{Runs, failed};
+use crate::sim_world::{World, offline_registry};
+use crate::values::output;
+use crate::operator;
+
+pub async fn resume(console: &mut Console, state_dir: &Path, args: &Resume) -> Result<Exit, Failure> {
+    let runs = Runs::open(state_dir)?;
+    let run = find(&runs, &args.run).await?;
+    // A run in other hands is refused here, before a world is opened.
+    let earlier = wf_engine::journal::Journal::read(runs.journal().as_ref(), &run).await?;
+    let replayed = wf_engine::runtime::replay(&run, &earlier).map_err(|source| failed(&run, source))?;
+    let plan = ResumePlan {
+        by: operator::this(),
+        approve_all: args.yes,
+        redo: args.redo.iter().map(|step| step_id(step)).collect::<Result<_, _>>()?,
+        mark_done: mark_done(&replayed, &offline_registry(), args)?,
+    };
+    let world = World::of_run(&replayed.header.world, state_dir, &args.simulation).await?;
+    Drive { run, world, earlier, way: Way::Resume(plan) }.go(console, &runs).await
+}
+
+/// Finds the run that is meant; `@latest` is the newest one that can be resumed, live ones included, so that none is passed over unseen.
+async fn find(runs: &Runs, text: &str) -> Result<RunId, Failure> {
+    if text == LATEST {
+        for run in runs.ids()?.into_iter().rev() {
+            // A run that cannot be read is for the operator to see.
+            if summary(runs, &run).await.map_or(true, |summary| summary.is_resumable()) {
+                return Ok(run);
+            }
+        }
+    }
+    runs.find(text)
+}
+
+fn step_id(text: &str) -> Result<StepId, Failure> {
+    text.parse().map_err(|error: wf_engine::model::ids::IdError| Failure::usage(error.to_string()))
+}
+
+fn mark_done(replayed: &Replayed, registry: &Registry, args: &Resume) -> Result<Vec<(StepId, Fields)>, Failure> {
+    let mut done = Vec::new();
+    for step in &args.mark_done {
+        done.push((step_id(step)?, Fields::new()));
+    }
+    for (name, value) in &args.output {
+        let (place, name) = belongs_to(&done, name)?;
+        let (step, outputs) = &mut done[place];
+        let kind = replayed.workflow.find(step).map(|ix| replayed.workflow.step(ix).kind.value.as_str());
+        let Some(info) = kind.and_then(|kind| registry.kind(kind)) else { continue };
+        let Some(field) = info.outputs.iter().find(|field| field.name == name) else {
+            let known: Vec<_> = info.outputs.iter().map(|field| field.name).collect();
+            return Err(Failure::usage(format!("{} has no output `{}`", info.name, name.escape_debug())).help(format!("it has: {}", known.join(", "))));
+        };
+        outputs.insert(name.to_owned(), output(field, value).map_err(Failure::usage)?);
+    }
+    Ok(done)
+}
+
+/// Finds the step that an output is of: the one that its name says, or the only one there is.
+fn belongs_to<'a>(done: &[(StepId, Fields)], name: &'a str) -> Result<(usize, &'a str), Failure> {
+    match (name.split_once('.'), done) {
+        (Some((step, name)), _) => match done.iter().position(|(id, _)| id.as_str() == step) {
+            Some(place) => Ok((place, name)),
+            None => Err(Failure::usage(format!("--output {step}.{name}: `{}` is not marked done", step.escape_debug()))),
+        },
+        (None, [_]) => Ok((0, name)),
+        (None, _) => Err(Failure::usage(format!("--output {name}: several steps are marked done, so write --output STEP.{name}=…"))),
+    }
+}
+

@@ -1,0 +1,32 @@
+//! `wf rollback`: compensates everything that a run attempted.
+
+use std::path::Path;
+
+use wf_engine::journal::Journal as _;
+use wf_engine::runtime::{RollbackRequest, RunError, may_roll_back, replay};
+
+use crate::args::Rollback;
+use crate::console::Console;
+use crate::diagnostics::Exit;
+use crate::drive::{Drive, Way};
+use crate::failure::Failure;
+use crate::runs::{Runs, failed};
+use crate::sim_world::{AWS, World};
+use crate::{confirm, operator};
+
+pub async fn rollback(console: &mut Console, state_dir: &Path, args: &Rollback) -> Result<Exit, Failure> {
+    let runs = Runs::open(state_dir)?;
+    let run = runs.find(&args.run)?;
+    let earlier = runs.journal().read(&run).await?;
+    let replayed = replay(&run, &earlier).map_err(|source| failed(&run, source))?;
+    if let Err(refusal) = may_roll_back(&replayed.state, args.past_point_of_no_return) {
+        return Err(failed(&run, RunError::Refused(refusal)));
+    }
+    if replayed.header.world == AWS {
+        let steps = (0..replayed.workflow.len()).filter(|&ix| replayed.state.can_undo(ix)).count();
+        confirm::rollback(console, &replayed.header.workflow, steps, args.yes)?;
+    }
+    let world = World::of_run(&replayed.header.world, state_dir, &args.simulation).await?;
+    let request = RollbackRequest { by: operator::this(), reason: args.reason.clone(), past_point_of_no_return: args.past_point_of_no_return };
+    Drive { run, world, earlier, way: Way::Rollback(request) }.go(console, &runs).await
+}

@@ -1,0 +1,57 @@
+//! Asks before the real world is changed. Under `--sim` nothing is asked: nothing can break there.
+
+use wf_engine::model::event::Mode;
+use wf_engine::registry::BoundWorkflow;
+
+use crate::console::Console;
+use crate::failure::Failure;
+use crate::launch::changes;
+use crate::words::count;
+
+/// How many steps are named.
+const NAMED_MAX: usize = 12;
+
+/// Lets a run through that changes nothing, or that the operator confirms: with `--yes`, or by typing the workflow's name.
+pub fn run(console: &mut Console, bound: &BoundWorkflow, mode: Mode, yes: bool) -> Result<(), Failure> {
+    let (changing, irreversible) = changes(bound, mode);
+    if changing.is_empty() || yes {
+        return Ok(());
+    }
+    let workflow = bound.workflow();
+    let name = workflow.name();
+    let mut facts = vec![format!("`{name}` acts on the real world ({}): {} of {} change it", place(), changing.len(), count(workflow.len(), "step"))];
+    if !irreversible.is_empty() {
+        let names: Vec<_> = irreversible.iter().take(NAMED_MAX).map(|&ix| workflow.id(ix).as_str()).collect();
+        let more = if irreversible.len() > NAMED_MAX { ", …" } else { "" };
+        facts.push(format!("these cannot be undone: {}{more}", names.join(", ")));
+    }
+    let facts = facts.join("; ");
+    confirmed(console, &facts, name, "start", "`--yes` confirms it, and approves in advance whatever its steps ask; `--sim` tries it on the simulated AWS")
+}
+
+/// Lets a rollback through that the operator confirms.
+pub fn rollback(console: &mut Console, name: &str, steps: usize, yes: bool) -> Result<(), Failure> {
+    if steps == 0 || yes {
+        return Ok(());
+    }
+    let facts = format!("rolling back `{name}` undoes up to {} in the real world ({})", count(steps, "step"), place());
+    confirmed(console, &facts, name, "roll back", "`--yes` confirms it")
+}
+
+fn confirmed(console: &mut Console, facts: &str, name: &str, verb: &str, help: &str) -> Result<(), Failure> {
+    if !console.asks() {
+        return Err(Failure::refused(format!("not confirmed: {facts}")).help(help));
+    }
+    console.say(facts);
+    match console.ask(&format!("Type `{name}` to {verb}: ")) {
+        Some(typed) if typed == name => Ok(()),
+        Some(_) | None => Err(Failure::refused("not confirmed: nothing was done").help(help)),
+    }
+}
+
+/// Says which account is meant, as far as the environment tells.
+fn place() -> String {
+    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty()).map(|value| format!("{name}={}", value.escape_debug()));
+    let told: Vec<_> = ["AWS_PROFILE", "AWS_ENDPOINT_URL"].into_iter().filter_map(set).collect();
+    if told.is_empty() { "the AWS account of your default credentials".to_owned() } else { told.join(", ") }
+}

@@ -1,0 +1,116 @@
+//! Drives a run that this process starts, resumes or rolls back: everything around the engine's loop, which is the display, the
+//! signals, the questions, the control socket, and what is said at the end.
+
+use std::sync::Arc;
+
+use tokio::task::JoinHandle;
+use wf_engine::journal::Journal as _;
+use wf_engine::model::ids::RunId;
+use wf_engine::model::record::Record;
+use wf_engine::runtime::{self, Controller, ResumePlan, RollbackRequest, RunEnd, RunError, Runtime, StartPlan, replay};
+
+use crate::console::Console;
+use crate::control_socket::{ControlSocket, Served};
+use crate::diagnostics::Exit;
+use crate::failure::Failure;
+use crate::ledger::{Ledger, Recorder};
+use crate::render::live::{LiveReporter, Suspend};
+use crate::render::summary::Summary;
+use crate::run_summary::RunSummary;
+use crate::runs::{Runs, failed};
+use crate::sim_world::World;
+use crate::{approvals, interrupt, operator};
+
+/// What is to be done with the run.
+pub enum Way {
+    Start(Box<StartPlan>),
+    Resume(ResumePlan),
+    Rollback(RollbackRequest),
+}
+
+/// A run on its way.
+pub struct Drive {
+    pub run: RunId,
+    pub world: World,
+    /// What earlier owners recorded.
+    pub earlier: Vec<Record>,
+    pub way: Way,
+}
+
+impl Drive {
+    /// Drives the run until it ends, pauses or is interrupted, and tells how it went.
+    pub async fn go(self, console: &mut Console, runs: &Runs) -> Result<Exit, Failure> {
+        let Self { run, world, earlier, way } = self;
+        let signals = interrupt::Signals::catch()?;
+        // Whatever a cache says is not so any more, even if this process is killed.
+        let _ = std::fs::remove_file(runs.layout().summary_file(&run));
+        let (controller, control) = runtime::channel();
+        let ledger = Ledger::new(earlier);
+        let live = LiveReporter::new(*console.err_look(), Box::new(std::io::stderr()), Arc::clone(&world.clock));
+        let suspend = live.suspend_handle();
+        let (recorder, questions) = Recorder::new(Arc::clone(&ledger), live);
+        let served = Served { ledger: Arc::clone(&ledger), controller: controller.clone(), clock: Arc::clone(&world.clock) };
+        let socket = tokio::spawn(serve(runs.layout().control_socket(&run), served, suspend.clone()));
+        let mut helpers = vec![tokio::spawn(interrupt::obey(signals, run.clone(), controller.clone(), suspend.clone()))];
+        helpers.extend(console.asks().then(|| tokio::spawn(approvals::ask(questions, controller.clone(), operator::this(), suspend))));
+        let runtime = Runtime {
+            journal: Arc::clone(runs.journal()) as Arc<dyn wf_engine::journal::Journal>,
+            registry: Arc::clone(&world.registry),
+            clock: Arc::clone(&world.clock),
+            reporter: Box::new(recorder),
+            control,
+        };
+        let end = match way {
+            Way::Start(plan) => runtime::start(runtime, *plan).await,
+            Way::Resume(plan) => runtime::resume(runtime, &run, plan).await,
+            Way::Rollback(request) => runtime::rollback(runtime, &run, request).await,
+        };
+        wind_up(&ledger, helpers, socket, controller).await;
+        if let Some(sim) = &world.sim {
+            sim.flush()?;
+        }
+        tell(console, runs, &world, &run, &ledger, end).await
+    }
+}
+
+/// Puts the control socket up as soon as the run is surely ours.
+async fn serve(path: std::path::PathBuf, served: Served, suspend: Suspend) {
+    let mut progress = served.ledger.watch();
+    let owned = progress.wait_for(|progress| progress.owned || progress.ended).await.is_ok_and(|progress| progress.owned);
+    if !owned {
+        return;
+    }
+    match ControlSocket::bind(&path) {
+        Ok(socket) => socket.serve(served).await,
+        Err(error) => suspend.run(|out| {
+            let _ = writeln!(out, "warning: {} cannot be made ({error}): `wf status`, `wf log` and `wf approve` cannot reach this run while it is live", path.display());
+        }),
+    }
+}
+
+async fn wind_up(ledger: &Ledger, helpers: Vec<JoinHandle<()>>, socket: JoinHandle<()>, controller: Controller) {
+    drop(controller);
+    ledger.end();
+    for helper in helpers {
+        helper.abort();
+    }
+    // Ends by itself soon after the ledger has.
+    let _ = socket.await;
+}
+
+/// Says how it went, keeps the summary, and picks the exit code.
+async fn tell(console: &mut Console, runs: &Runs, world: &World, run: &RunId, ledger: &Ledger, end: Result<RunEnd, RunError>) -> Result<Exit, Failure> {
+    let end = end.map_err(|source| failed(run, source))?;
+    let records = if ledger.is_whole() { ledger.since(0) } else { runs.journal().read(run).await? };
+    let replayed = replay(run, &records).map_err(|source| failed(run, source))?;
+    RunSummary::of(&replayed, false).keep(runs.layout());
+    let traffic = world.sim.as_ref().map(wf_sim::Sim::traffic);
+    let summary = Summary::of(&replayed, &records, traffic.as_ref());
+    if console.json() {
+        console.document(&summary)?;
+    } else {
+        let text = summary.text(console.out_look());
+        console.data(&format!("\n{text}"))?;
+    }
+    Ok(Exit::from(&end))
+}

@@ -1,0 +1,126 @@
+//! Where a run acts: the real AWS, or the simulated one in the state directory. Both come with the clock and the step kinds that go with them.
+
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use wf_engine::clock::{Clock, Sleep, SystemClock};
+use wf_engine::registry::Registry;
+use wf_sim::{DEFAULT_WORLD, Sim, SimClock, SimOptions, WorldDef};
+use wf_steps::aws::Cloud;
+
+use crate::args::{RunOptions, Simulation};
+use crate::failure::Failure;
+use crate::source::Source;
+
+/// What a run header calls the two worlds.
+pub const AWS: &str = "aws";
+pub const SIM: &str = "sim";
+
+/// How much faster than life a simulated world runs when nobody says.
+const SPEED_DEFAULT: f64 = 60.0;
+
+/// A world that a run can act on.
+pub struct World {
+    pub name: &'static str,
+    pub registry: Arc<Registry>,
+    pub clock: Arc<dyn Clock>,
+    pub sim: Option<Sim>,
+}
+
+/// How a simulated world is opened.
+#[derive(Default)]
+pub struct Opening {
+    simulation: Simulation,
+    seed: Option<u64>,
+    world: Option<PathBuf>,
+}
+
+impl From<&Simulation> for Opening {
+    fn from(simulation: &Simulation) -> Self {
+        Self { simulation: simulation.clone(), ..Self::default() }
+    }
+}
+
+impl From<&RunOptions> for Opening {
+    fn from(options: &RunOptions) -> Self {
+        Self { simulation: options.simulation.clone(), seed: options.sim_seed, world: options.sim_world.clone() }
+    }
+}
+
+impl World {
+    /// Reaches the real AWS.
+    pub async fn aws() -> Self {
+        let cloud = Cloud::live().await;
+        Self { name: AWS, registry: Arc::new(wf_steps::registry(cloud)), clock: Arc::new(SystemClock), sim: None }
+    }
+
+    /// Opens the simulated AWS of a state directory, beginning it if there is none.
+    pub fn sim(state_dir: &Path, opening: &Opening) -> Result<Self, Failure> {
+        let sim = open(state_dir, opening)?;
+        let clock: Arc<dyn Clock> = Arc::new(VirtualClock(sim.clock()));
+        let cloud = Cloud::with_http_client(sim.http_client(), Arc::clone(&clock));
+        Ok(Self { name: SIM, registry: Arc::new(wf_steps::registry(cloud)), clock, sim: Some(sim) })
+    }
+
+    /// Opens the world that a run acts on, by the name in its header.
+    pub async fn of_run(name: &str, state_dir: &Path, simulation: &Simulation) -> Result<Self, Failure> {
+        match name {
+            SIM => Self::sim(state_dir, &simulation.into()),
+            AWS if simulation.sim_speed.is_some() || !simulation.sim_fault.is_empty() => {
+                Err(Failure::usage("this run acts on the real AWS: --sim-speed and --sim-fault have no place there"))
+            }
+            AWS => Ok(Self::aws().await),
+            other => Err(Failure::refused(format!("the run acts on `{}`, which this wf does not know", other.escape_debug()))
+                .help("resume it with the wf that started it")),
+        }
+    }
+}
+
+/// Returns the step kinds without a way to anywhere: for looking at files and kinds.
+pub fn offline_registry() -> Registry {
+    wf_steps::registry(Cloud::offline())
+}
+
+/// Returns where the simulated world is kept.
+pub fn dir(state_dir: &Path) -> PathBuf {
+    state_dir.join("sim")
+}
+
+/// Opens the simulated AWS of a state directory. Its speed is remembered for whoever opens it next and does not say.
+pub fn open(state_dir: &Path, opening: &Opening) -> Result<Sim, Failure> {
+    let dir = dir(state_dir);
+    let world = match &opening.world {
+        Some(file) => Source::read(file)?.text,
+        None => DEFAULT_WORLD.to_owned(),
+    };
+    let world: WorldDef = world.parse().map_err(wf_sim::SimError::from)?;
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(&dir);
+    made.map_err(|source| Failure::Files { path: dir.clone(), doing: "made", source })?;
+    let speed_file = dir.join("speed");
+    let remembered = fs::read_to_string(&speed_file).ok().and_then(|text| crate::values::speed(text.trim()).ok());
+    let speed = opening.simulation.sim_speed.or(remembered).unwrap_or(SPEED_DEFAULT);
+    let options = SimOptions { world, state_dir: Some(dir), speed, seed: opening.seed, faults: opening.simulation.sim_fault.clone() };
+    let sim = Sim::open(options)?;
+    if let Err(error) = fs::write(&speed_file, format!("{speed}\n")) {
+        tracing::warn!(%error, "the speed of the simulated world was not kept");
+    }
+    Ok(sim)
+}
+
+/// The simulator's clock, as the engine knows clocks.
+struct VirtualClock(SimClock);
+
+impl Clock for VirtualClock {
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+
+    fn sleep(&self, duration: Duration) -> Sleep {
+        let clock = self.0.clone();
+        Box::pin(async move { clock.sleep(duration).await })
+    }
+}

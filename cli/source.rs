@@ -1,0 +1,72 @@
+//! A file that an operator wrote, with all that is needed to point into it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use wf_engine::model::dsl::FILE_LEN_MAX;
+use wf_engine::model::problem::Problem;
+use wf_engine::model::workflow::Workflow;
+use wf_engine::registry::{Imports, Registry};
+
+use crate::failure::Failure;
+
+/// A file's name and text.
+#[derive(Debug, Clone)]
+pub struct Source {
+    pub path: PathBuf,
+    pub text: String,
+}
+
+impl Source {
+    /// Reads a file.
+    pub fn read(path: &Path) -> Result<Self, Failure> {
+        let unreadable = |source| Failure::Unreadable { path: path.to_owned(), source };
+        let len = std::fs::metadata(path).map_err(unreadable)?.len();
+        if len > FILE_LEN_MAX as u64 {
+            let at_most = format!("it is {len} bytes long, more than the {FILE_LEN_MAX} allowed");
+            return Err(unreadable(std::io::Error::other(at_most)));
+        }
+        let bytes = std::fs::read(path).map_err(unreadable)?;
+        match String::from_utf8(bytes) {
+            Ok(text) => Ok(Self { path: path.to_owned(), text }),
+            Err(error) => {
+                let at = error.utf8_error().valid_up_to();
+                let source = Self { path: path.to_owned(), text: String::from_utf8_lossy(error.as_bytes()).into_owned() };
+                Err(source.invalid(vec![Problem::new(at..at, "the file is not UTF-8 text from here on")]))
+            }
+        }
+    }
+
+    /// Says what is wrong with the file.
+    pub fn invalid(&self, problems: Vec<Problem>) -> Failure {
+        Failure::Invalid { path: self.path.clone(), text: self.text.clone(), problems }
+    }
+
+    /// Reads the workflow, and tells every mistake at once, those of params and references included.
+    pub fn workflow(&self, registry: &Registry) -> Result<Arc<Workflow>, Failure> {
+        let (workflow, mut problems) = Workflow::parse_leniently(&self.text);
+        let workflow = workflow.map(Arc::new);
+        if let Some(workflow) = &workflow {
+            let followed = self.followed(workflow);
+            let imports = followed.as_ref().map_or(Imports::None, Imports::Shape);
+            let defaults = workflow.def().inputs.iter().filter_map(|(name, input)| Some((name.clone(), input.default.clone()?)));
+            if let Err(more) = registry.bind(Arc::clone(workflow), &defaults.collect(), &imports) {
+                // A reference to nothing is a mistake of the graph already.
+                let told: Vec<_> = problems.iter().map(|problem| problem.at.clone()).collect();
+                problems.extend(more.into_iter().filter(|problem| !told.contains(&problem.at)));
+            }
+        }
+        problems.sort_by_key(|problem| (problem.at.start, problem.at.end));
+        match workflow {
+            Some(workflow) if problems.is_empty() => Ok(workflow),
+            Some(_) | None => Err(self.invalid(problems)),
+        }
+    }
+
+    /// Reads the workflow that this one follows, from the file beside it, if it can be read.
+    pub fn followed(&self, workflow: &Workflow) -> Option<Workflow> {
+        let name = &workflow.def().follows.as_ref()?.value;
+        let text = std::fs::read_to_string(self.path.with_file_name(name)).ok()?;
+        Workflow::parse_leniently(&text).0
+    }
+}

@@ -1,0 +1,81 @@
+//! Values as they are typed: `k=v` pairs, speeds, and files of inputs.
+
+use std::path::Path;
+
+use indexmap::IndexMap;
+use serde_json::Value;
+use wf_engine::model::ron_fields;
+use wf_engine::step::{Field, FieldType};
+
+use crate::failure::Failure;
+use crate::source::Source;
+
+/// A name with a value.
+pub type Pair = (String, String);
+
+/// Reads `name=value`. The value may be empty, and may hold further `=`.
+pub fn pair(text: &str) -> Result<Pair, String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.trim().is_empty() => Ok((name.trim().to_owned(), value.to_owned())),
+        Some(_) => Err("there is no name before the `=`".to_owned()),
+        None => Err("expected NAME=VALUE".to_owned()),
+    }
+}
+
+/// Reads a speed: a positive number.
+pub fn speed(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(speed) if speed.is_finite() && speed > 0.0 => Ok(speed),
+        Ok(_) | Err(_) => Err("expected a number above 0, such as 60".to_owned()),
+    }
+}
+
+/// Puts the inputs of a file and those of `--set` together, the latter last so that they win.
+pub fn inputs(file: Option<&Path>, set: &[Pair]) -> Result<Vec<(String, Value)>, Failure> {
+    let mut inputs: IndexMap<String, Value> = IndexMap::new();
+    if let Some(file) = file {
+        let source = Source::read(file)?;
+        inputs = ron_fields::value(&source.text).map_err(|problem| source.invalid(vec![problem.help("write it as `{ \"input\": \"value\" }`")]))?;
+    }
+    inputs.extend(set.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))));
+    Ok(inputs.into_iter().collect())
+}
+
+/// Reads an output as its kind declares it.
+pub fn output(field: &Field, text: &str) -> Result<Value, String> {
+    let not = |what: &str| format!("output `{}` is {what}, `{}` is not", field.name, text.escape_debug());
+    match field.ty {
+        FieldType::Text => Ok(Value::from(text)),
+        FieldType::Integer => text.parse::<i64>().map(Value::from).map_err(|_| not("a whole number")),
+        FieldType::Number => text.parse::<serde_json::Number>().map(Value::Number).map_err(|_| not("a number")),
+        FieldType::Bool => text.parse::<bool>().map(Value::from).map_err(|_| not("`true` or `false`")),
+        FieldType::Json => serde_json::from_str(text).map_err(|_| not("JSON")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_are_split_at_the_first_sign() {
+        assert_eq!(pair("a=b=c"), Ok(("a".to_owned(), "b=c".to_owned())));
+        assert_eq!(pair("a="), Ok(("a".to_owned(), String::new())));
+        assert!(pair("=b").is_err() && pair("ab").is_err());
+    }
+
+    #[test]
+    fn speeds_are_positive() {
+        assert_eq!(speed("600"), Ok(600.0));
+        for bad in ["0", "-1", "inf", "NaN", "fast"] {
+            assert!(speed(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn outputs_have_the_declared_type() {
+        let port = Field::new("port", FieldType::Integer, "");
+        assert_eq!(output(&port, "5432"), Ok(Value::from(5432)));
+        assert!(output(&port, "many").is_err());
+    }
+}
