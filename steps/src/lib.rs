@@ -19,7 +19,9 @@
 //! [`KindInfo::facts`]: wf_engine::step::KindInfo::facts
 
 pub mod aws;
+mod hosted_zone;
 pub mod kinds;
+mod output;
 mod record_set;
 mod sizes;
 

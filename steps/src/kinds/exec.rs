@@ -9,11 +9,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
 use wf_engine::model::event::{Fields, StepFailure};
 use wf_engine::step::{Field, FieldType, Iam, Interruption, KindInfo, Observed, Reversibility, StepContext, StepKind, fields};
 use wf_engine::units::{Size, Span};
+
+use crate::output::{Secret, tail};
 
 /// Runs a program.
 #[derive(Debug, Clone, Deserialize)]
@@ -194,7 +195,7 @@ impl Exec {
         }
     }
 
-    fn spawn(&self, cx: &StepContext<()>, argv: &[String], secrets: &[(String, OsString)]) -> Result<Child, StepFailure> {
+    fn spawn(&self, cx: &StepContext<()>, argv: &[String], secrets: &[Secret]) -> Result<Child, StepFailure> {
         let (program, arguments) = argv.split_first().ok_or_else(|| StepFailure::permanent("there is no program to run"))?;
         let mut command = Command::new(program);
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).env_clear();
@@ -211,14 +212,14 @@ impl Exec {
         })
     }
 
-    async fn finish(&self, child: &mut Child, secrets: &[(String, OsString)]) -> std::io::Result<(ExitStatus, String, String)> {
+    async fn finish(&self, child: &mut Child, secrets: &[Secret]) -> std::io::Result<(ExitStatus, String, String)> {
         let max = usize::try_from(self.max_output.0).unwrap_or(usize::MAX);
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let (stdout, stderr, status) = tokio::try_join!(tail(stdout, max, secrets), tail(stderr, max, secrets), child.wait())?;
         Ok((status, stdout, stderr))
     }
 
-    fn secrets(&self) -> Result<Vec<(String, OsString)>, StepFailure> {
+    fn secrets(&self) -> Result<Vec<Secret>, StepFailure> {
         let value = |name: &String| match std::env::var_os(name) {
             Some(value) => Ok((name.clone(), value)),
             None => Err(StepFailure::permanent(format!("{name} is not set in the environment of wf, and `env_from` names it"))
@@ -233,39 +234,6 @@ fn hold_virtual_time() -> std::sync::mpsc::Sender<()> {
     let (hold, released) = std::sync::mpsc::channel::<()>();
     tokio::task::spawn_blocking(move || released.recv().is_err());
     hold
-}
-
-/// Reads a stream to its end and returns the last `max` bytes as trimmed text: secrets masked, control characters dropped.
-async fn tail(stream: Option<impl AsyncRead + Unpin>, max: usize, secrets: &[(String, OsString)]) -> std::io::Result<String> {
-    let longest = secrets.iter().map(|(_, value)| value.len()).max().unwrap_or(0);
-    let (mut kept, mut cut, mut chunk) = (Vec::new(), false, [0; 8192]);
-    let Some(mut stream) = stream else { return Ok(String::new()) };
-    loop {
-        let len = stream.read(&mut chunk).await?;
-        if len == 0 {
-            return Ok(readable(&kept, cut, longest, max, secrets));
-        }
-        kept.extend_from_slice(&chunk[..len]);
-        let excess = kept.len().saturating_sub(max.saturating_add(longest));
-        cut |= excess > 0;
-        kept.drain(..excess);
-    }
-}
-
-fn readable(kept: &[u8], cut: bool, longest: usize, max: usize, secrets: &[(String, OsString)]) -> String {
-    let mut text = String::from_utf8_lossy(kept).into_owned();
-    for (name, value) in secrets.iter().filter_map(|(name, value)| Some((name, value.to_str()?))) {
-        if !value.trim().is_empty() {
-            text = text.replace(value, &format!("[{name}]"));
-        }
-    }
-    // The end of a secret whose beginning was cut off is not recognised: what could be one goes.
-    let text: String = text.chars().skip(if cut { longest } else { 0 }).filter(|&c| c == '\n' || c == '\t' || !c.is_control()).collect();
-    let mut start = text.len().saturating_sub(max);
-    while !text.is_char_boundary(start) {
-        start += 1;
-    }
-    text[start..].trim().to_owned()
 }
 
 fn ended_badly(argv: &[String], status: ExitStatus, stderr: &str) -> StepFailure {
@@ -296,14 +264,6 @@ fn shown(argv: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_the_end_of_an_output_is_kept_without_secrets() {
-        let secrets = [("TOKEN".to_owned(), OsString::from("s3cr3t"))];
-        assert_eq!(readable(b"using s3cr3t\x1b[1m now\n", false, 6, 100, &secrets), "using [TOKEN][1m now");
-        assert_eq!(readable(b"cr3t and more", true, 6, 100, &secrets), "nd more");
-        assert_eq!(readable("é".repeat(10).as_bytes(), false, 0, 5, &[]), "éé");
-    }
 
     #[test]
     fn programs_are_looked_up_without_a_shell() {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use aws_sdk_route53::types::{Change, ChangeAction, ChangeBatch, ChangeStatus, RrType};
+use aws_sdk_route53::types::{ChangeAction, ChangeStatus, RrType};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use wf_engine::clock::between;
@@ -13,6 +13,7 @@ use wf_engine::units::Span;
 
 use crate::aws::poll::{self, Look};
 use crate::aws::{Cloud, errors};
+use crate::hosted_zone;
 use crate::record_set::{Alias, RecordSet, canonical};
 
 /// Points a DNS record to another place.
@@ -86,8 +87,6 @@ pub struct ChangeHandle {
 
 /// The largest record that is kept in the journal, in bytes of JSON.
 const RECORD_LEN_MAX: usize = 32 * 1024;
-/// The limit of waiting for another change of the zone to be accepted.
-const PRIOR_REQUEST_LIMIT: Duration = Duration::from_secs(60);
 /// How long a change normally takes to be in sync, at the most: so long is one waited for that Route 53 does not know.
 const USUALLY_IN_SYNC: Duration = Duration::from_secs(60);
 
@@ -255,7 +254,7 @@ impl Route53Failover {
             return Ok(id.trim_start_matches("/hostedzone/").to_owned());
         }
         let sort = |private| if private { "private" } else { "public" };
-        let same_name = self.zones_of_the_name(cx).await?;
+        let same_name = hosted_zone::named(cx, &self.zone).await?;
         let of_type: Vec<_> = same_name.iter().filter(|(_, private)| *private == self.private).map(|(id, _)| id.as_str()).collect();
         match of_type.as_slice() {
             [id] => Ok((*id).to_owned()),
@@ -269,28 +268,9 @@ impl Route53Failover {
         }
     }
 
-    /// Lists the zones of exactly the name: their ids, and whether they are private.
-    async fn zones_of_the_name(&self, cx: &StepContext<Cloud>) -> Result<Vec<(String, bool)>, StepFailure> {
-        let call = cx.env.route53().list_hosted_zones_by_name();
-        let mut page = call.clone().dns_name(&self.zone);
-        let mut found = Vec::new();
-        loop {
-            let answer = page.send().await;
-            let answer = answer.map_err(errors::reading("route53:ListHostedZonesByName", format!("find hosted zone {}", self.zone)))?;
-            let same = |name: &str| canonical(name) == canonical(&self.zone);
-            found.extend(answer.hosted_zones.iter().filter(|zone| same(&zone.name)).map(|zone| {
-                (zone.id.trim_start_matches("/hostedzone/").to_owned(), zone.config.as_ref().is_some_and(|config| config.private_zone))
-            }));
-            match (answer.is_truncated, answer.next_dns_name) {
-                (true, Some(name)) if same(&name) => page = call.clone().dns_name(name).set_hosted_zone_id(answer.next_hosted_zone_id),
-                _ => return Ok(found),
-            }
-        }
-    }
-
     /// Reads the record, and refuses one that must not be changed here.
     async fn find_record(&self, cx: &StepContext<Cloud>, zone_id: &str) -> Result<Option<RecordSet>, StepFailure> {
-        let records = self.records(cx, zone_id).await?;
+        let records = hosted_zone::records(cx, zone_id, &self.record, &self.r#type).await?;
         let others: Vec<_> = records.iter().map(|record| record.set_identifier.as_deref().unwrap_or("(none)").to_owned()).collect();
         match records.into_iter().find(|record| record.set_identifier == self.set_identifier) {
             Some(record) if record.traffic_policy_instance_id.is_some() => {
@@ -309,47 +289,12 @@ impl Route53Failover {
     }
 
     async fn read(&self, cx: &StepContext<Cloud>, zone_id: &str) -> Result<Option<RecordSet>, StepFailure> {
-        Ok(self.records(cx, zone_id).await?.into_iter().find(|record| record.set_identifier == self.set_identifier))
+        let records = hosted_zone::records(cx, zone_id, &self.record, &self.r#type).await?;
+        Ok(records.into_iter().find(|record| record.set_identifier == self.set_identifier))
     }
 
-    /// Reads all records of the name and type.
-    async fn records(&self, cx: &StepContext<Cloud>, zone_id: &str) -> Result<Vec<RecordSet>, StepFailure> {
-        let ours = |name: &str, kind: &RrType| canonical(name) == canonical(&self.record) && kind.as_str() == self.r#type;
-        let call = cx.env.route53().list_resource_record_sets().hosted_zone_id(zone_id);
-        let mut page = call.clone().start_record_name(&self.record).start_record_type(self.r#type.as_str().into());
-        let mut found = Vec::new();
-        loop {
-            let answer = page.send().await.map_err(errors::reading("route53:ListResourceRecordSets", format!("read {self} in hosted zone {zone_id}")))?;
-            found.extend(answer.resource_record_sets.iter().filter(|record| ours(&record.name, &record.r#type)).map(RecordSet::from));
-            match (answer.is_truncated, answer.next_record_name, answer.next_record_type) {
-                (true, Some(name), Some(kind)) if ours(&name, &kind) => {
-                    let next = call.clone().start_record_name(name).start_record_type(kind);
-                    page = next.set_start_record_identifier(answer.next_record_identifier);
-                }
-                _ => return Ok(found),
-            }
-        }
-    }
-
-    /// Changes the record in one batch. Another change of the zone that Route 53 has not taken in yet is waited for.
     async fn change(&self, cx: &StepContext<Cloud>, zone_id: &str, action: ChangeAction, record: &RecordSet) -> Result<ChangeHandle, StepFailure> {
-        let impossible = |error| StepFailure::permanent(format!("cannot write {self}: {error}"));
-        let change = Change::builder().action(action).resource_record_set(record.to_sdk().map_err(impossible)?).build().map_err(impossible)?;
-        let batch = ChangeBatch::builder().comment(format!("wf run {} step {}", cx.run, cx.step)).changes(change).build().map_err(impossible)?;
-        let call = cx.env.route53().change_resource_record_sets().hosted_zone_id(zone_id).change_batch(batch);
-        let (mut pacer, began) = (cx.pacer(), cx.clock.now());
-        let answer = loop {
-            match call.clone().send().await {
-                Err(error) if errors::has_code(&error, "PriorRequestNotComplete") && between(began, cx.clock.now()) < PRIOR_REQUEST_LIMIT => {
-                    cx.progress("another change of the zone to be taken in");
-                    pacer.pause().await;
-                }
-                answer => break answer,
-            }
-        };
-        let answer = answer.map_err(errors::changing("route53:ChangeResourceRecordSets", format!("change {self} in hosted zone {zone_id}")))?;
-        let change_id = answer.change_info.map(|info| info.id.trim_start_matches("/change/").to_owned());
-        let change_id = change_id.ok_or_else(|| StepFailure::transient(format!("Route 53 named no change of {self}")))?;
+        let change_id = hosted_zone::change(cx, zone_id, action, record, &self.to_string()).await?;
         Ok(ChangeHandle { change_id, zone_id: zone_id.to_owned() })
     }
 
