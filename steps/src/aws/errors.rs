@@ -99,10 +99,10 @@ where
         return unusable_credentials(what, credentials);
     }
     match error {
+        // The SDK also calls it an error of the service when it cannot read a good answer.
+        SdkError::ServiceError(answer) if answer.raw().status().is_success() => unreadable(what, answer.raw(), error),
         SdkError::ServiceError(answer) => refused(action, what, answer.err(), answer.raw().status().as_u16()),
-        SdkError::ResponseError(answer) => StepFailure::transient(format!("failed to {what}: the answer could not be read (HTTP {})", answer.raw().status()))
-            .because(DisplayErrorContext(error).to_string())
-            .hint("the next attempt looks at the world again before it acts"),
+        SdkError::ResponseError(answer) => unreadable(what, answer.raw(), error),
         SdkError::TimeoutError(_) => no_answer(format!("failed to {what}: no answer in time")).because(DisplayErrorContext(error).to_string()).hint(REACH),
         SdkError::DispatchFailure(failure) if failure.is_user() => bad_request(what, error),
         SdkError::DispatchFailure(_) => {
@@ -113,6 +113,13 @@ where
 }
 
 const REACH: &str = "check that this machine reaches the region's endpoint (network, proxy, AWS_ENDPOINT_URL), and the region's health";
+
+/// What was accepted, or not: the answer is lost.
+fn unreadable(what: &str, answer: &HttpResponse, error: &(dyn Error + 'static)) -> StepFailure {
+    StepFailure::transient(format!("failed to {what}: the answer (HTTP {}) could not be read", answer.status()))
+        .because(DisplayErrorContext(error).to_string())
+        .hint("the next attempt looks at the world again before it acts")
+}
 
 /// What a service said no to.
 fn refused<E: ProvideErrorMetadata + Error>(action: &str, what: &str, error: &E, status: u16) -> StepFailure {
@@ -178,4 +185,113 @@ fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a 
         next = error.source();
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use aws_sdk_rds::config::Config;
+    use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn};
+    use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+    use aws_smithy_runtime_api::client::result::ConnectorError;
+    use aws_smithy_types::body::SdkBody;
+    use wf_engine::clock::SystemClock;
+    use wf_engine::model::event::FailureKind;
+
+    use super::*;
+    use crate::aws::{AskOnce, Cloud};
+
+    type Answer = fn() -> Result<HttpResponse, ConnectorError>;
+
+    /// Answers every request the same, and counts them.
+    #[derive(Debug, Clone)]
+    struct Canned {
+        answer: Answer,
+        asked: Arc<AtomicUsize>,
+    }
+
+    impl HttpConnector for Canned {
+        fn call(&self, _request: HttpRequest) -> HttpConnectorFuture {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            HttpConnectorFuture::ready((self.answer)())
+        }
+    }
+
+    fn cloud(answer: Answer) -> (Cloud, Arc<AtomicUsize>) {
+        let canned = Canned { answer, asked: Arc::default() };
+        let asked = Arc::clone(&canned.asked);
+        (Cloud::with_http_client(http_client_fn(move |_, _| SharedHttpConnector::new(canned.clone())), Arc::new(SystemClock)), asked)
+    }
+
+    fn refusal(status: u16, code: &str, message: &str) -> Result<HttpResponse, ConnectorError> {
+        let body = format!("<ErrorResponse><Error><Code>{code}</Code><Message>{message}</Message></Error><RequestId>42</RequestId></ErrorResponse>");
+        let status = status.try_into().map_err(|_| ConnectorError::user("no status".into()))?;
+        let mut response = HttpResponse::new(status, SdkBody::from(body));
+        response.headers_mut().insert("x-amzn-requestid", "42");
+        Ok(response)
+    }
+
+    fn refused_connection() -> Result<HttpResponse, ConnectorError> {
+        Err(ConnectorError::io(std::io::Error::from(std::io::ErrorKind::ConnectionRefused).into()))
+    }
+
+    /// The failures of a reading and of a changing call that get this answer, and how often the latter was asked.
+    async fn failures(answer: Answer) -> (StepFailure, StepFailure, usize) {
+        let (cloud, asked) = cloud(answer);
+        let rds = cloud.rds("us-west-2");
+        let read = rds.describe_db_instances().send().await.map_err(reading("rds:DescribeDBInstances", "look"));
+        asked.store(0, Ordering::Relaxed);
+        let promote = rds.promote_read_replica().db_instance_identifier("db").customize();
+        let change = promote.config_override(Config::builder().retry_classifier(AskOnce)).send().await.map_err(changing("rds:PromoteReadReplica", "promote db"));
+        (read.expect_err("read"), change.expect_err("change"), asked.load(Ordering::Relaxed))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_answering_a_change_leaves_open_whether_it_happened() {
+        let (read, change, asked) = failures(refused_connection).await;
+        assert_eq!((read.kind, change.kind, asked), (FailureKind::Unreachable, FailureKind::Transient, 1));
+        assert_eq!(change.message, "failed to promote db: the connection was refused");
+        assert!(change.hint.is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_throttled_change_was_not_accepted_and_is_repeated_by_the_sdk() {
+        let (read, change, asked) = failures(|| refusal(400, "Throttling", "Rate exceeded")).await;
+        assert_eq!((read.kind, change.kind, asked), (FailureKind::Transient, FailureKind::Transient, 3));
+        assert!(change.message.contains("Rate exceeded (Throttling, HTTP 400)"), "{change:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_failed_is_not_asked_to_change_again() {
+        let (read, change, asked) = failures(|| refusal(500, "InternalFailure", "oops")).await;
+        assert_eq!((read.kind, change.kind, asked), (FailureKind::Transient, FailureKind::Transient, 1));
+        let (_, change, asked) = failures(|| Ok(HttpResponse::new(200.try_into().map_err(|_| ConnectorError::user("".into()))?, SdkBody::from("<html>")))).await;
+        assert_eq!((change.kind, asked), (FailureKind::Transient, 1), "an answer that cannot be read: {change:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn refusals_say_whether_to_wait_to_ask_for_rights_or_to_log_in() {
+        let cases: [(Answer, FailureKind, &str); 5] = [
+            (|| refusal(400, "InvalidDBInstanceState", "is backing-up"), FailureKind::Transient, "tried again"),
+            (|| refusal(403, "AccessDenied", "is not authorized"), FailureKind::Permanent, "allow rds:PromoteReadReplica"),
+            (|| refusal(403, "ExpiredToken", "The security token is expired"), FailureKind::Permanent, "log in again"),
+            (|| refusal(400, "InsufficientDBInstanceCapacity", "no room"), FailureKind::Permanent, "another instance class"),
+            (|| refusal(404, "DBInstanceNotFound", "DBInstance db not found"), FailureKind::Permanent, ""),
+        ];
+        for (answer, kind, hint) in cases {
+            let (_, change, asked) = failures(answer).await;
+            assert_eq!((change.kind, asked), (kind, 1), "{change:?}");
+            assert!(change.hint.as_deref().unwrap_or_default().contains(hint), "{change:?}");
+            assert_eq!(change.causes, ["AWS request id 42"]);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn offline_reaches_nothing() {
+        let failure = Cloud::offline().rds("us-west-2").describe_db_instances().send().await.map_err(reading("rds:DescribeDBInstances", "look")).expect_err("offline");
+        assert_eq!(failure.kind, FailureKind::Unreachable);
+        assert!(failure.causes.iter().any(|cause| cause.contains("offline")), "{failure:?}");
+    }
 }

@@ -60,9 +60,12 @@ pub async fn samples(cx: &StepContext<Cloud>, region: &str, instance: &str) -> R
 
 /// Returns the last lag known, in seconds; `None` when there is no sample of the last five minutes.
 pub async fn latest(cx: &StepContext<Cloud>, region: &str, instance: &str) -> Result<Option<f64>, StepFailure> {
-    let now = cx.clock.now();
     let samples = samples(cx, region, instance).await?;
-    Ok(samples.last().filter(|sample| between(sample.at, now) <= AGE_MAX).map(|sample| sample.seconds))
+    Ok(latest_of(&samples, cx.clock.now()))
+}
+
+fn latest_of(samples: &[Sample], now: Timestamp) -> Option<f64> {
+    samples.last().filter(|sample| between(sample.at, now) <= AGE_MAX).map(|sample| sample.seconds)
 }
 
 /// Writes a lag for an operator: "1.4 s", "2h".
@@ -76,6 +79,15 @@ pub fn show(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_old_sample_says_nothing_of_now() {
+        let sample = |at| Sample { at: Timestamp::from_second(at).unwrap_or_default(), seconds: 2.0 };
+        let now = Timestamp::from_second(1000).unwrap_or_default();
+        assert_eq!(latest_of(&[], now), None);
+        assert_eq!(latest_of(&[sample(640), sample(700)], now), Some(2.0));
+        assert_eq!(latest_of(&[sample(640), sample(699)], now), None);
+    }
 
     #[test]
     fn lags_are_written_for_people() {
