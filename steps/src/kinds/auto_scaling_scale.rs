@@ -132,9 +132,8 @@ impl StepKind for AutoScalingScale {
 
     async fn compensate(&self, cx: &StepContext<Cloud>, before: &GroupBefore, _handle: Option<&()>) -> Result<(), StepFailure> {
         let latest_activity = self.latest_activity(cx).await?;
-        if sizes_of(&self.describe(cx).await?) != before.sizes {
-            self.update(cx, before.sizes).await?;
-        }
+        // Not compared first: a view of the world from before the step would show nothing to restore.
+        self.update(cx, before.sizes).await?;
         let restored = format!("the sizes of {self} are restored ({})", before.sizes);
         tokio::select! {
             waited = self.wait(cx, before.sizes, true, latest_activity) => waited.map(drop).map_err(|failure| {

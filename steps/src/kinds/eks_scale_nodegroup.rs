@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use aws_sdk_eks::types::{Nodegroup, NodegroupScalingConfig, NodegroupStatus, Update, UpdateStatus};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use wf_engine::clock::between;
 use wf_engine::model::event::{Fields, StepFailure};
 use wf_engine::step::{Field, FieldType, Iam, KindInfo, Observed, Reversibility, StepContext, StepKind, fields};
 
@@ -33,6 +34,9 @@ pub struct EksScaleNodegroup {
     #[serde(default)]
     pub max: Option<u32>,
 }
+
+/// How long a change that was accepted may take to show.
+const SHOWS_WITHIN: Duration = Duration::from_secs(30);
 
 /// The node group before the step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -134,12 +138,20 @@ impl StepKind for EksScaleNodegroup {
     }
 
     async fn compensate(&self, cx: &StepContext<Cloud>, before: &NodegroupBefore, _handle: Option<&UpdateHandle>) -> Result<(), StepFailure> {
-        let now = poll::until(cx, || async move {
+        let began = cx.clock.now();
+        let as_before = poll::until(cx, || async move {
             let group = self.describe(cx).await?;
-            Ok(if is_busy(&group) { Look::Waiting("the update to end".to_owned()) } else { Look::Done(sizes_of(&group)) })
+            let as_before = sizes_of(&group) == before.sizes;
+            Ok(if is_busy(&group) {
+                Look::Waiting("the update to end".to_owned())
+            } else if as_before && between(began, cx.clock.now()) < SHOWS_WITHIN {
+                Look::Waiting("a change that does not show yet".to_owned())
+            } else {
+                Look::Done(as_before)
+            })
         })
         .await?;
-        if now == before.sizes {
+        if as_before {
             return Ok(());
         }
         // A token of its own, and one for each attempt: EKS answers a known token with the old update, a failed one too.

@@ -201,11 +201,13 @@ impl StepKind for Route53Failover {
 
     async fn compensate(&self, cx: &StepContext<Cloud>, before: &RecordBefore, _handle: Option<&ChangeHandle>) -> Result<(), StepFailure> {
         let zone_id = &before.hosted_zone_id;
-        let handle = match (self.read(cx, zone_id).await?, &before.record) {
-            (None, None) => return Ok(()),
-            (Some(now), Some(record)) if now.says_the_same_as(record) => return Ok(()),
-            (_, Some(record)) => self.change(cx, zone_id, ChangeAction::Upsert, record).await?,
-            (Some(now), None) => self.change(cx, zone_id, ChangeAction::Delete, &now).await?,
+        let handle = match &before.record {
+            // Not compared first: a view of the zone from before the step would show nothing to restore.
+            Some(record) => self.change(cx, zone_id, ChangeAction::Upsert, record).await?,
+            None => match self.read(cx, zone_id).await? {
+                Some(now) => self.change(cx, zone_id, ChangeAction::Delete, &now).await?,
+                None => return Ok(()),
+            },
         };
         self.wait(cx, zone_id, Some(&handle), before.record.as_ref()).await
     }

@@ -89,7 +89,7 @@ async fn every_change_has_one_effect_and_is_undone_to_the_last_figure() {
         }
         tokio::time::sleep(Duration::from_secs(60)).await;
         assert_eq!(world.changeable(), as_it_was, "{text}");
-        assert_eq!(world.called(action), 2, "{text}");
+        assert_eq!(world.effective(action), 2, "{text}");
     }
 }
 
@@ -251,9 +251,9 @@ async fn the_application_is_asked_as_its_users_do() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rollback_right_after_the_change_waits_its_turn() {
-    for text in [NODES, DNS, SCALE] {
-        let world = world(&["primary-alive"]);
+async fn a_rollback_right_after_the_change_waits_its_turn_and_trusts_no_stale_view() {
+    for (text, delay) in [NODES, DNS, SCALE].into_iter().flat_map(|text| [(text, "0s"), (text, "20s")]) {
+        let world = world(&["primary-alive", &format!("eventual-consistency {delay}")]);
         let (step, as_it_was) = (world.step(text), world.changeable());
         let intent = before(step.observe(&world.cx, None).await.unwrap());
         let handle = step.apply(&world.cx, &intent).await.unwrap();
