@@ -12,7 +12,7 @@ use wf_sim::SimError;
 
 use crate::console::Console;
 use crate::failure::{Failure, count};
-use crate::render::Look;
+use crate::render::{Look, clean};
 
 /// How many mistakes of a file are shown; the rest is counted.
 const SHOWN_MAX: usize = 50;
@@ -111,17 +111,25 @@ pub fn report(failure: &Failure, console: &mut Console) -> Exit {
 /// Renders the mistakes of a file, each with its excerpt.
 pub fn problems_shown(name: &str, text: &str, problems: &[Problem], look: &Look) -> String {
     let mut shown = String::new();
+    let harmless = harmless(text);
     for problem in problems.iter().take(SHOWN_MAX) {
         let (line, column) = line_column(text, problem.at.start);
         let label = problem.at.start.min(text.len())..problem.at.end.min(text.len());
-        let one = Shown { message: format!("{name}:{line}:{column}: {}", problem.message), help: problem.help.clone(), label: Some(label) };
-        shown.push_str(&one.text(Some((name, text)), look));
+        let message = format!("{name}:{line}:{column}: {}", clean(&problem.message));
+        let one = Shown { message, help: problem.help.as_deref().map(|help| clean(help).into_owned()), label: Some(label) };
+        shown.push_str(&one.text(Some((name, &harmless)), look));
         shown.push('\n');
     }
     if problems.len() > SHOWN_MAX {
         let _ = writeln!(shown, "… and {} more", count(problems.len() - SHOWN_MAX));
     }
     shown
+}
+
+/// Replaces what could steer the terminal, byte for byte, so that places stay right.
+fn harmless(text: &str) -> String {
+    let misleading = |c: char| (c.is_control() && !matches!(c, '\n' | '\t' | '\r')) || (!c.is_ascii() && clean(c.encode_utf8(&mut [0; 4])).is_empty());
+    text.chars().flat_map(|c| if misleading(c) { vec!['?'; c.len_utf8()] } else { vec![c] }).collect()
 }
 
 /// One thing to show.
@@ -248,6 +256,13 @@ fn sim_hint(error: &SimError) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn excerpts_cannot_steer_the_terminal() {
+        let text = "a\u{1b}[31m\u{9b}b\u{202e}é\n";
+        assert_eq!(harmless(text), "a?[31m??b???é\n");
+        assert_eq!(harmless(text).len(), text.len());
+    }
 
     #[test]
     fn exit_codes_are_those_of_the_help() {

@@ -63,6 +63,20 @@ impl Source {
         }
     }
 
+    /// As [`Source::workflow`], and the workflow that this one follows must be there as well. A failback does not ask for that:
+    /// at that hour a file that is missing is no reason to stay away, as the run has its own copy.
+    pub fn workflow_with_followed(&self, registry: &Registry) -> Result<Arc<Workflow>, Failure> {
+        let workflow = self.workflow(registry)?;
+        match &workflow.def().follows {
+            Some(follows) if self.followed(&workflow).is_none() => {
+                let file = self.path.with_file_name(&follows.value);
+                let problem = Problem::new(follows.at.clone(), format!("the workflow that this one follows cannot be read: {}", file.display()));
+                Err(self.invalid(vec![problem.help(format!("`wf check {}` tells more", file.display()))]))
+            }
+            Some(_) | None => Ok(workflow),
+        }
+    }
+
     /// Reads the workflow that this one follows, from the file beside it, if it can be read.
     pub fn followed(&self, workflow: &Workflow) -> Option<Workflow> {
         let name = &workflow.def().follows.as_ref()?.value;

@@ -35,7 +35,7 @@ struct Told<'a> {
 }
 
 pub fn check(console: &mut Console, file: &Path) -> Result<Exit, Failure> {
-    let checked = Source::read(file).and_then(|source| source.workflow(&offline_registry()));
+    let checked = Source::read(file).and_then(|source| source.workflow_with_followed(&offline_registry()));
     match checked {
         Ok(workflow) => {
             if console.json() {
