@@ -2,6 +2,7 @@
 //! AWS, on tokio's paused clock. A new kind is tested by being registered.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod live;
 mod rds;
 mod sns;
 mod stage;
@@ -100,6 +101,17 @@ async fn a_step_cut_off_anywhere_is_carried_on_with_one_effect() {
             };
             assert_eq!(effects, expected, "{} cut off after {cut:?}: {:?}", kind.name, stage.all_effects());
         }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_answer_has_one_effect_even_while_describes_show_the_past() {
+    for kind in kinds().into_iter().filter(|kind| !kind.iam.apply.is_empty() && kind.name != "SnsPublish") {
+        let (stage, step) = example(kind, &["eventual-consistency 10s"]).await;
+        let mut known = Known::default();
+        assert!(matches!(step.drive(&mut known, Some(Cut::Called)).await, Err(None)), "{}", kind.name);
+        carry_on(kind, &step, &mut known, Cut::Called).await;
+        assert_eq!(stage.all_effects().len(), 1, "{}: {:?}", kind.name, stage.all_effects());
     }
 }
 
