@@ -70,7 +70,9 @@ impl Board {
 
     /// Takes in what a step waits for.
     pub fn progress(&mut self, step: &StepId, text: &str, state: &RunState) {
-        if let Some(row) = state.workflow().find(step).and_then(|ix| self.rows.get_mut(&ix)) {
+        let row = state.workflow().find(step).and_then(|ix| self.rows.get_mut(&ix));
+        // A question matters more than the words that it is asked with.
+        if let Some(row) = row.filter(|row| row.doing != Doing::Asking) {
             row.note = clean(text).into_owned();
         }
     }
@@ -210,6 +212,7 @@ mod tests {
             board.recorded(record, &state);
         }
         board.progress(&id("scale_app"), "4/6 in \x1b[1mservice", &state);
+        board.progress(&id("go"), "waits for an answer", &state);
         board.block(at(secs), &LOOK, height).join("\n")
     }
 

@@ -9,10 +9,13 @@ use wf_engine::model::ids::StepId;
 use wf_engine::model::record::Record;
 use wf_engine::model::run_state::RunState;
 
-use super::{Ink, Look, clean, count, date_and_time, next, pad, short_fields, short_value, span, time_of_day, who};
+use super::{Ink, Look, clean, count, date_and_time, next, pad, short_fields, short_value, span, time_of_day, who, wrapped};
 
 /// The column that step ids are filled up to.
 pub const STEP_WIDTH: usize = 18;
+
+/// The least room for words, on a terminal however narrow.
+const ROOM_MIN: usize = 30;
 
 /// What a line says, before it is laid out.
 struct Words {
@@ -49,13 +52,15 @@ pub fn run_line(at: jiff::Timestamp, text: &str, look: &Look) -> String {
 fn laid_out(time: &str, step: &str, words: &Words, look: &Look) -> String {
     let who = if step.is_empty() { pad("run", STEP_WIDTH) } else { pad(step, STEP_WIDTH) };
     let sign = look.paint(words.ink, &words.sign.to_string());
-    let text = if words.ink == Ink::Busy { words.text.clone() } else { look.paint(words.ink, &words.text) };
-    let mut line = format!("{}  {sign} {}  {text}", look.paint(Ink::Dim, time), look.paint(Ink::Bold, &who));
-    let indent = " ".repeat(time.len() + 4 + STEP_WIDTH + 2);
-    for more in &words.more {
-        line.push_str(&format!("\n{indent}{more}"));
-    }
-    line
+    let ink = if words.ink == Ink::Busy { Ink::Plain } else { words.ink };
+    let indent = time.len() + 4 + STEP_WIDTH + 2;
+    // Elsewhere a line stays a line, so that it can be searched.
+    let room = if look.tty { look.width.saturating_sub(indent + 1).max(ROOM_MIN) } else { usize::MAX };
+    let text = wrapped(&words.text, room).into_iter().map(|part| look.paint(ink, part));
+    let more = words.more.iter().flat_map(|more| wrapped(more, room)).map(ToOwned::to_owned);
+    let text: Vec<_> = text.chain(more).collect();
+    let text = text.join(&format!("\n{}", " ".repeat(indent)));
+    format!("{}  {sign} {}  {text}", look.paint(Ink::Dim, time), look.paint(Ink::Bold, &who))
 }
 
 fn say(ink: Ink, sign: char, text: impl Into<String>) -> Words {
@@ -76,7 +81,7 @@ fn words(record: &Record, state: &RunState) -> Option<Words> {
         Event::StepApplied { .. } => say(Ink::Dim, '·', "change accepted, waits until it has taken effect"),
         Event::ApprovalRequested { step, message, expires_at } => {
             let question = say(Ink::Warn, '?', clean(message));
-            question.more(answers(state, step, format!("until {} UTC", date_and_time(*expires_at))))
+            question.more(answers(state, step, format!("answer by {} UTC:", date_and_time(*expires_at))))
         }
         Event::ApprovalDecided { granted: true, by, reason, .. } => say(Ink::Good, '✓', decided("approved", by, reason)),
         Event::ApprovalDecided { granted: false, by, reason, .. } => say(Ink::Bad, '✗', decided("rejected", by, reason)),
@@ -254,7 +259,7 @@ mod tests {
         02:59:00  ‼ promote             POINT OF NO RETURN: this cannot be undone. From here on a failure pauses the run instead of rolling it back.
         02:59:00  · promote             change accepted, waits until it has taken effect
         02:59:00  ? go                  Promote prod-db-replica-west? This cannot be undone.
-                                        until 2026-03-01 03:29:00 UTC
+                                        answer by 2026-03-01 03:29:00 UTC:
                                         wf approve 01HZXW3V9K0000000000000042 go
                                         wf reject 01HZXW3V9K0000000000000042 go
         02:59:00  ✓ go                  approved by ops@bastion: lag is 2 s

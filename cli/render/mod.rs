@@ -22,7 +22,7 @@ use wf_engine::model::event::RunOutcome;
 use wf_engine::model::run_state::{RunPhase, RunState};
 
 pub use text::clean;
-use text::{count, cut, date_and_time, pad, pad_left, short_fields, short_value, span, time_of_day, who, whole_span};
+use text::{count, cut, date_and_time, pad, pad_left, short_fields, short_value, span, time_of_day, who, whole_span, wrapped};
 
 /// How text is to look where it goes.
 #[derive(Debug, Clone, Copy)]

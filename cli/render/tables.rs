@@ -41,22 +41,6 @@ pub struct ListRow {
 }
 
 impl ListRow {
-    /// Describes a run. `live_at` is the run's present time, if a process drives it.
-    pub fn of(replayed: &Replayed, live_at: Option<Timestamp>) -> Self {
-        let Replayed { header, workflow, state } = replayed;
-        let end = live_at.or(state.last_at());
-        Self {
-            run: header.run.to_string(),
-            workflow: header.workflow.clone(),
-            state: state_word(state, live_at.is_some()).0.to_owned(),
-            started: state.started_at(),
-            duration: state.started_at().zip(end).map(|(start, end)| between(start, end).as_secs_f64()),
-            steps_done: workflow.len() - state.left(),
-            steps_total: workflow.len(),
-            follows: header.follows.as_ref().map(ToString::to_string),
-        }
-    }
-
     /// Describes a run whose journal cannot be used.
     pub fn unreadable(run: String, reason: &str) -> Self {
         let state = format!("unreadable: {reason}");
@@ -105,7 +89,7 @@ fn list_cells(row: &ListRow) -> [String; 7] {
 fn list_ink(state: &str) -> Ink {
     match state {
         "completed" => Ink::Good,
-        "running" => Ink::Busy,
+        running if running.starts_with("running") => Ink::Busy,
         "stuck" | "abandoned" => Ink::Bad,
         unreadable if unreadable.starts_with("unreadable") => Ink::Bad,
         _ => Ink::Warn,
@@ -233,10 +217,18 @@ mod tests {
 
     #[test]
     fn runs_are_listed() {
-        let (done, paused) = (Tale::completed(), Tale::paused());
-        let mut follows = ListRow::of(&paused.replayed(), None);
-        follows.follows = Some(follows.run.clone());
-        let rows = [ListRow::of(&done.replayed(), None), follows, ListRow::unreadable("01HZXW3V9K0000000000000043".into(), "record 7 is \x1b[1mmissing")];
+        let row = |state: &str, duration, steps_done| ListRow {
+            run: "01HZXW3V9K0000000000000042".into(),
+            workflow: "failover".into(),
+            state: state.into(),
+            started: Some(at(0.0)),
+            duration: Some(duration),
+            steps_done,
+            steps_total: 6,
+            follows: None,
+        };
+        let follows = ListRow { follows: Some("01HZXW3V9K0000000000000042".into()), ..row("paused", 450.0, 4) };
+        let rows = [row("completed", 500.0, 6), follows, ListRow::unreadable("01HZXW3V9K0000000000000043".into(), "record 7 is \x1b[1mmissing")];
         insta::assert_snapshot!(list_table(&rows, &LOOK), @r"
         RUN                         WORKFLOW  STARTED (UTC)        TIME    STEPS  FOLLOWS  STATE
         01HZXW3V9K0000000000000042  failover  2026-03-01 02:59:00  8m 20s  6/6             completed

@@ -89,26 +89,51 @@ pub fn cut(text: &str, max: usize) -> Cow<'_, str> {
     Cow::Owned(text.chars().take_while(fits).chain(['…']).collect())
 }
 
-/// Writes a value as short as can be read.
+/// Breaks a text without colours into lines of at most `room` columns, between words; a longer word has a line of its own.
+pub fn wrapped(text: &str, room: usize) -> Vec<&str> {
+    let mut lines = Vec::new();
+    let (mut start, mut end, mut width) = (0, 0, 0);
+    for word in text.split_inclusive(' ') {
+        let word_width = word.trim_end().width();
+        if width > 0 && width + word_width > room {
+            lines.push(text[start..end].trim_end());
+            (start, width) = (end, 0);
+        }
+        end += word.len();
+        width += word.width();
+    }
+    lines.push(text[start..].trim_end());
+    lines
+}
+
+/// Writes a value as short as can be read: moments without parts of a second, long texts cut.
 pub fn short_value(value: &Value) -> String {
-    const VALUE_WIDTH: usize = 60;
+    const VALUE_WIDTH: usize = 56;
     let text = match value {
-        Value::String(text) => text.clone(),
+        Value::String(text) => match text.parse::<Timestamp>() {
+            Ok(moment) => moment.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            Err(_) => text.clone(),
+        },
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
     };
     cut(&clean(&text), VALUE_WIDTH).into_owned()
 }
 
-/// Writes the fields of an object: `endpoint=…, port=5432`; of many the shortest, which are the ones that people read.
+/// Writes the fields of an object: `endpoint=…, port=5432`. Of many the ones that people read: no ARNs, ids and nested things, and
+/// rather short ones.
 pub fn short_fields(fields: &Map<String, Value>) -> String {
     const FIELDS_SHOWN: usize = 4;
+    let opaque = |name: &str, value: &Value| value.is_object() || value.is_array() || name.ends_with("id") || value.as_str().is_some_and(|text| text.starts_with("arn:"));
     let told = fields.iter().filter(|(_, value)| !value.is_null());
-    let mut words: Vec<_> = told.map(|(name, value)| format!("{}={}", clean(name), short_value(value))).collect();
+    let mut words: Vec<_> = told.map(|(name, value)| (opaque(name, value), format!("{}={}", clean(name), short_value(value)))).collect();
     while words.len() > FIELDS_SHOWN {
-        let longest = (0..words.len()).max_by_key(|&ix| words[ix].width()).unwrap_or(0);
-        words.remove(longest);
+        let least = (0..words.len()).max_by_key(|&ix| (words[ix].0, words[ix].1.width())).unwrap_or(0);
+        words.remove(least);
     }
-    words.join(", ")
+    if words.iter().any(|(opaque, _)| !opaque) {
+        words.retain(|(opaque, _)| !opaque);
+    }
+    words.into_iter().map(|(_, word)| word).collect::<Vec<_>>().join(", ")
 }
 
 /// Writes who did something.
@@ -152,6 +177,22 @@ mod tests {
     fn spans_read_as_people_say_them() {
         let spans = [0, 400, 9_949, 9_950, 59_400, 372_000, 7_500_000, 273_600_000].map(|ms| span(Duration::from_millis(ms)));
         assert_eq!(spans, ["0s", "0.4s", "9.9s", "10s", "59s", "6m 12s", "2h 05m", "3d 4h"]);
+    }
+
+    #[test]
+    fn texts_are_broken_between_words() {
+        assert_eq!(wrapped("one two three, four", 9), ["one two", "three,", "four"]);
+        assert_eq!(wrapped("a wordthatistoolong b", 5), ["a", "wordthatistoolong", "b"]);
+        assert_eq!((wrapped("", 5), wrapped("one two", usize::MAX)), (vec![""], vec!["one two"]));
+    }
+
+    #[test]
+    fn of_many_fields_those_are_told_that_people_read() {
+        let fields = |value| short_fields(&serde_json::from_value(value).expect("an object"));
+        let promoted = serde_json::json!({"arn": "arn:aws:rds:x", "endpoint": "db.example", "promoted_at": "2026-03-14T03:07:00.80502714Z", "tags": {"a": 1}, "gone": null});
+        assert_eq!(fields(promoted), "endpoint=db.example, promoted_at=2026-03-14T03:07:00Z");
+        assert_eq!(fields(serde_json::json!({"change_id": "C1"})), "change_id=C1");
+        assert_eq!(fields(serde_json::json!({"a": 1, "b": 2, "c": 3, "d": "long", "e": 5})), "a=1, b=2, c=3, e=5");
     }
 
     #[test]
