@@ -112,9 +112,9 @@ impl StepKind for EksScaleNodegroup {
         poll::until(cx, || async move {
             let group = self.describe(cx).await?;
             self.refuse_lost(&group)?;
-            let now = NodegroupBefore { sizes: sizes_of(&group), issues: issues_of(&group) };
-            let before = intent.unwrap_or(&now).clone();
-            if self.wanted(&before)? == now.sizes {
+            let now = sizes_of(&group);
+            let before = NodegroupBefore { sizes: intent.map_or(now, |earlier| earlier.sizes), issues: issues_of(&group) };
+            if self.wanted(&before)? == now {
                 return Ok(Look::Done(Observed::Satisfied(before)));
             }
             Ok(if is_busy(&group) { Look::Waiting("another update to end".to_owned()) } else { Look::Done(Observed::Differs(before)) })
@@ -128,7 +128,7 @@ impl StepKind for EksScaleNodegroup {
 
     async fn settle(&self, cx: &StepContext<Cloud>, before: &NodegroupBefore, handle: Option<&UpdateHandle>) -> Result<Fields, StepFailure> {
         let wanted = self.wanted(before)?;
-        self.wait(cx, handle, wanted, &before.issues).await?;
+        self.wait(cx, handle, wanted, Some(&before.issues)).await?;
         Ok(fields([
             ("update_id", json!(handle.map_or("", |handle| &handle.update_id))),
             ("min", json!(wanted.min)),
@@ -156,7 +156,7 @@ impl StepKind for EksScaleNodegroup {
         }
         // A token of its own, and one for each attempt: EKS answers a known token with the old update, a failed one too.
         let handle = self.update(cx, before.sizes, format!("{}-undo{}", cx.token(), cx.attempt)).await?;
-        self.wait(cx, Some(&handle), before.sizes, &before.issues).await
+        self.wait(cx, Some(&handle), before.sizes, None).await
     }
 }
 
@@ -201,9 +201,10 @@ impl EksScaleNodegroup {
         update_id.map(|update_id| UpdateHandle { update_id }).ok_or_else(|| StepFailure::transient(format!("EKS named no update of {self}")))
     }
 
-    /// Waits until the update is done and the node group is active, without issues that it did not have before. An update that
-    /// EKS does not know, yet or any more, counts as done when the node group has its sizes.
-    async fn wait(&self, cx: &StepContext<Cloud>, handle: Option<&UpdateHandle>, wanted: Sizes, known: &[String]) -> Result<(), StepFailure> {
+    /// Waits until the update is done and, given the health issues that the node group had before, until it is active without
+    /// others; a rollback asks for the sizes only. An update that EKS does not know, yet or any more, counts as done when the
+    /// node group has its sizes.
+    async fn wait(&self, cx: &StepContext<Cloud>, handle: Option<&UpdateHandle>, wanted: Sizes, known: Option<&[String]>) -> Result<(), StepFailure> {
         poll::until(cx, || async move {
             let update = match handle {
                 Some(handle) => self.read_update(cx, &handle.update_id).await?,
@@ -215,19 +216,29 @@ impl EksScaleNodegroup {
             }
             let group = self.describe(cx).await?;
             self.refuse_lost(&group)?;
-            let issues: Vec<_> = issues_of(&group).into_iter().filter(|issue| !known.contains(issue)).collect();
-            if !issues.is_empty() {
-                return Err(with_causes(StepFailure::permanent(format!("{self} is not healthy: {}", issues[0])), &issues[1..]));
-            }
-            Ok(if is_busy(&group) {
-                Look::Waiting("node group is updating".to_owned())
+            let waiting = if is_busy(&group) {
+                "node group is updating"
             } else if done.is_none() && sizes_of(&group) != wanted {
-                Look::Waiting("node group to show the change".to_owned())
+                "node group to show the change"
+            } else if let Some(known) = known
+                && !self.is_healthy(&group, known)?
+            {
+                "node group to recover"
             } else {
-                Look::Done(())
-            })
+                return Ok(Look::Done(()));
+            };
+            Ok(Look::Waiting(waiting.to_owned()))
         })
         .await
+    }
+
+    /// Refuses a node group with health issues that it did not have before; one that is still degraded by those may recover.
+    fn is_healthy(&self, group: &Nodegroup, known: &[String]) -> Result<bool, StepFailure> {
+        let issues: Vec<_> = issues_of(group).into_iter().filter(|issue| !known.contains(issue)).collect();
+        match issues.split_first() {
+            Some((first, others)) => Err(with_causes(StepFailure::permanent(format!("{self} is not healthy: {first}")), others)),
+            None => Ok(group.status() != Some(&NodegroupStatus::Degraded)),
+        }
     }
 
     /// Reads an update; EKS forgets old ones.
@@ -259,7 +270,7 @@ impl EksScaleNodegroup {
     /// Refuses a node group that no waiting makes active.
     fn refuse_lost(&self, group: &Nodegroup) -> Result<(), StepFailure> {
         match group.status() {
-            Some(status @ (NodegroupStatus::Degraded | NodegroupStatus::CreateFailed | NodegroupStatus::Deleting | NodegroupStatus::DeleteFailed)) => {
+            Some(status @ (NodegroupStatus::CreateFailed | NodegroupStatus::Deleting | NodegroupStatus::DeleteFailed)) => {
                 Err(with_causes(StepFailure::permanent(format!("{self} is {status}")), &issues_of(group)))
             }
             _ => Ok(()),

@@ -433,10 +433,22 @@ async fn health_issues_fail_the_step_unless_they_were_there_before() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_degraded_node_group_is_refused_and_a_busy_one_may_be_tried_again() {
-    let degraded = world(|_, _| nodegroup("DEGRADED", (0, 0, 20), &[("InstanceLimitExceeded", "quota")]));
-    let failure = step(&degraded.cloud, NODES).observe(&degraded.cx, None).await.unwrap_err();
+async fn a_node_group_that_was_degraded_before_may_recover_and_a_deleted_one_is_refused() {
+    let issue = [("InstanceLimitExceeded", "quota")];
+    let degraded = world(move |asked, before| match asked {
+        asked if asked.method == "POST" || asked.says("/updates/") => update("Successful", &[]),
+        _ if before < 4 => nodegroup("DEGRADED", (0, 0, 20), &issue),
+        _ => nodegroup("ACTIVE", (3, 6, 20), &[]),
+    });
+    run(&step(&degraded.cloud, NODES), &degraded.cx).await.unwrap();
+    assert_eq!(progress(&degraded.told), ["node group to recover"; 3]);
+    let deleted = world(move |_, _| nodegroup("DELETING", (0, 0, 20), &issue));
+    let failure = step(&deleted.cloud, NODES).observe(&deleted.cx, None).await.unwrap_err();
     assert_eq!((failure.kind, failure.causes), (FailureKind::Permanent, vec!["InstanceLimitExceeded: quota (eks-asg)".to_owned()]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_group_that_is_not_active_after_all_may_be_tried_again() {
     let busy = world(|asked, _| match asked {
         asked if asked.method == "POST" => (409, json!({ "__type": "ResourceInUseException", "message": "not in Active State" }).to_string()),
         _ => nodegroup("ACTIVE", (0, 0, 20), &[]),

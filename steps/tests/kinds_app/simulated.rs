@@ -157,6 +157,23 @@ async fn a_lack_of_capacity_fails_the_step_in_minutes_with_awss_own_words() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_node_group_without_capacity_fails_is_undone_and_can_be_tried_anew() {
+    let world = world(&["no-capacity production-dr/general"]);
+    let (step, as_it_was) = (world.step(NODES), world.changeable());
+    let intent = before(step.observe(&world.cx, None).await.unwrap());
+    let handle = step.apply(&world.cx, &intent).await.unwrap();
+    let failure = step.settle(&world.cx, &intent, Some(&handle)).await.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Permanent);
+    assert!(failure.message.contains("InsufficientInstanceCapacity"), "{}", failure.message);
+    step.compensate(&world.cx, &intent, Some(&handle)).await.unwrap();
+    assert_eq!(world.changeable(), as_it_was);
+    world.sim.set_faults(Vec::new());
+    let anew = StepContext { generation: 1, ..world.cx.clone() };
+    run(&step, &anew).await.unwrap();
+    assert_eq!(world.sim.status()["regions"]["us-west-2"]["nodegroups"]["production-dr/general"]["nodes"], json!(6));
+}
+
+#[tokio::test(start_paused = true)]
 async fn half_of_the_instances_can_be_enough() {
     let (all, half) = (world(&[]), world(&[]));
     let began = tokio::time::Instant::now();
