@@ -21,6 +21,10 @@
 //! order, so a world is a function of its file, its seed, the calls and their times. The clock stands still while no
 //! process has the world open.
 //!
+//! A server answers `/health` with 200 only if its region's database takes writes, so its load balancer and Route 53 call
+//! it healthy only then. Users who are led to servers that cannot write yet retry, and what piles up has to be worked off
+//! before anybody is served: an assumption (`stampede` in the world file) that is the price of moving DNS first.
+//!
 //! What is simplified, so that nobody takes it for AWS: an instance promotes at the moment of the call as far as its rows
 //! go; an Auto Scaling group does not replace instances that its load balancer finds unhealthy; a load balancer takes
 //! part of no zone; there are no quotas, no KMS and no IAM beyond the faults. The default world's story, and why a wrong

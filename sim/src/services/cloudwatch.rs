@@ -117,10 +117,10 @@ fn samples(world: &World, region: &str, query: &Query) -> Vec<(i64, f64)> {
             let Some(check) = world.dns.health_checks.get(dimension("HealthCheckId")) else {
                 return Vec::new();
             };
-            let (first, last) = (query.start.div_euclid(60_000), query.end.min(world.now).div_euclid(60_000));
+            let begin = check.history.first().map_or(0, |h| h.0);
+            let (first, last) = (query.start.div_euclid(60_000).max(begin), query.end.min(world.now).div_euclid(60_000));
             let at = |minute: i64| check.history.iter().rev().find(|h| h.0 <= minute).map(|h| h.1);
-            let minutes = (first..=last).filter_map(|m| at(m).map(|healthy| (m, f64::from(u8::from(healthy)))));
-            minutes.take(POINTS_MAX as usize * 60).collect()
+            (first..=last).filter_map(|m| at(m).map(|healthy| (m, f64::from(u8::from(healthy))))).collect()
         }
         _ => Vec::new(),
     }

@@ -28,7 +28,8 @@ fn cbor_ms(value: &Cbor) -> Option<Ms> {
         other => other,
     };
     let seconds = inner.as_float().or_else(|| inner.as_integer().and_then(|i| i64::try_from(i).ok()).map(|i| i as f64))?;
-    Some((seconds * 1000.0) as Ms)
+    // No calendar goes further, and so no sum of two instants can overflow.
+    Some((seconds.clamp(-3e11, 3e11) * 1000.0) as Ms)
 }
 
 fn integer(value: &Cbor) -> Option<i64> {

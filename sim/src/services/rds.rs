@@ -33,9 +33,11 @@ fn not_found(name: &str) -> ServiceError {
     ServiceError::new("DBInstanceNotFound", format!("DBInstance {name} not found.")).status(404)
 }
 
+/// Finds an instance of the region, by name or by ARN.
 pub(super) fn find<'a>(world: &'a World, region: &str, text: &str) -> Result<&'a Database, ServiceError> {
     let name = name_of(text);
-    let found = world.region(region).and_then(|r| r.databases.get(&name));
+    let elsewhere = text.starts_with("arn:") && text.split(':').nth(3) != Some(region);
+    let found = world.region(region).and_then(|r| r.databases.get(&name)).filter(|_| !elsewhere);
     found.ok_or_else(|| not_found(&name))
 }
 

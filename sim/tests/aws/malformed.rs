@@ -1,5 +1,7 @@
 //! Requests that no SDK would send: each gets an error in the service's own form, and none a panic.
 
+use ciborium::Value;
+
 use crate::support::*;
 
 #[tokio::test(start_paused = true)]
@@ -77,6 +79,29 @@ async fn documents_that_are_none_are_refused() {
     for body in [&b"\xff"[..], b"", b"\xa0", b"\x9f\x9f\x9f"] {
         let request = http::Request::post(cbor).header("smithy-protocol", "rpc-v2-cbor").body(body.to_vec()).unwrap();
         assert_eq!(sim.handle(request).await.unwrap().status(), 400);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn times_at_the_end_of_the_world_do_no_harm() {
+    let sim = open(&[]);
+    let at = |seconds: f64| Value::Tag(1, Box::new(Value::Float(seconds)));
+    for (start, end) in [(f64::MIN, f64::MAX), (f64::NAN, f64::INFINITY), (-1e300, 0.0)] {
+        let dimension = Value::Map(vec![("Name".into(), "HealthCheckId".into()), ("Value".into(), CHECK.into())]);
+        let body = Value::Map(vec![
+            ("Namespace".into(), "AWS/Route53".into()),
+            ("MetricName".into(), "HealthCheckStatus".into()),
+            ("Dimensions".into(), Value::Array(vec![dimension])),
+            ("StartTime".into(), at(start)),
+            ("EndTime".into(), at(end)),
+            ("Period".into(), Value::from(60_000_000_000_i64)),
+            ("Statistics".into(), Value::Array(vec!["Average".into()])),
+        ]);
+        let mut bytes = Vec::new();
+        ciborium::into_writer(&body, &mut bytes).unwrap();
+        let uri = "https://monitoring.us-east-1.amazonaws.com/service/GraniteServiceVersion20100801/operation/GetMetricStatistics";
+        let request = http::Request::post(uri).header("smithy-protocol", "rpc-v2-cbor").body(bytes).unwrap();
+        assert_eq!(sim.handle(request).await.unwrap().status(), 200);
     }
 }
 

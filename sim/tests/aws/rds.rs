@@ -30,8 +30,10 @@ async fn describes_what_the_guide_builds() {
     assert_eq!(replica.backup_retention_period(), Some(0));
     assert_eq!(replica.endpoint().unwrap().port(), Some(5432));
     assert_eq!(west.describe_db_instances().send().await.unwrap().db_instances().len(), 1);
-    let error = west.describe_db_instances().db_instance_identifier("nope").send().await.unwrap_err();
-    assert!(error.as_service_error().unwrap().is_db_instance_not_found_fault());
+    for absent in ["nope", PRIMARY_ARN] {
+        let error = west.describe_db_instances().db_instance_identifier(absent).send().await.unwrap_err();
+        assert!(error.as_service_error().unwrap().is_db_instance_not_found_fault());
+    }
 }
 
 #[tokio::test(start_paused = true)]

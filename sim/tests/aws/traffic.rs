@@ -114,6 +114,21 @@ async fn promoting_a_replica_that_is_far_behind_loses_rows() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_lost_region_takes_its_last_rows_with_it_and_the_lag_grows() {
+    let sim = open(&["primary-alive"]);
+    pass(&sim, 60).await;
+    sim.set_faults(faults(&["region-outage us-east-1"]));
+    pass(&sim, 100).await;
+    let lag = status(&sim, "/regions/us-west-2/databases/prod-db-replica-west/lag_seconds").as_f64().unwrap();
+    assert!((100.0..=104.0).contains(&lag), "{lag}");
+    promote(&sim).await;
+    let report = sim.traffic();
+    assert!((1..=3).contains(&report.rows_lost), "{report:#?}");
+    assert_eq!(report.split_brain_rows, 0);
+    assert!(report.last_error.unwrap().contains("does not answer"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn route_53_goes_back_to_the_stale_database_when_nobody_changed_the_record_or_fenced() {
     let sim = open(&[]);
     scale_west(&sim).await;
