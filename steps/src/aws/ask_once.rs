@@ -19,7 +19,9 @@ impl ClassifyRetry for AskOnce {
 
     fn classify_retry_v2(&self, _ctx: &InterceptorContext, previous: &RetryAction) -> RetryAction {
         match previous {
-            RetryAction::RetryIndicated(RetryReason::RetryableError { kind: ErrorKind::ThrottlingError, .. }) => RetryAction::NoActionIndicated,
+            RetryAction::RetryIndicated(RetryReason::RetryableError { kind: ErrorKind::ThrottlingError, .. }) => {
+                RetryAction::NoActionIndicated
+            }
             RetryAction::RetryIndicated(_) => RetryAction::RetryForbidden,
             _ => RetryAction::NoActionIndicated,
         }

@@ -55,13 +55,10 @@ impl Cloud {
         let http = aws_smithy_http_client::Builder::new()
             .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
             .build_https();
-        let region = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new()).or_else(ProfileFileRegionProvider::builder().build());
-        let config = aws_config::defaults(BehaviorVersion::latest())
-            .region(region)
-            .http_client(http)
-            .timeout_config(timeouts())
-            .load()
-            .await;
+        let region =
+            RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new()).or_else(ProfileFileRegionProvider::builder().build());
+        let config =
+            aws_config::defaults(BehaviorVersion::latest()).region(region).http_client(http).timeout_config(timeouts()).load().await;
         Self::new(config, Web::live(SharedAsyncSleep::new(TokioSleep::new())))
     }
 
@@ -69,11 +66,8 @@ impl Cloud {
     /// in the SDK too: its back-off and its time limits run as fast as the simulated world.
     pub fn with_http_client(http: SharedHttpClient, clock: Arc<dyn Clock>) -> Self {
         let sleep = SharedAsyncSleep::new(ClockSleep(Arc::clone(&clock)));
-        let config = plain_config(http.clone(), no_credentials())
-            .to_builder()
-            .sleep_impl(sleep.clone())
-            .time_source(ClockTime(clock))
-            .build();
+        let config =
+            plain_config(http.clone(), no_credentials()).to_builder().sleep_impl(sleep.clone()).time_source(ClockTime(clock)).build();
         Self::new(config, Web::given(http, sleep))
     }
 

@@ -32,20 +32,29 @@ const BUSY: &[&str] = &[
 ];
 
 /// Codes of a resource whose state does not allow the call now.
-const WRONG_STATE: &[&str] = &[
-    "InvalidDBInstanceState",
-    "InvalidDBInstanceStateFault",
-    "InvalidDBClusterStateFault",
-    "InvalidDBSnapshotState",
-];
+const WRONG_STATE: &[&str] =
+    &["InvalidDBInstanceState", "InvalidDBInstanceStateFault", "InvalidDBClusterStateFault", "InvalidDBSnapshotState"];
 
 /// Codes of a service that failed by itself, whatever the HTTP status.
-const SERVER_FAILED: &[&str] =
-    &["InternalError", "InternalFailure", "InternalFailureException", "InternalServerError", "ServerException", "ServiceUnavailable", "ServiceUnavailableException"];
+const SERVER_FAILED: &[&str] = &[
+    "InternalError",
+    "InternalFailure",
+    "InternalFailureException",
+    "InternalServerError",
+    "ServerException",
+    "ServiceUnavailable",
+    "ServiceUnavailableException",
+];
 
 /// Codes of credentials that may not do this.
-const DENIED: &[&str] =
-    &["AccessDenied", "AccessDeniedException", "AuthorizationError", "AuthorizationErrorException", "NotAuthorized", "UnauthorizedOperation"];
+const DENIED: &[&str] = &[
+    "AccessDenied",
+    "AccessDeniedException",
+    "AuthorizationError",
+    "AuthorizationErrorException",
+    "NotAuthorized",
+    "UnauthorizedOperation",
+];
 
 /// Codes of credentials that are no longer valid, or never were.
 const BAD_CREDENTIALS: &[&str] = &[
@@ -103,7 +112,9 @@ where
         SdkError::ServiceError(answer) if answer.raw().status().is_success() => unreadable(what, answer.raw(), error),
         SdkError::ServiceError(answer) => refused(action, what, answer.err(), answer.raw().status().as_u16()),
         SdkError::ResponseError(answer) => unreadable(what, answer.raw(), error),
-        SdkError::TimeoutError(_) => no_answer(format!("failed to {what}: no answer in time")).because(DisplayErrorContext(error).to_string()).hint(REACH),
+        SdkError::TimeoutError(_) => {
+            no_answer(format!("failed to {what}: no answer in time")).because(DisplayErrorContext(error).to_string()).hint(REACH)
+        }
         SdkError::DispatchFailure(failure) if failure.is_user() => bad_request(what, error),
         SdkError::DispatchFailure(_) => {
             no_answer(format!("failed to {what}: {}", lost(error))).because(DisplayErrorContext(error).to_string()).hint(REACH)
@@ -132,7 +143,8 @@ fn refused<E: ProvideErrorMetadata + Error>(action: &str, what: &str, error: &E,
     } else if is(WRONG_STATE) {
         StepFailure::transient(message).hint("the resource is not in a state that allows this; the step is tried again")
     } else if is(DENIED) || status == 403 && !is(BAD_CREDENTIALS) {
-        StepFailure::permanent(message).hint(format!("allow {action} to the credentials that wf uses; an SCP of the organisation may deny it as well"))
+        StepFailure::permanent(message)
+            .hint(format!("allow {action} to the credentials that wf uses; an SCP of the organisation may deny it as well"))
     } else if is(BAD_CREDENTIALS) {
         StepFailure::permanent(message).hint(LOG_IN)
     } else if is(NO_ROOM) {
@@ -148,7 +160,8 @@ fn refused<E: ProvideErrorMetadata + Error>(action: &str, what: &str, error: &E,
     }
 }
 
-const LOG_IN: &str = "log in again (such as `aws sso login`), or set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and then `wf resume`";
+const LOG_IN: &str =
+    "log in again (such as `aws sso login`), or set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and then `wf resume`";
 
 fn unusable_credentials(what: &str, error: &CredentialsError) -> StepFailure {
     let message = format!("failed to {what}: {error}");
@@ -170,7 +183,9 @@ where
 fn lost(error: &(dyn Error + 'static)) -> &'static str {
     match find::<std::io::Error>(error).map(std::io::Error::kind) {
         Some(std::io::ErrorKind::ConnectionRefused) => "the connection was refused",
-        Some(std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::ConnectionAborted | std::io::ErrorKind::BrokenPipe) => "the connection was lost",
+        Some(std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::ConnectionAborted | std::io::ErrorKind::BrokenPipe) => {
+            "the connection was lost"
+        }
         Some(std::io::ErrorKind::TimedOut) => "no connection in time",
         _ => "nobody answered",
     }
@@ -226,7 +241,9 @@ mod tests {
     }
 
     fn refusal(status: u16, code: &str, message: &str) -> Result<HttpResponse, ConnectorError> {
-        let body = format!("<ErrorResponse><Error><Code>{code}</Code><Message>{message}</Message></Error><RequestId>42</RequestId></ErrorResponse>");
+        let body = format!(
+            "<ErrorResponse><Error><Code>{code}</Code><Message>{message}</Message></Error><RequestId>42</RequestId></ErrorResponse>"
+        );
         let status = status.try_into().map_err(|_| ConnectorError::user("no status".into()))?;
         let mut response = HttpResponse::new(status, SdkBody::from(body));
         response.headers_mut().insert("x-amzn-requestid", "42");
@@ -244,7 +261,11 @@ mod tests {
         let read = rds.describe_db_instances().send().await.map_err(reading("rds:DescribeDBInstances", "look"));
         asked.store(0, Ordering::Relaxed);
         let promote = rds.promote_read_replica().db_instance_identifier("db").customize();
-        let change = promote.config_override(Config::builder().retry_classifier(AskOnce)).send().await.map_err(changing("rds:PromoteReadReplica", "promote db"));
+        let change = promote
+            .config_override(Config::builder().retry_classifier(AskOnce))
+            .send()
+            .await
+            .map_err(changing("rds:PromoteReadReplica", "promote db"));
         (read.expect_err("read"), change.expect_err("change"), asked.load(Ordering::Relaxed))
     }
 
@@ -267,7 +288,8 @@ mod tests {
     async fn a_server_that_failed_is_not_asked_to_change_again() {
         let (read, change, asked) = failures(|| refusal(500, "InternalFailure", "oops")).await;
         assert_eq!((read.kind, change.kind, asked), (FailureKind::Transient, FailureKind::Transient, 1));
-        let (_, change, asked) = failures(|| Ok(HttpResponse::new(200.try_into().map_err(|_| ConnectorError::user("".into()))?, SdkBody::from("<html>")))).await;
+        let (_, change, asked) =
+            failures(|| Ok(HttpResponse::new(200.try_into().map_err(|_| ConnectorError::user("".into()))?, SdkBody::from("<html>")))).await;
         assert_eq!((change.kind, asked), (FailureKind::Transient, 1), "an answer that cannot be read: {change:?}");
     }
 
@@ -290,7 +312,13 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn offline_reaches_nothing() {
-        let failure = Cloud::offline().rds("us-west-2").describe_db_instances().send().await.map_err(reading("rds:DescribeDBInstances", "look")).expect_err("offline");
+        let failure = Cloud::offline()
+            .rds("us-west-2")
+            .describe_db_instances()
+            .send()
+            .await
+            .map_err(reading("rds:DescribeDBInstances", "look"))
+            .expect_err("offline");
         assert_eq!(failure.kind, FailureKind::Unreachable);
         assert!(failure.causes.iter().any(|cause| cause.contains("offline")), "{failure:?}");
     }

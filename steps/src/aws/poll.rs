@@ -43,7 +43,9 @@ where
                 last_answer = cx.clock.now();
                 cx.progress(text);
             }
-            Err(failure) if failure.kind == FailureKind::Permanent || between(last_answer, cx.clock.now()) >= PATIENCE => return Err(failure),
+            Err(failure) if failure.kind == FailureKind::Permanent || between(last_answer, cx.clock.now()) >= PATIENCE => {
+                return Err(failure);
+            }
             Err(failure) => cx.progress(format!("cannot see: {}", failure.message)),
         }
         pacer.pause().await;

@@ -14,7 +14,14 @@ const EXPIRES_IN: Duration = Duration::from_secs(3600);
 
 /// Returns a URL that allows RDS in `region` to read the encrypted instance `source` of `source_region` for a new replica.
 /// It grants that right to whoever has it, so it is never recorded.
-pub async fn create_read_replica(cloud: &Cloud, source_region: &str, region: &str, source: &str, instance: &str, kms_key: &str) -> Result<String, StepFailure> {
+pub async fn create_read_replica(
+    cloud: &Cloud,
+    source_region: &str,
+    region: &str,
+    source: &str,
+    instance: &str,
+    kms_key: &str,
+) -> Result<String, StepFailure> {
     let query = [
         ("Action", "CreateDBInstanceReadReplica"),
         ("Version", "2014-10-31"),
@@ -38,7 +45,8 @@ async fn presign(cloud: &Cloud, region: &str, url: &str) -> Result<String, StepF
     let time = cloud.config().time_source().map_or_else(SystemTime::now, |time| time.now());
     let params = v4::SigningParams::builder().identity(&identity).region(region).name("rds").time(time).settings(settings).build();
     let params = params.map_err(|error| unsigned(error.to_string()))?.into();
-    let request = SignableRequest::new("GET", url, std::iter::empty(), SignableBody::Bytes(&[])).map_err(|error| unsigned(error.to_string()))?;
+    let request =
+        SignableRequest::new("GET", url, std::iter::empty(), SignableBody::Bytes(&[])).map_err(|error| unsigned(error.to_string()))?;
     let (instructions, _) = sign(request, &params).map_err(|error| unsigned(error.to_string()))?.into_parts();
     let signature: Vec<_> = instructions.params().iter().map(|(name, value)| format!("{name}={}", escape(value))).collect();
     Ok(format!("{url}&{}", signature.join("&")))
@@ -63,9 +71,18 @@ mod tests {
     #[tokio::test]
     async fn the_url_carries_the_request_and_its_signature() {
         let source = "arn:aws:rds:us-east-1:123456789012:db:prod-db-primary";
-        let url = create_read_replica(&Cloud::offline(), "us-east-1", "us-west-2", source, "prod-db-replica-west", "alias/dr").await.expect("signed");
+        let url = create_read_replica(&Cloud::offline(), "us-east-1", "us-west-2", source, "prod-db-replica-west", "alias/dr")
+            .await
+            .expect("signed");
         assert!(url.starts_with("https://rds.us-east-1.amazonaws.com/?Action=CreateDBInstanceReadReplica&Version=2014-10-31&"), "{url}");
-        for part in ["DestinationRegion=us-west-2", "KmsKeyId=alias%2Fdr", "db%3Aprod-db-primary", "X-Amz-Expires=3600", "us-east-1%2Frds%2Faws4_request", "X-Amz-Signature="] {
+        for part in [
+            "DestinationRegion=us-west-2",
+            "KmsKeyId=alias%2Fdr",
+            "db%3Aprod-db-primary",
+            "X-Amz-Expires=3600",
+            "us-east-1%2Frds%2Faws4_request",
+            "X-Amz-Signature=",
+        ] {
             assert!(url.contains(part), "{part} in {url}");
         }
     }

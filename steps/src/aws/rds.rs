@@ -78,15 +78,24 @@ impl Instance {
 
     /// Tells whether it is in a state that it does not leave without an operator.
     pub fn is_broken(&self) -> bool {
-        const BROKEN: [&str; 6] =
-            ["failed", "inaccessible-encryption-credentials", "insufficient-capacity", "restore-error", "storage-full", "unsupported-configuration"];
+        const BROKEN: [&str; 6] = [
+            "failed",
+            "inaccessible-encryption-credentials",
+            "insufficient-capacity",
+            "restore-error",
+            "storage-full",
+            "unsupported-configuration",
+        ];
         BROKEN.contains(&self.status.as_str()) || self.status.starts_with("incompatible-")
     }
 
     /// Fails for good when it is in a state that it does not leave by itself, rather than let a wait run into its limit.
     pub fn must_not_be_broken(&self) -> Result<(), StepFailure> {
         if self.is_broken() {
-            let failure = StepFailure::permanent(format!("{} in {} is `{}`, a state that it does not leave by itself", self.id, self.region, self.status));
+            let failure = StepFailure::permanent(format!(
+                "{} in {} is `{}`, a state that it does not leave by itself",
+                self.id, self.region, self.status
+            ));
             return Err(failure.hint("look at the events of the instance (`aws rds describe-events`), repair it, and then `wf resume`"));
         }
         Ok(())
@@ -147,7 +156,9 @@ pub async fn get_available(cx: &StepContext<Cloud>, region: &str, id: &str, to: 
         let instance = get(cx, region, id).await?;
         match instance.must_be_available(to) {
             Ok(()) => return Ok(instance),
-            Err(failure) if failure.kind == FailureKind::Permanent || between(begun, cx.clock.now()) >= AVAILABLE_WITHIN => return Err(failure),
+            Err(failure) if failure.kind == FailureKind::Permanent || between(begun, cx.clock.now()) >= AVAILABLE_WITHIN => {
+                return Err(failure);
+            }
             Err(_) => cx.progress(format!("{}: waits to {to}", instance.status)),
         }
         pacer.pause().await;
@@ -156,7 +167,8 @@ pub async fn get_available(cx: &StepContext<Cloud>, region: &str, id: &str, to: 
 
 /// Returns the failure of an instance that is not there.
 pub fn missing(region: &str, id: &str) -> StepFailure {
-    StepFailure::permanent(format!("there is no RDS instance {id} in {region}")).hint("check the name, the region and the account that the credentials belong to")
+    StepFailure::permanent(format!("there is no RDS instance {id} in {region}"))
+        .hint("check the name, the region and the account that the credentials belong to")
 }
 
 #[cfg(test)]

@@ -79,7 +79,11 @@ impl Web {
             .service_name("web")
             .operation_name("get")
             .http_client(self.client(connect_to))
-            .endpoint_url(&format!("{}://{}", uri.scheme_str().unwrap_or("https"), uri.authority().map_or("", |authority| authority.as_str())))
+            .endpoint_url(&format!(
+                "{}://{}",
+                uri.scheme_str().unwrap_or("https"),
+                uri.authority().map_or("", |authority| authority.as_str())
+            ))
             .no_auth()
             .no_retry()
             .sleep_impl(self.sleep.clone())
@@ -94,7 +98,8 @@ impl Web {
             })
             .deserializer_impl::<Page, std::io::Error>(KeepStreaming)
             .build();
-        let page = operation.invoke(()).await.map_err(|error| no_answer(uri, connect_to).because(DisplayErrorContext(&error).to_string()))?;
+        let page =
+            operation.invoke(()).await.map_err(|error| no_answer(uri, connect_to).because(DisplayErrorContext(&error).to_string()))?;
         Ok(WebAnswer { status: page.status, body: head(page.body).await })
     }
 

@@ -65,7 +65,11 @@ impl StepKind for RdsCreateReadReplica {
             Field::new("instance_class", FieldType::Text, "such as \"db.r6g.xlarge\"; default: that of the source"),
             Field::new("subnet_group", FieldType::Text, "the DB subnet group; default: that of the default VPC"),
             Field::new("security_groups", FieldType::Json, "the ids of its VPC security groups; default: that of the VPC"),
-            Field::new("kms_key", FieldType::Text, "the key in its own region that encrypts it; needed when an encrypted source is in another region"),
+            Field::new(
+                "kms_key",
+                FieldType::Text,
+                "the key in its own region that encrypts it; needed when an encrypted source is in another region",
+            ),
             Field::new("multi_az", FieldType::Bool, "whether it has a standby in another zone; default false"),
         ],
         outputs: &[
@@ -145,7 +149,10 @@ impl StepKind for RdsCreateReadReplica {
                 let message = format!("there already is an instance {} in {}", self.instance, self.region);
                 Err(StepFailure::transient(message).hint("the next attempt adopts it if it replicates the same source"))
             }
-            Err(error) => Err(errors::changing("rds:CreateDBInstanceReadReplica", format!("create {} in {} as a replica of {}", self.instance, self.region, self.source))(error)),
+            Err(error) => Err(errors::changing(
+                "rds:CreateDBInstanceReadReplica",
+                format!("create {} in {} as a replica of {}", self.instance, self.region, self.source),
+            )(error)),
         }
     }
 
@@ -171,7 +178,10 @@ impl StepKind for RdsCreateReadReplica {
             let answer = request.customize().config_override(Config::builder().retry_classifier(AskOnce)).send().await;
             match answer {
                 Err(error) if errors::has_code(&error, "DBInstanceNotFound") => return Ok(()),
-                answer => answer.map_err(errors::changing("rds:DeleteDBInstance", format!("delete the new replica {} in {}", self.instance, self.region)))?,
+                answer => answer.map_err(errors::changing(
+                    "rds:DeleteDBInstance",
+                    format!("delete the new replica {} in {}", self.instance, self.region),
+                ))?,
             };
         }
         until(cx, || async {
@@ -194,7 +204,9 @@ impl RdsCreateReadReplica {
         let place = format!("{} in {}", self.instance, self.region);
         let failure = match &instance.source {
             None => StepFailure::permanent(format!("{place} exists and is no replica: it is left as it is")),
-            Some(source) => StepFailure::permanent(format!("{place} exists and replicates {source}, not {}: it is left as it is", self.source)),
+            Some(source) => {
+                StepFailure::permanent(format!("{place} exists and replicates {source}, not {}: it is left as it is", self.source))
+            }
         };
         Err(failure.hint("choose another name, or rename or delete that instance once you are sure that nobody needs it"))
     }
@@ -219,7 +231,8 @@ impl RdsCreateReadReplica {
         if source.backup_retention_days > 0 {
             return Ok(());
         }
-        let failure = StepFailure::permanent(format!("{id} in {region} has no backups, and RDS makes replicas only of instances that have"));
+        let failure =
+            StepFailure::permanent(format!("{id} in {region} has no backups, and RDS makes replicas only of instances that have"));
         Err(failure.hint("give it some first: RdsModifyInstance(…, backup_retention_days: 7)"))
     }
 

@@ -58,8 +58,16 @@ impl StepKind for RdsDeleteInstance {
         params: &[
             Field::new("instance", FieldType::Text, "the instance's identifier"),
             Field::new("region", FieldType::Text, "its region"),
-            Field::new("final_snapshot", FieldType::Text, "what the last snapshot is called; default: a name made of the instance, the run and the step"),
-            Field::new("skip_final_snapshot", FieldType::Bool, "whether to do without a last snapshot, as one must for a replica; default false"),
+            Field::new(
+                "final_snapshot",
+                FieldType::Text,
+                "what the last snapshot is called; default: a name made of the instance, the run and the step",
+            ),
+            Field::new(
+                "skip_final_snapshot",
+                FieldType::Bool,
+                "whether to do without a last snapshot, as one must for a replica; default false",
+            ),
         ],
         outputs: &[
             Field::new("final_snapshot", FieldType::Text, "the name of the last snapshot, empty without one"),
@@ -71,7 +79,11 @@ impl StepKind for RdsDeleteInstance {
             Field::new("status", FieldType::Text, "its status"),
             Field::new("final_snapshot", FieldType::Text, "the name of the last snapshot, empty without one"),
         ],
-        iam: Iam { read: &[rds::DESCRIBE, "rds:DescribeDBSnapshots"], apply: &["rds:DeleteDBInstance", "rds:CreateDBSnapshot"], compensate: &[] },
+        iam: Iam {
+            read: &[rds::DESCRIBE, "rds:DescribeDBSnapshots"],
+            apply: &["rds:DeleteDBInstance", "rds:CreateDBSnapshot"],
+            compensate: &[],
+        },
         facts: &[
             "a deletion cannot be undone: this step is a point of no return",
             "RDS takes no idempotency token for it: an instance that is gone, or going, counts as done only with a recorded intent; without one the step stops and asks, since the name may be wrong",
@@ -88,7 +100,10 @@ impl StepKind for RdsDeleteInstance {
         match (&self.final_snapshot, self.skip_final_snapshot) {
             (Some(_), true) => vec!["`final_snapshot` and `skip_final_snapshot: true` contradict each other".to_owned()],
             (Some(name), false) if !is_identifier(name) => {
-                vec![format!("`{}` cannot name a snapshot: a letter, and then letters, digits and single hyphens, 255 characters at most", name.escape_debug())]
+                vec![format!(
+                    "`{}` cannot name a snapshot: a letter, and then letters, digits and single hyphens, 255 characters at most",
+                    name.escape_debug()
+                )]
             }
             _ => Vec::new(),
         }
@@ -99,7 +114,8 @@ impl StepKind for RdsDeleteInstance {
         match (found, intent) {
             (None, Some(intent)) => Ok(Observed::Satisfied(intent.clone())),
             (Some(instance), Some(intent)) if instance.status == "deleting" => Ok(Observed::Satisfied(intent.clone())),
-            (None, None) => Err(rds::missing(&self.region, &self.instance).hint("if it was deleted by someone else and that is fine, `wf resume RUN --mark-done STEP`")),
+            (None, None) => Err(rds::missing(&self.region, &self.instance)
+                .hint("if it was deleted by someone else and that is fine, `wf resume RUN --mark-done STEP`")),
             (Some(instance), None) if instance.status == "deleting" => {
                 let failure = StepFailure::permanent(format!("{} in {} is being deleted by someone else", self.instance, self.region));
                 Err(failure.hint("see to it that there is a last snapshot, and then `wf resume RUN --mark-done STEP`"))
@@ -109,7 +125,12 @@ impl StepKind for RdsDeleteInstance {
                 if !DELETABLE.contains(&instance.status.as_str()) && !instance.is_broken() {
                     rds::get_available(cx, &self.region, &self.instance, "delete it").await?;
                 }
-                Ok(Observed::Differs(Deleted { final_snapshot: self.snapshot_name(cx), arn: instance.arn, class: instance.class, status: instance.status }))
+                Ok(Observed::Differs(Deleted {
+                    final_snapshot: self.snapshot_name(cx),
+                    arn: instance.arn,
+                    class: instance.class,
+                    status: instance.status,
+                }))
             }
         }
     }
@@ -135,7 +156,9 @@ impl StepKind for RdsDeleteInstance {
         until(cx, || async {
             Ok(match rds::find(cx, &self.region, &self.instance).await? {
                 None => Look::Done(()),
-                Some(instance) if instance.status == "deleting" && !before.final_snapshot.is_empty() => Look::Waiting("deleting, with a last snapshot".to_owned()),
+                Some(instance) if instance.status == "deleting" && !before.final_snapshot.is_empty() => {
+                    Look::Waiting("deleting, with a last snapshot".to_owned())
+                }
                 Some(instance) => Look::Waiting(instance.status),
             })
         })
@@ -166,10 +189,12 @@ impl RdsDeleteInstance {
     fn must_be_deletable(&self, instance: &Instance) -> Result<(), StepFailure> {
         let place = format!("{} in {}", self.instance, self.region);
         if instance.deletion_protection {
-            return Err(StepFailure::permanent(format!("{place} is protected from deletion")).hint("switch the protection off by hand, if you are sure"));
+            return Err(StepFailure::permanent(format!("{place} is protected from deletion"))
+                .hint("switch the protection off by hand, if you are sure"));
         }
         if !instance.replicas.is_empty() {
-            let failure = StepFailure::permanent(format!("{place} has replicas, and they would lose their source: {}", instance.replicas.join(", ")));
+            let failure =
+                StepFailure::permanent(format!("{place} has replicas, and they would lose their source: {}", instance.replicas.join(", ")));
             return Err(failure.hint("promote or delete them first"));
         }
         if instance.source.is_some() && !self.skip_final_snapshot {
@@ -186,7 +211,8 @@ impl RdsDeleteInstance {
         let name = &before.final_snapshot;
         until(cx, || async {
             let answer = cx.env.rds(&self.region).describe_db_snapshots().db_snapshot_identifier(name).send().await;
-            let answer = answer.map_err(errors::reading("rds:DescribeDBSnapshots", format!("look at the last snapshot {name} in {}", self.region)))?;
+            let answer = answer
+                .map_err(errors::reading("rds:DescribeDBSnapshots", format!("look at the last snapshot {name} in {}", self.region)))?;
             let status = answer.db_snapshots().first().and_then(|snapshot| snapshot.status()).unwrap_or("not to be seen yet");
             Ok(if status == "available" { Look::Done(()) } else { Look::Waiting(format!("last snapshot: {status}")) })
         })

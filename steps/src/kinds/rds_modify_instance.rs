@@ -201,7 +201,11 @@ impl RdsModifyInstance {
     }
 
     fn settings_of(&self, instance: &Instance) -> Settings {
-        Settings { identifier: instance.id.clone(), backup_retention_days: instance.backup_retention_days, instance_class: instance.class.clone() }
+        Settings {
+            identifier: instance.id.clone(),
+            backup_retention_days: instance.backup_retention_days,
+            instance_class: instance.class.clone(),
+        }
     }
 
     /// Returns what this step still has to change.
@@ -225,7 +229,12 @@ impl RdsModifyInstance {
         match self.wanted(&instance) {
             None if instance.is_available() && !pending => Ok(Look::Done(instance)),
             Some(_) if instance.is_available() && !pending && waited >= STALLED_AFTER => {
-                let message = format!("{} in {} shows no sign of the change after {}", instance.id, self.region, Span(Duration::from_secs(waited.as_secs())));
+                let message = format!(
+                    "{} in {} shows no sign of the change after {}",
+                    instance.id,
+                    self.region,
+                    Span(Duration::from_secs(waited.as_secs()))
+                );
                 Ok(Look::GiveUp(StepFailure::transient(message).hint("look at the events of the instance (`aws rds describe-events`)")))
             }
             Some(_) => Ok(Look::Waiting(format!("{}, not changed yet", instance.status))),
@@ -235,7 +244,12 @@ impl RdsModifyInstance {
 
     /// Looks whether a change that is under way has ended, so that it can be taken back. An instance that looks untouched may
     /// still be about to change, when the answer to the call was lost.
-    async fn look_idle(&self, cx: &StepContext<Cloud>, before: &Settings, doubtful_until: Option<Timestamp>) -> Result<Look<Instance>, StepFailure> {
+    async fn look_idle(
+        &self,
+        cx: &StepContext<Cloud>,
+        before: &Settings,
+        doubtful_until: Option<Timestamp>,
+    ) -> Result<Look<Instance>, StepFailure> {
         let instance = self.find(cx).await?;
         instance.must_not_be_broken()?;
         let pending = instance.pending_id.is_some() || instance.pending_class.is_some() || instance.pending_backup_retention_days.is_some();

@@ -74,15 +74,27 @@ impl StepKind for RdsPromoteReadReplica {
         params: &[
             Field::new("instance", FieldType::Text, "the replica's identifier"),
             Field::new("region", FieldType::Text, "the replica's region"),
-            Field::new("max_replica_lag", FieldType::Text, "the most that it may be behind, such as \"5m\"; a lag that is larger or unknown stops the step. Default: no limit"),
-            Field::new("backup_retention_days", FieldType::Integer, "for how many days its backups are kept from now on, 0 to 35; default 7"),
+            Field::new(
+                "max_replica_lag",
+                FieldType::Text,
+                "the most that it may be behind, such as \"5m\"; a lag that is larger or unknown stops the step. Default: no limit",
+            ),
+            Field::new(
+                "backup_retention_days",
+                FieldType::Integer,
+                "for how many days its backups are kept from now on, 0 to 35; default 7",
+            ),
         ],
         outputs: &[
             Field::new("endpoint", FieldType::Text, "the host name of the new primary"),
             Field::new("port", FieldType::Integer, "its port"),
             Field::new("arn", FieldType::Text, "its ARN"),
             Field::new("promoted_at", FieldType::Text, "when it was seen to be a primary"),
-            Field::new("replica_lag_at_promote", FieldType::Number, "how many seconds it was behind when it was promoted; absent when unknown"),
+            Field::new(
+                "replica_lag_at_promote",
+                FieldType::Number,
+                "how many seconds it was behind when it was promoted; absent when unknown",
+            ),
         ],
         before: &[
             Field::new("source", FieldType::Text, "the instance that it replicated: its ARN, or its identifier in the same region"),
@@ -164,7 +176,8 @@ impl StepKind for RdsPromoteReadReplica {
     }
 
     async fn compensate(&self, _cx: &StepContext<Cloud>, before: &Replica, _handle: Option<&Accepted>) -> Result<(), StepFailure> {
-        let failure = StepFailure::permanent(format!("{} in {} cannot be made a replica of {} again", self.instance, self.region, before.source));
+        let failure =
+            StepFailure::permanent(format!("{} in {} cannot be made a replica of {} again", self.instance, self.region, before.source));
         Err(failure.hint("fail back instead (`wf failback`): a new replica in the old region, and then its promotion"))
     }
 }
@@ -208,7 +221,8 @@ impl RdsPromoteReadReplica {
     }
 
     fn promoted_by_someone_else(&self) -> StepFailure {
-        let message = format!("{} in {} replicates nothing: it was promoted by someone else, or never was a replica", self.instance, self.region);
+        let message =
+            format!("{} in {} replicates nothing: it was promoted by someone else, or never was a replica", self.instance, self.region);
         StepFailure::permanent(message).hint("if it is the primary that you want, `wf resume RUN --mark-done STEP`")
     }
 
@@ -219,7 +233,12 @@ impl RdsPromoteReadReplica {
         match (&instance.source, instance.is_available()) {
             (None, true) if instance.endpoint.is_some() => Ok(Look::Done(instance)),
             (Some(_), true) if waited >= STALLED_AFTER => {
-                let message = format!("{} in {} shows no sign of its promotion after {}", self.instance, self.region, Span(Duration::from_secs(waited.as_secs())));
+                let message = format!(
+                    "{} in {} shows no sign of its promotion after {}",
+                    self.instance,
+                    self.region,
+                    Span(Duration::from_secs(waited.as_secs()))
+                );
                 Ok(Look::GiveUp(StepFailure::transient(message).hint("look at the events of the instance (`aws rds describe-events`)")))
             }
             (Some(_), _) => Ok(Look::Waiting(format!("{}, still replicating", instance.status))),

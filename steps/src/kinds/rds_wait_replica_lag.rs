@@ -56,7 +56,11 @@ impl StepKind for RdsWaitReplicaLag {
         params: &[
             Field::new("instance", FieldType::Text, "the replica's identifier"),
             Field::new("region", FieldType::Text, "the replica's region"),
-            Field::new("max_lag", FieldType::Text, "the most that it may be behind, such as \"10s\"; \"0s\" after the source has been fenced"),
+            Field::new(
+                "max_lag",
+                FieldType::Text,
+                "the most that it may be behind, such as \"10s\"; \"0s\" after the source has been fenced",
+            ),
             Field::new("samples", FieldType::Integer, "how many samples in a row, one a minute, must be within it; 1 to 10, default 1"),
         ],
         outputs: &[Field::new("lag", FieldType::Number, "how many seconds it was behind at the end")],
@@ -104,7 +108,8 @@ impl RdsWaitReplicaLag {
         if instance.source.is_some() {
             return Ok(());
         }
-        let failure = StepFailure::permanent(format!("{} in {} replicates nothing: there is no lag to wait for", self.instance, self.region));
+        let failure =
+            StepFailure::permanent(format!("{} in {} replicates nothing: there is no lag to wait for", self.instance, self.region));
         Err(failure.hint("was it promoted already? Then `wf resume RUN --mark-done STEP`"))
     }
 

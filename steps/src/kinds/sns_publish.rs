@@ -84,9 +84,13 @@ impl StepKind for SnsPublish {
             problems.push("neither `subject` nor `message` is given: there is nothing to say".to_owned());
         }
         if let Some(subject) = &self.subject
-            && (subject.is_empty() || subject.len() > SUBJECT_LEN_MAX || subject.starts_with(' ') || !subject.chars().all(|c| c.is_ascii_graphic() || c == ' '))
+            && (subject.is_empty()
+                || subject.len() > SUBJECT_LEN_MAX
+                || subject.starts_with(' ')
+                || !subject.chars().all(|c| c.is_ascii_graphic() || c == ' '))
         {
-            problems.push(format!("SNS takes a `subject` of 1 to {SUBJECT_LEN_MAX} characters of ASCII in one line, without a space in front"));
+            problems
+                .push(format!("SNS takes a `subject` of 1 to {SUBJECT_LEN_MAX} characters of ASCII in one line, without a space in front"));
         }
         if self.message.as_ref().is_some_and(|message| message.len() > MESSAGE_LEN_MAX) {
             problems.push("`message` is longer than the 256 KiB that SNS takes".to_owned());

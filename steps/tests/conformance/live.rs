@@ -53,7 +53,13 @@ fn endpoints_and_credentials_come_from_the_environment() {
 
 async fn child() {
     let cloud = Cloud::live().await;
-    let failure = cloud.rds("us-west-2").describe_db_instances().send().await.map_err(errors::reading("rds:DescribeDBInstances", "look")).unwrap_err();
+    let failure = cloud
+        .rds("us-west-2")
+        .describe_db_instances()
+        .send()
+        .await
+        .map_err(errors::reading("rds:DescribeDBInstances", "look"))
+        .unwrap_err();
     assert_eq!(failure.kind, FailureKind::Permanent, "{failure:?}");
     // No endpoint of its own, so the general one, where nobody listens.
     let failure = cloud.sns("us-west-2").list_topics().send().await.map_err(errors::reading("sns:ListTopics", "look")).unwrap_err();

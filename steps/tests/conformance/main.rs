@@ -162,7 +162,8 @@ async fn no_part_needs_an_iam_action_that_it_does_not_declare() {
             check("compensate", &all);
         }
         let actions_of_services = all.iter().filter(|action| !is_by_proxy(action));
-        let needless: Vec<_> = actions_of_services.filter(|action| !used_in_all.contains(*action) && !is_for_trouble(kind, action)).collect();
+        let needless: Vec<_> =
+            actions_of_services.filter(|action| !used_in_all.contains(*action) && !is_for_trouble(kind, action)).collect();
         assert!(needless.is_empty(), "{}: {needless:?} are declared and not used", kind.name);
     }
 }

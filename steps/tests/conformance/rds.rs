@@ -152,7 +152,10 @@ async fn a_promotion_cannot_be_undone_and_says_what_to_do_instead() {
     let (known, _) = step.succeed().await;
     let failure = step.undo(&known).await.expect_err("irreversible");
     assert!(failure.hint.is_some_and(|hint| hint.contains("wf failback")));
-    let problems = stage.registry.step("RdsPromoteReadReplica", r#"(instance: "i", region: "r", backup_retention_days: 36)"#).map(|step| step.problems());
+    let problems = stage
+        .registry
+        .step("RdsPromoteReadReplica", r#"(instance: "i", region: "r", backup_retention_days: 36)"#)
+        .map(|step| step.problems());
     assert_eq!(problems.unwrap_or_default().len(), 1);
 }
 
@@ -220,7 +223,9 @@ async fn a_source_without_backups_is_found_before_anything_is_changed() {
 async fn only_samples_of_minutes_after_the_step_began_count() {
     let stage = Stage::new(&[]);
     stage.wait(300).await;
-    let step = stage.step(&format!(r#"(id: "caught_up", run: RdsWaitReplicaLag(instance: "{REPLICA}", region: "{WEST}", max_lag: "10s", samples: 2))"#));
+    let step = stage.step(&format!(
+        r#"(id: "caught_up", run: RdsWaitReplicaLag(instance: "{REPLICA}", region: "{WEST}", max_lag: "10s", samples: 2))"#
+    ));
     let begun = stage.clock.now();
     let (_, outputs) = step.succeed().await;
     let took = stage.clock.now().duration_since(begun).as_secs();
@@ -323,7 +328,12 @@ async fn a_taken_name_and_a_change_of_nothing_are_refused() {
 async fn what_is_observed_for_a_plan_changes_nothing() {
     let stage = Stage::new(&[]);
     let before = stage.world();
-    for ron in [promote(r#"max_replica_lag: "5m""#), create("new-west", PRIMARY_ARN), modify(WEST, REPLICA, "backup_retention_days: 7"), delete(WEST, REPLICA, "skip_final_snapshot: true")] {
+    for ron in [
+        promote(r#"max_replica_lag: "5m""#),
+        create("new-west", PRIMARY_ARN),
+        modify(WEST, REPLICA, "backup_retention_days: 7"),
+        delete(WEST, REPLICA, "skip_final_snapshot: true"),
+    ] {
         let step = stage.step(&ron);
         let observed = step.step.observe(&step.cx, None).await;
         assert!(matches!(observed, Ok(Observed::Differs(_))), "{ron}: {observed:?}");

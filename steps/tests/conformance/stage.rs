@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use aws_smithy_runtime_api::client::http::{HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector};
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
+};
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use jiff::Timestamp;
@@ -85,14 +87,24 @@ impl Stage {
         let text = format!("#![enable(implicit_some)]\nWorkflow(name: \"conformance\", steps: [{ron}])");
         let workflow = Arc::new(Workflow::parse(&text).unwrap_or_else(|problems| panic!("{problems:?} in {text}")));
         let id = workflow.id(0).clone();
-        let bound = self.registry.bind(workflow, &Default::default(), &Imports::None).unwrap_or_else(|problems| panic!("{problems:?} in {text}"));
+        let bound =
+            self.registry.bind(workflow, &Default::default(), &Imports::None).unwrap_or_else(|problems| panic!("{problems:?} in {text}"));
         let step = bound.resolve(&self.registry, 0, |_| None).unwrap();
         let (run, answer) = (RunId::new(1_773_457_500_000, 42), |signal| {
             if let StepSignal::Ask { answer, .. } = signal {
                 let _ = answer.send(Decision { granted: true, by: "tester".to_owned(), reason: "a test".to_owned() });
             }
         });
-        let cx = StepContext { run, step: id, attempt: 1, generation: 0, mode: Mode::Planned, clock: Arc::clone(&self.clock), signals: Arc::new(answer), env: () };
+        let cx = StepContext {
+            run,
+            step: id,
+            attempt: 1,
+            generation: 0,
+            mode: Mode::Planned,
+            clock: Arc::clone(&self.clock),
+            signals: Arc::new(answer),
+            env: (),
+        };
         Stepped { step, cx }
     }
 
