@@ -94,7 +94,7 @@ fn words(record: &Record, state: &RunState) -> Option<Words> {
         Event::StepFailed { failure, .. } => say(Ink::Bad, '✗', format!("failed: {}", clean(&failure.message))).more(why(failure)),
         Event::StepUnreachable { failure, .. } => say(Ink::Bad, '✗', format!("unreachable: {}", clean(&failure.message))).more(why(failure)),
         Event::StepSkipped { reason, .. } => say(Ink::Dim, '-', format!("skipped: {}", clean(reason))),
-        Event::StepInterrupted { .. } => say(Ink::Warn, '!', "interrupted; it is looked at again before anything else is done with it"),
+        Event::StepInterrupted { .. } => say(Ink::Warn, '!', "interrupted before its result was known"),
         Event::StepRedone { by, .. } => say(Ink::Warn, '!', format!("may run again, says {}", who(by))),
         Event::StepMarkedDone { outputs, by, .. } => say(Ink::Warn, '✓', format!("done, says {}{}", who(by), with_outputs(outputs))),
         Event::RunPaused { reason } => say(Ink::Warn, '‖', format!("paused: {}", clean(reason))),
@@ -275,7 +275,7 @@ mod tests {
                                         because: HTTP 400
                                         hint: wait, or raise the limit
         02:59:00  - old_dns             skipped: only part of planned runs
-        02:59:00  ! fence               interrupted; it is looked at again before anything else is done with it
+        02:59:00  ! fence               interrupted before its result was known
         02:59:00  ! fence               may run again, says ops@bastion
         02:59:00  ✓ fence               done, says ops@bastion: in_service=0
         02:59:00  ‖ run                 paused: dns: AccessDenied

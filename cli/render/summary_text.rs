@@ -8,7 +8,7 @@ use wf_sim::Outage;
 use super::lines::why;
 use super::next::commands_text;
 use super::summary::{Failed, Objective, Row, Summary, Users, Verdict};
-use super::{Ink, Look, clean, count, cut, date_and_time, pad, pad_left, span};
+use super::{Ink, Look, clean, count, cut, date_and_time, pad, pad_left, span, wrapped};
 
 /// The most steps, and the most compensations, that the table shows; `--json` has all.
 const ROWS_MAX: usize = 120;
@@ -73,9 +73,10 @@ impl Summary {
         }
         let mut text = String::from("\n");
         if let Some(ratio) = path.ratio {
-            text.push_str(&format!("  {} critical path  {}: {named}\n", look.paint(Ink::Busy, "*"), secs(path.seconds)));
+            let named = wrapped(&named, room(look, 19)).join(&format!("\n{}", " ".repeat(19)));
+            text.push_str(&format!("  {} critical path  {}\n{}{named}\n", look.paint(Ink::Busy, "*"), secs(path.seconds), " ".repeat(19)));
             let makespan = format!("{} = {ratio:.2} × the critical path", secs(self.makespan));
-            text.push_str(&format!("    makespan       {makespan}; {:.1} steps at once on average\n", self.parallelism));
+            text.push_str(&format!("    makespan       {makespan}, {:.1} steps at once\n", self.parallelism));
         }
         text.push_str(&objective_text("RTO", &self.rto, "run start → end of its last step", look));
         text.push_str(&objective_text("RPO", &self.rpo, "replica lag at the promotion", look));
@@ -123,9 +124,9 @@ impl Columns {
         let start = pad_left(&row.start.map(secs).unwrap_or_default(), 8);
         let time = pad_left(&row.duration.map(secs).unwrap_or_default(), 8);
         let tries = if row.attempts == 0 { String::new() } else { row.attempts.to_string() };
-        let outcome = look.paint(row.ink, &pad(row.outcome, OUTCOME_WIDTH));
+        let outcome = format!("{}{}", look.paint(row.ink, row.outcome), " ".repeat(OUTCOME_WIDTH.saturating_sub(row.outcome.len())));
         let bar = self.bar(row, block);
-        let bar = look.paint(if row.critical { Ink::Busy } else { Ink::Plain }, &bar);
+        let bar = if row.critical { look.paint(Ink::Busy, &bar) } else { bar };
         format!("{}\n", format!("{mark} {step}  {start}{time}{tries:>7}  {outcome} {bar}").trim_end())
     }
 
@@ -162,12 +163,12 @@ fn users_text(users: &Users, look: &Look) -> String {
     let state = if users.still_out { ", still going on" } else { "" };
     let reason = match users.outages.as_slice() {
         [] => String::new(),
-        [outage] => format!(" ({})", reason(outage)),
-        [first, ..] => format!(" in {} (first: {})", count(users.outages.len(), "outage"), reason(first)),
+        [outage] => format!(":\n{}{}", " ".repeat(19), reason(outage, look)),
+        [first, ..] => format!(" in {}, the first:\n{}{}", count(users.outages.len(), "outage"), " ".repeat(19), reason(first, look)),
     };
     let lost = look.paint(ink(users.rows_lost > 0), &format!("{} lost", count_rows(users.rows_lost)));
     let split = look.paint(ink(users.split_brain_rows > 0), &format!("{} in split brain", users.split_brain_rows));
-    let rows = format!("{lost}, {split}, of {} written since this world began", users.rows_written);
+    let rows = format!("{lost}, {split}, of {} since the world began", users.rows_written);
     format!("    users saw      {outage}{state}{reason}\n    users' data    {rows}\n")
 }
 
@@ -175,15 +176,23 @@ fn count_rows(rows: u64) -> String {
     if rows == 1 { "1 row".to_owned() } else { format!("{rows} rows") }
 }
 
-fn reason(outage: &Outage) -> String {
-    cut(&clean(&outage.reason), 80).into_owned()
+fn reason(outage: &Outage, look: &Look) -> String {
+    cut(&clean(&outage.reason), room(look, 19).min(100)).into_owned()
+}
+
+/// Returns how much room there is behind an indent; elsewhere than on a terminal a line stays a line.
+fn room(look: &Look, indent: usize) -> usize {
+    if look.tty { look.width.saturating_sub(indent).max(30) } else { usize::MAX }
 }
 
 fn failure_text(failed: &Failed, look: &Look) -> String {
     let what = if failed.undoing { "could not be undone" } else { "failed" };
     let title = look.paint(Ink::Bad, &format!("{} {what}:", failed.step));
-    let more: String = why(&failed.failure).iter().map(|line| format!("    {line}\n")).collect();
-    format!("\n  {title} {}\n{more}", clean(&failed.failure.message))
+    let message = clean(&failed.failure.message);
+    let why = why(&failed.failure);
+    let lines = [message.as_ref()].into_iter().chain(why.iter().map(String::as_str));
+    let lines: String = lines.flat_map(|line| wrapped(line, room(look, 4))).map(|line| format!("    {line}\n")).collect();
+    format!("\n  {title}\n{lines}")
 }
 
 /// Writes an objective as it was set: `15m`.
@@ -239,12 +248,14 @@ mod tests {
         * dns          7m 30s     50s      1  succeeded                                               ▇▇▇▇▇
           old_dns                             skipped
 
-          * critical path  8m 20s: fence → go → promote → dns
-            makespan       8m 20s = 1.00 × the critical path; 1.2 steps at once on average
+          * critical path  8m 20s
+                           fence → go → promote → dns
+            makespan       8m 20s = 1.00 × the critical path, 1.2 steps at once
             RTO  8m 20s of 15m         MET          run start → end of its last step
             RPO  13s of 5m             MET          replica lag at the promotion
-            users saw      8m 10s of outage (no healthy instance)
-            users' data    13 rows lost, 0 in split brain, of 510 written since this world began
+            users saw      8m 10s of outage:
+                           no healthy instance
+            users' data    13 rows lost, 0 in split brain, of 510 since the world began
         ");
     }
 
@@ -265,12 +276,14 @@ mod tests {
         * scale_app    1m 30s     20s      1  undone                                             ▒▒▒▒▒▒▒▒
         * fence        1m 50s      5s      1  undone                                                     ▒▒
 
-          * critical path  1m 55s: fence → scale_app → undo scale_app → undo fence
-            makespan       1m 55s = 1.00 × the critical path; 1.7 steps at once on average
+          * critical path  1m 55s
+                           fence → scale_app → undo scale_app → undo fence
+            makespan       1m 55s = 1.00 × the critical path, 1.7 steps at once
             RTO  1m 55s of 15m         not reached  run start → end of its last step
             RPO  ? of 5m               not reached  replica lag at the promotion
 
-          scale_app failed: scale_app cannot be scaled
+          scale_app failed:
+            scale_app cannot be scaled
             because: InsufficientInstanceCapacity
             hint: choose another instance type
         ");
@@ -291,12 +304,14 @@ mod tests {
           old_dns                             skipped
           dns                                 not started
 
-          * critical path  7m 30s: fence → go → promote
-            makespan       7m 30s = 1.00 × the critical path; 1.2 steps at once on average
+          * critical path  7m 30s
+                           fence → go → promote
+            makespan       7m 30s = 1.00 × the critical path, 1.2 steps at once
             RTO  7m 30s of 15m         not reached  run start → end of its last step
             RPO  6m 40s of 5m          MISSED       replica lag at the promotion
 
-          scale_app failed: scale_app cannot be scaled
+          scale_app failed:
+            scale_app cannot be scaled
             because: InsufficientInstanceCapacity
             hint: choose another instance type
 
@@ -338,16 +353,19 @@ mod tests {
         * scale_app    1m 30s     20s      1  undone                                             ▒▒▒▒▒▒▒▒
         * fence        1m 50s      5s      1  NOT UNDONE                                                 ▒▒
 
-          * critical path  1m 55s: fence → scale_app → undo scale_app → undo fence
-            makespan       1m 55s = 1.00 × the critical path; 1.7 steps at once on average
+          * critical path  1m 55s
+                           fence → scale_app → undo scale_app → undo fence
+            makespan       1m 55s = 1.00 × the critical path, 1.7 steps at once
             RTO  1m 55s of 15m         not reached  run start → end of its last step
             RPO  ? of 5m               not reached  replica lag at the promotion
 
-          scale_app failed: scale_app cannot be scaled
+          scale_app failed:
+            scale_app cannot be scaled
             because: InsufficientInstanceCapacity
             hint: choose another instance type
 
-          fence could not be undone: AccessDenied: not authorized to perform autoscaling:UpdateAutoScalingGroup
+          fence could not be undone:
+            AccessDenied: not authorized to perform autoscaling:UpdateAutoScalingGroup
 
           Can still be undone:
             fence               AutoScalingScale
