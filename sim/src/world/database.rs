@@ -170,21 +170,16 @@ impl World {
 
     pub(super) fn databases_become_due(&mut self) {
         let now = self.now;
-        let mut renamed = Vec::new();
         for region in self.regions.values_mut() {
             region.databases.retain(|_, d| !matches!(d.work, Some(Work::Deleting { until }) if now >= until));
+            let mut renamed = Vec::new();
             for database in region.databases.values_mut() {
-                if let Some(id) = database.finish_work(now) {
-                    renamed.push((database.id.clone(), database.resource_id.clone()));
-                    database.id = id;
-                }
+                renamed.extend(database.finish_work(now).map(|new| (database.id.clone(), new)));
             }
-            for (old, _) in &renamed {
-                if let Some(database) = region.databases.get(old)
-                    && database.id != *old
-                    && let Some(database) = region.databases.remove(old)
-                {
-                    region.databases.insert(database.id.clone(), database);
+            for (old, new) in renamed {
+                if let Some(mut database) = region.databases.remove(&old) {
+                    database.id = new.clone();
+                    region.databases.insert(new, database);
                 }
             }
         }
