@@ -41,11 +41,13 @@ pub(crate) async fn records(cx: &StepContext<Cloud>, zone_id: &str, name: &str, 
     let mut found = Vec::new();
     loop {
         let answer = page.send().await;
-        let answer = answer.map_err(errors::reading("route53:ListResourceRecordSets", format!("read record {name} {kind} in hosted zone {zone_id}")))?;
+        let answer = answer
+            .map_err(errors::reading("route53:ListResourceRecordSets", format!("read record {name} {kind} in hosted zone {zone_id}")))?;
         found.extend(answer.resource_record_sets.iter().filter(|record| wanted(&record.name, &record.r#type)).map(RecordSet::from));
         match (answer.is_truncated, answer.next_record_name, answer.next_record_type) {
             (true, Some(next), Some(of)) if wanted(&next, &of) => {
-                page = call.clone().start_record_name(next).start_record_type(of).set_start_record_identifier(answer.next_record_identifier);
+                page =
+                    call.clone().start_record_name(next).start_record_type(of).set_start_record_identifier(answer.next_record_identifier);
             }
             _ => return Ok(found),
         }
@@ -54,10 +56,17 @@ pub(crate) async fn records(cx: &StepContext<Cloud>, zone_id: &str, name: &str, 
 
 /// Changes a record in one batch, and returns the id of the change. Route 53 takes one change of a zone at a time: another one
 /// that it has not taken in yet is waited for. `shown` names the record to the operator.
-pub(crate) async fn change(cx: &StepContext<Cloud>, zone_id: &str, action: ChangeAction, record: &RecordSet, shown: &str) -> Result<String, StepFailure> {
+pub(crate) async fn change(
+    cx: &StepContext<Cloud>,
+    zone_id: &str,
+    action: ChangeAction,
+    record: &RecordSet,
+    shown: &str,
+) -> Result<String, StepFailure> {
     let impossible = |error| StepFailure::permanent(format!("cannot write {shown}: {error}"));
     let change = Change::builder().action(action).resource_record_set(record.to_sdk().map_err(impossible)?).build().map_err(impossible)?;
-    let batch = ChangeBatch::builder().comment(format!("wf run {} step {}", cx.run, cx.step)).changes(change).build().map_err(impossible)?;
+    let batch =
+        ChangeBatch::builder().comment(format!("wf run {} step {}", cx.run, cx.step)).changes(change).build().map_err(impossible)?;
     let call = cx.env.route53().change_resource_record_sets().hosted_zone_id(zone_id).change_batch(batch);
     let (mut pacer, began) = (cx.pacer(), cx.clock.now());
     let answer = loop {
@@ -69,7 +78,8 @@ pub(crate) async fn change(cx: &StepContext<Cloud>, zone_id: &str, action: Chang
             answer => break answer,
         }
     };
-    let answer = answer.map_err(errors::changing("route53:ChangeResourceRecordSets", format!("change {shown} in hosted zone {zone_id}")))?;
+    let answer =
+        answer.map_err(errors::changing("route53:ChangeResourceRecordSets", format!("change {shown} in hosted zone {zone_id}")))?;
     let id = answer.change_info.map(|info| info.id.trim_start_matches("/change/").to_owned());
     id.ok_or_else(|| StepFailure::transient(format!("Route 53 named no change of {shown}")))
 }

@@ -89,7 +89,8 @@ impl RecordSet {
 
     /// Makes the SDK's form.
     pub(crate) fn to_sdk(&self) -> Result<types::ResourceRecordSet, BuildError> {
-        let values = self.values.iter().map(|value| types::ResourceRecord::builder().value(value).build()).collect::<Result<Vec<_>, _>>()?;
+        let values =
+            self.values.iter().map(|value| types::ResourceRecord::builder().value(value).build()).collect::<Result<Vec<_>, _>>()?;
         types::ResourceRecordSet::builder()
             .name(&self.name)
             .r#type(self.kind.as_str().into())
@@ -141,7 +142,11 @@ impl Alias {
 
 impl From<&types::AliasTarget> for Alias {
     fn from(target: &types::AliasTarget) -> Self {
-        Self { dns_name: target.dns_name.clone(), zone_id: target.hosted_zone_id.clone(), evaluate_target_health: target.evaluate_target_health }
+        Self {
+            dns_name: target.dns_name.clone(),
+            zone_id: target.hosted_zone_id.clone(),
+            evaluate_target_health: target.evaluate_target_health,
+        }
     }
 }
 
@@ -172,7 +177,8 @@ impl From<&types::CidrRoutingConfig> for Cidr {
 
 impl GeoProximity {
     fn to_sdk(&self) -> Result<types::GeoProximityLocation, BuildError> {
-        let point = |(latitude, longitude): &(String, String)| types::Coordinates::builder().latitude(latitude).longitude(longitude).build();
+        let point =
+            |(latitude, longitude): &(String, String)| types::Coordinates::builder().latitude(latitude).longitude(longitude).build();
         let place = types::GeoProximityLocation::builder().set_aws_region(self.aws_region.clone()).set_bias(self.bias);
         let coordinates = self.coordinates.as_ref().map(point).transpose()?;
         Ok(place.set_local_zone_group(self.local_zone_group.clone()).set_coordinates(coordinates).build())

@@ -30,7 +30,8 @@ impl Wish {
         if let (None, None, None) = (self.min, self.desired, self.max) {
             return vec!["none of `min`, `desired` and `max` is given, so there is nothing to change".to_owned()];
         }
-        let pairs = [("min", self.min, "desired", self.desired), ("desired", self.desired, "max", self.max), ("min", self.min, "max", self.max)];
+        let pairs =
+            [("min", self.min, "desired", self.desired), ("desired", self.desired, "max", self.max), ("min", self.min, "max", self.max)];
         pairs
             .into_iter()
             .filter_map(|(small, a, large, b)| Some((small, a?, large, b?)))
@@ -92,9 +93,12 @@ mod tests {
 
     #[test]
     fn sizes_beyond_a_bound_that_stays_are_refused() {
-        for (wish, size) in
-            [(wish(None, Some(0), None), "`min`"), (wish(None, Some(11), None), "`max`"), (wish(Some(11), None, None), "`max`"), (wish(None, None, Some(1)), "`min`")]
-        {
+        for (wish, size) in [
+            (wish(None, Some(0), None), "`min`"),
+            (wish(None, Some(11), None), "`max`"),
+            (wish(Some(11), None, None), "`max`"),
+            (wish(None, None, Some(1)), "`min`"),
+        ] {
             let problem = wish.applied_to(NOW).expect_err("out of bounds");
             assert!(problem.contains(&format!("set {size} too")), "{problem}");
         }

@@ -69,7 +69,11 @@ impl StepKind for AutoScalingScale {
             Field::new("min", FieldType::Integer, "the new smallest size; default: as it is"),
             Field::new("desired", FieldType::Integer, "the new desired size; default: as it is, moved into the new bounds"),
             Field::new("max", FieldType::Integer, "the new largest size; default: as it is"),
-            Field::new("min_percent", FieldType::Integer, "the part of the desired instances that must be in service, in percent; default 100"),
+            Field::new(
+                "min_percent",
+                FieldType::Integer,
+                "the part of the desired instances that must be in service, in percent; default 100",
+            ),
         ],
         outputs: &[
             Field::new("in_service", FieldType::Integer, "how many instances are healthy and in service"),
@@ -112,8 +116,10 @@ impl StepKind for AutoScalingScale {
         let before = GroupBefore { sizes: intent.map_or(sizes, |earlier| earlier.sizes), latest_activity: self.latest_activity(cx).await? };
         let wanted = self.wanted(&before)?;
         if let Some(process) = self.suspended(&group, wanted) {
-            return Err(StepFailure::permanent(format!("{self} cannot scale: its process {process} is suspended"))
-                .hint(format!("aws autoscaling resume-processes --auto-scaling-group-name {} --scaling-processes {process} --region {}", self.group, self.region)));
+            return Err(StepFailure::permanent(format!("{self} cannot scale: its process {process} is suspended")).hint(format!(
+                "aws autoscaling resume-processes --auto-scaling-group-name {} --scaling-processes {process} --region {}",
+                self.group, self.region
+            )));
         }
         Ok(if sizes == wanted { Observed::Satisfied(before) } else { Observed::Differs(before) })
     }
@@ -158,7 +164,9 @@ impl AutoScalingScale {
     }
 
     fn wanted(&self, before: &GroupBefore) -> Result<Sizes, StepFailure> {
-        let refused = |problem| StepFailure::permanent(format!("{self} cannot have the sizes asked for: {problem}")).hint(format!("it has {}", before.sizes));
+        let refused = |problem| {
+            StepFailure::permanent(format!("{self} cannot have the sizes asked for: {problem}")).hint(format!("it has {}", before.sizes))
+        };
         self.wish().applied_to(before.sizes).map_err(refused)
     }
 
@@ -166,7 +174,9 @@ impl AutoScalingScale {
         let call = cx.env.autoscaling(&self.region).describe_auto_scaling_groups();
         let answer = call.clone().auto_scaling_group_names(&self.group).send().await;
         let answer = answer.map_err(errors::reading("autoscaling:DescribeAutoScalingGroups", format!("read {self}")))?;
-        if let Some(group) = answer.auto_scaling_groups.into_iter().flatten().find(|group| group.auto_scaling_group_name() == Some(&self.group)) {
+        if let Some(group) =
+            answer.auto_scaling_groups.into_iter().flatten().find(|group| group.auto_scaling_group_name() == Some(&self.group))
+        {
             return Ok(group);
         }
         let others = call.send().await.ok().and_then(|answer| answer.auto_scaling_groups).unwrap_or_default();
@@ -199,7 +209,9 @@ impl AutoScalingScale {
     }
 
     async fn refuse_failed_activity(&self, cx: &StepContext<Cloud>, after: Option<Timestamp>) -> Result<(), StepFailure> {
-        let failed = |status: Option<&ScalingActivityStatusCode>| matches!(status, Some(ScalingActivityStatusCode::Failed | ScalingActivityStatusCode::Cancelled));
+        let failed = |status: Option<&ScalingActivityStatusCode>| {
+            matches!(status, Some(ScalingActivityStatusCode::Failed | ScalingActivityStatusCode::Cancelled))
+        };
         let activities = self.activities(cx, 100).await?;
         let ours = activities.iter().find(|activity| failed(activity.status_code()) && started(activity) > after);
         match ours {
@@ -218,7 +230,10 @@ impl AutoScalingScale {
 
     async fn activities(&self, cx: &StepContext<Cloud>, max: i32) -> Result<Vec<aws_sdk_autoscaling::types::Activity>, StepFailure> {
         let call = cx.env.autoscaling(&self.region).describe_scaling_activities().auto_scaling_group_name(&self.group).max_records(max);
-        let answer = call.send().await.map_err(errors::reading("autoscaling:DescribeScalingActivities", format!("read the activities of {self}")))?;
+        let answer = call
+            .send()
+            .await
+            .map_err(errors::reading("autoscaling:DescribeScalingActivities", format!("read the activities of {self}")))?;
         Ok(answer.activities.unwrap_or_default())
     }
 
@@ -242,9 +257,11 @@ fn sizes_of(group: &AutoScalingGroup) -> Sizes {
 /// Counts the instances that serve, and those that are there at all: a terminating one may still write to a database.
 /// Instances in standby do not count towards the desired size.
 fn count(instances: &[Instance]) -> (i32, i32) {
-    let counts = |wanted: fn(&Instance) -> bool| i32::try_from(instances.iter().filter(|instance| wanted(instance)).count()).unwrap_or(i32::MAX);
+    let counts =
+        |wanted: fn(&Instance) -> bool| i32::try_from(instances.iter().filter(|instance| wanted(instance)).count()).unwrap_or(i32::MAX);
     let serving = counts(|instance| {
-        instance.lifecycle_state() == Some(&LifecycleState::InService) && instance.health_status().is_some_and(|status| status.eq_ignore_ascii_case("healthy"))
+        instance.lifecycle_state() == Some(&LifecycleState::InService)
+            && instance.health_status().is_some_and(|status| status.eq_ignore_ascii_case("healthy"))
     });
     (serving, counts(|instance| !matches!(instance.lifecycle_state(), Some(LifecycleState::Standby | LifecycleState::EnteringStandby))))
 }

@@ -126,7 +126,12 @@ impl StepKind for EksScaleNodegroup {
         self.update(cx, self.wanted(before)?, cx.token()).await
     }
 
-    async fn settle(&self, cx: &StepContext<Cloud>, before: &NodegroupBefore, handle: Option<&UpdateHandle>) -> Result<Fields, StepFailure> {
+    async fn settle(
+        &self,
+        cx: &StepContext<Cloud>,
+        before: &NodegroupBefore,
+        handle: Option<&UpdateHandle>,
+    ) -> Result<Fields, StepFailure> {
         let wanted = self.wanted(before)?;
         self.wait(cx, handle, wanted, Some(&before.issues)).await?;
         Ok(fields([
@@ -137,7 +142,12 @@ impl StepKind for EksScaleNodegroup {
         ]))
     }
 
-    async fn compensate(&self, cx: &StepContext<Cloud>, before: &NodegroupBefore, _handle: Option<&UpdateHandle>) -> Result<(), StepFailure> {
+    async fn compensate(
+        &self,
+        cx: &StepContext<Cloud>,
+        before: &NodegroupBefore,
+        _handle: Option<&UpdateHandle>,
+    ) -> Result<(), StepFailure> {
         let began = cx.clock.now();
         let as_before = poll::until(cx, || async move {
             let group = self.describe(cx).await?;
@@ -172,7 +182,9 @@ impl EksScaleNodegroup {
     }
 
     fn wanted(&self, before: &NodegroupBefore) -> Result<Sizes, StepFailure> {
-        let refused = |problem| StepFailure::permanent(format!("{self} cannot have the sizes asked for: {problem}")).hint(format!("it has {}", before.sizes));
+        let refused = |problem| {
+            StepFailure::permanent(format!("{self} cannot have the sizes asked for: {problem}")).hint(format!("it has {}", before.sizes))
+        };
         self.wish().applied_to(before.sizes).map_err(refused)
     }
 
@@ -184,7 +196,9 @@ impl EksScaleNodegroup {
             Err(error) if errors::has_code(&error, "ResourceNotFoundException") => {
                 let groups = client.list_nodegroups().cluster_name(&self.cluster).send().await;
                 Err(missing().hint(match groups {
-                    Ok(groups) => there_are("node groups", &format!("{} ({})", self.cluster, self.region), groups.nodegroups.unwrap_or_default()),
+                    Ok(groups) => {
+                        there_are("node groups", &format!("{} ({})", self.cluster, self.region), groups.nodegroups.unwrap_or_default())
+                    }
                     Err(_) => format!("look with: aws eks list-nodegroups --cluster-name {} --region {}", self.cluster, self.region),
                 }))
             }
@@ -198,13 +212,21 @@ impl EksScaleNodegroup {
         let answer = call.scaling_config(config).client_request_token(token).send().await;
         let answer = answer.map_err(errors::changing("eks:UpdateNodegroupConfig", format!("set {self} to {sizes}")))?;
         let update_id = answer.update.and_then(|update| update.id);
-        update_id.map(|update_id| UpdateHandle { update_id }).ok_or_else(|| StepFailure::transient(format!("EKS named no update of {self}")))
+        update_id
+            .map(|update_id| UpdateHandle { update_id })
+            .ok_or_else(|| StepFailure::transient(format!("EKS named no update of {self}")))
     }
 
     /// Waits until the update is done and, given the health issues that the node group had before, until it is active without
     /// others; a rollback asks for the sizes only. An update that EKS does not know, yet or any more, counts as done when the
     /// node group has its sizes.
-    async fn wait(&self, cx: &StepContext<Cloud>, handle: Option<&UpdateHandle>, wanted: Sizes, known: Option<&[String]>) -> Result<(), StepFailure> {
+    async fn wait(
+        &self,
+        cx: &StepContext<Cloud>,
+        handle: Option<&UpdateHandle>,
+        wanted: Sizes,
+        known: Option<&[String]>,
+    ) -> Result<(), StepFailure> {
         poll::until(cx, || async move {
             let update = match handle {
                 Some(handle) => self.read_update(cx, &handle.update_id).await?,
@@ -256,7 +278,11 @@ impl EksScaleNodegroup {
             Some(UpdateStatus::Successful) => Ok(true),
             Some(status @ (UpdateStatus::Failed | UpdateStatus::Cancelled)) => {
                 let describe = |error: &aws_sdk_eks::types::ErrorDetail| {
-                    said(error.error_code().map_or("", |code| code.as_str()), error.error_message().unwrap_or_default(), error.resource_ids())
+                    said(
+                        error.error_code().map_or("", |code| code.as_str()),
+                        error.error_message().unwrap_or_default(),
+                        error.resource_ids(),
+                    )
                 };
                 let causes: Vec<_> = update.errors().iter().map(describe).collect();
                 let first = causes.first().map_or("EKS gives no reason", String::as_str);
@@ -290,7 +316,10 @@ fn is_busy(group: &Nodegroup) -> bool {
 
 fn issues_of(group: &Nodegroup) -> Vec<String> {
     let issues = group.health().map(|health| health.issues()).unwrap_or_default();
-    issues.iter().map(|issue| said(issue.code().map_or("", |code| code.as_str()), issue.message().unwrap_or_default(), issue.resource_ids())).collect()
+    issues
+        .iter()
+        .map(|issue| said(issue.code().map_or("", |code| code.as_str()), issue.message().unwrap_or_default(), issue.resource_ids()))
+        .collect()
 }
 
 fn said(code: &str, message: &str, resources: &[String]) -> String {
@@ -308,14 +337,17 @@ mod tests {
 
     #[test]
     fn issues_tell_code_message_and_resources() {
-        assert_eq!(said("AsgInstanceLaunchFailures", "no room", &["i-1".into(), "i-2".into()]), "AsgInstanceLaunchFailures: no room (i-1, i-2)");
+        assert_eq!(
+            said("AsgInstanceLaunchFailures", "no room", &["i-1".into(), "i-2".into()]),
+            "AsgInstanceLaunchFailures: no room (i-1, i-2)"
+        );
         assert_eq!(said("Unknown", "?", &[]), "Unknown: ?");
     }
 
     #[test]
     fn a_node_group_cannot_have_a_largest_size_of_zero() {
-        let text = r#"(cluster: "c", nodegroup: "n", region: "us-west-2", max: Some(0))"#;
-        let kind: EksScaleNodegroup = serde_json::from_value(json!({ "cluster": "c", "nodegroup": "n", "region": "us-west-2", "max": 0 })).expect(text);
+        let params = json!({ "cluster": "c", "nodegroup": "n", "region": "us-west-2", "max": 0 });
+        let kind: EksScaleNodegroup = serde_json::from_value(params).expect("params of the kind");
         assert_eq!(kind.problems().len(), 1);
     }
 }

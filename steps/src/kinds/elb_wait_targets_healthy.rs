@@ -52,7 +52,11 @@ impl StepKind for ElbWaitTargetsHealthy {
             Field::new("target_group", FieldType::Text, "the target group's name or ARN"),
             Field::new("region", FieldType::Text, "its region"),
             Field::new("min_healthy", FieldType::Integer, "how many targets must be healthy, at least 1; the safer of the two"),
-            Field::new("min_percent", FieldType::Integer, "the part of the registered targets that must be healthy, in percent; default 100"),
+            Field::new(
+                "min_percent",
+                FieldType::Integer,
+                "the part of the registered targets that must be healthy, in percent; default 100",
+            ),
         ],
         outputs: &[
             Field::new("healthy", FieldType::Integer, "how many targets are healthy"),
@@ -113,7 +117,10 @@ impl StepKind for ElbWaitTargetsHealthy {
     async fn settle(&self, cx: &StepContext<Cloud>, before: &TargetGroup, _handle: Option<&()>) -> Result<Fields, StepFailure> {
         let health = poll::until(cx, || async move {
             let call = cx.env.elb(&self.region).describe_target_health().target_group_arn(&before.arn);
-            let answer = call.send().await.map_err(errors::reading("elasticloadbalancing:DescribeTargetHealth", format!("read the health of {self}")))?;
+            let answer = call
+                .send()
+                .await
+                .map_err(errors::reading("elasticloadbalancing:DescribeTargetHealth", format!("read the health of {self}")))?;
             let health = Health::of(answer.target_health_descriptions().iter().filter_map(|target| target.target_health()));
             let needed = self.needed(health.registered);
             Ok(if health.healthy >= needed { Look::Done(health) } else { Look::Waiting(health.shown(needed)) })

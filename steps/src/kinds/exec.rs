@@ -89,7 +89,11 @@ impl StepKind for Exec {
         params: &[
             Field::new("command", FieldType::Json, "the program and its arguments, a list; no shell reads it"),
             Field::new("env", FieldType::Json, "variables for the program; recorded with the workflow, so no secrets"),
-            Field::new("env_from", FieldType::Json, "names of variables passed on from wf's own environment; their values are never recorded"),
+            Field::new(
+                "env_from",
+                FieldType::Json,
+                "names of variables passed on from wf's own environment; their values are never recorded",
+            ),
             Field::new("dir", FieldType::Text, "the directory to run in; default: that of wf"),
             Field::new("idempotent", FieldType::Bool, "whether running it again is harmless; default false: an interrupted run asks"),
             Field::new("irreversible", FieldType::Bool, "whether it passes the point of no return; default false"),
@@ -188,7 +192,8 @@ impl Exec {
                 return Err(StepFailure::permanent(format!("{} did not end within {} and was killed", shown(argv), self.time_limit)));
             }
         };
-        let (status, stdout, stderr) = finished.map_err(|error| StepFailure::permanent(format!("cannot follow {}: {error}", shown(argv))))?;
+        let (status, stdout, stderr) =
+            finished.map_err(|error| StepFailure::permanent(format!("cannot follow {}: {error}", shown(argv))))?;
         match status.code() {
             Some(exit_code) if self.success_codes.contains(&exit_code) => Ok(Ended { stdout, exit_code }),
             _ => Err(ended_badly(argv, status, &stderr)),

@@ -66,7 +66,11 @@ impl StepKind for HttpCheck {
             Field::new("successes", FieldType::Integer, "how many good answers in a row are needed; default 3"),
             Field::new("expect_status", FieldType::Integer, "the HTTP status of a good answer; default 200"),
             Field::new("body_contains", FieldType::Text, "what the first 4 KiB of a good answer's body contain; default: anything"),
-            Field::new("connect_to", FieldType::Text, "the host to connect to, such as a load balancer's own name; default: the host of `url`"),
+            Field::new(
+                "connect_to",
+                FieldType::Text,
+                "the host to connect to, such as a load balancer's own name; default: the host of `url`",
+            ),
             Field::new("interval", FieldType::Text, "the pause between two requests; default \"5s\""),
             Field::new("timeout", FieldType::Text, "the limit of one request; default \"5s\""),
         ],

@@ -193,10 +193,7 @@ impl StepKind for Route53Failover {
 
     async fn settle(&self, cx: &StepContext<Cloud>, before: &RecordBefore, handle: Option<&ChangeHandle>) -> Result<Fields, StepFailure> {
         self.wait(cx, &before.hosted_zone_id, handle, Some(&self.desired(before))).await?;
-        Ok(fields([
-            ("change_id", json!(handle.map_or("", |handle| &handle.change_id))),
-            ("zone_id", json!(before.hosted_zone_id)),
-        ]))
+        Ok(fields([("change_id", json!(handle.map_or("", |handle| &handle.change_id))), ("zone_id", json!(before.hosted_zone_id))]))
     }
 
     async fn compensate(&self, cx: &StepContext<Cloud>, before: &RecordBefore, _handle: Option<&ChangeHandle>) -> Result<(), StepFailure> {
@@ -236,7 +233,8 @@ impl Route53Failover {
         let earlier = record.alias.take();
         match &self.to {
             Destination::Alias { dns_name, zone_id, evaluate_target_health } => {
-                let evaluate_target_health = evaluate_target_health.unwrap_or_else(|| earlier.is_none_or(|alias| alias.evaluate_target_health));
+                let evaluate_target_health =
+                    evaluate_target_health.unwrap_or_else(|| earlier.is_none_or(|alias| alias.evaluate_target_health));
                 record.alias = Some(Alias { dns_name: dns_name.clone(), zone_id: zone_id.clone(), evaluate_target_health });
                 record.ttl = None;
                 record.values = Vec::new();
@@ -263,10 +261,16 @@ impl Route53Failover {
             [] => {
                 let failure = StepFailure::permanent(format!("there is no {} hosted zone {}", sort(self.private), self.zone));
                 let other = !same_name.is_empty();
-                Err(if other { failure.hint(format!("there is a {} one: set `private: {}`", sort(!self.private), !self.private)) } else { failure })
+                Err(if other {
+                    failure.hint(format!("there is a {} one: set `private: {}`", sort(!self.private), !self.private))
+                } else {
+                    failure
+                })
             }
-            several => Err(StepFailure::permanent(format!("{} {} hosted zones are named {}", several.len(), sort(self.private), self.zone))
-                .hint(format!("say which with `zone_id`: {}", several.join(", ")))),
+            several => {
+                Err(StepFailure::permanent(format!("{} {} hosted zones are named {}", several.len(), sort(self.private), self.zone))
+                    .hint(format!("say which with `zone_id`: {}", several.join(", "))))
+            }
         }
     }
 
@@ -283,10 +287,16 @@ impl Route53Failover {
             }
             Some(record) => Ok(Some(record)),
             None if self.create && others.is_empty() => Ok(None),
-            None if others.is_empty() => Err(StepFailure::permanent(format!("there is no {self} in hosted zone {} ({zone_id})", self.zone))
-                .hint("check its name and type; `create: true` makes a new record")),
-            None => Err(StepFailure::permanent(format!("there is no {self} in hosted zone {} ({zone_id})", self.zone))
-                .hint(format!("the set identifiers of {} {} are {}: say which with `set_identifier`", self.record, self.r#type, others.join(", ")))),
+            None if others.is_empty() => {
+                Err(StepFailure::permanent(format!("there is no {self} in hosted zone {} ({zone_id})", self.zone))
+                    .hint("check its name and type; `create: true` makes a new record"))
+            }
+            None => Err(StepFailure::permanent(format!("there is no {self} in hosted zone {} ({zone_id})", self.zone)).hint(format!(
+                "the set identifiers of {} {} are {}: say which with `set_identifier`",
+                self.record,
+                self.r#type,
+                others.join(", ")
+            ))),
         }
     }
 
@@ -295,19 +305,33 @@ impl Route53Failover {
         Ok(records.into_iter().find(|record| record.set_identifier == self.set_identifier))
     }
 
-    async fn change(&self, cx: &StepContext<Cloud>, zone_id: &str, action: ChangeAction, record: &RecordSet) -> Result<ChangeHandle, StepFailure> {
+    async fn change(
+        &self,
+        cx: &StepContext<Cloud>,
+        zone_id: &str,
+        action: ChangeAction,
+        record: &RecordSet,
+    ) -> Result<ChangeHandle, StepFailure> {
         let change_id = hosted_zone::change(cx, zone_id, action, record, &self.to_string()).await?;
         Ok(ChangeHandle { change_id, zone_id: zone_id.to_owned() })
     }
 
     /// Waits until all servers of Route 53 have the change. Without a handle, or when Route 53 does not know the change, the
     /// record itself must show it.
-    async fn wait(&self, cx: &StepContext<Cloud>, zone_id: &str, handle: Option<&ChangeHandle>, desired: Option<&RecordSet>) -> Result<(), StepFailure> {
+    async fn wait(
+        &self,
+        cx: &StepContext<Cloud>,
+        zone_id: &str,
+        handle: Option<&ChangeHandle>,
+        desired: Option<&RecordSet>,
+    ) -> Result<(), StepFailure> {
         let began = cx.clock.now();
         poll::until(cx, || async move {
             if let Some(handle) = handle {
                 match cx.env.route53().get_change().id(&handle.change_id).send().await {
-                    Ok(answer) if answer.change_info().is_some_and(|info| info.status == ChangeStatus::Insync) => return Ok(Look::Done(())),
+                    Ok(answer) if answer.change_info().is_some_and(|info| info.status == ChangeStatus::Insync) => {
+                        return Ok(Look::Done(()));
+                    }
                     Ok(_) => return Ok(Look::Waiting("DNS change to be in sync".to_owned())),
                     Err(error) if errors::has_code(&error, "NoSuchChange") => {
                         if between(began, cx.clock.now()) < USUALLY_IN_SYNC {

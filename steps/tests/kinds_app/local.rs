@@ -115,7 +115,11 @@ async fn exec_that_fails_shows_the_end_of_its_errors() {
 
 #[tokio::test]
 async fn exec_finds_out_early_that_there_is_no_such_program() {
-    for text in [r#"Exec(command: ["no-such-program", "x"])"#, r#"Exec(command: ["/bin/no/such"])"#, r#"Exec(command: ["true"], undo: ["echo thawed"])"#] {
+    for text in [
+        r#"Exec(command: ["no-such-program", "x"])"#,
+        r#"Exec(command: ["/bin/no/such"])"#,
+        r#"Exec(command: ["true"], undo: ["echo thawed"])"#,
+    ] {
         let failure = local(text).observe(&real(), None).await.unwrap_err();
         assert!(failure.kind == FailureKind::Permanent && failure.hint.unwrap().contains("without a shell"), "{text}");
     }
@@ -128,7 +132,8 @@ async fn exec_passes_on_only_what_it_is_told_to() {
     let cx = real();
     let ran = run(&local(r#"Exec(command: ["env"], env: { "COLOUR": "blue" }, env_from: ["CARGO_PKG_NAME"])"#), &cx).await.unwrap();
     let stdout = ran.outputs["stdout"].as_str().unwrap();
-    let mut names: Vec<_> = stdout.lines().map(|line| line.split('=').next().unwrap()).filter(|name| !["HOME", "LANG", "TZ"].contains(name)).collect();
+    let mut names: Vec<_> =
+        stdout.lines().map(|line| line.split('=').next().unwrap()).filter(|name| !["HOME", "LANG", "TZ"].contains(name)).collect();
     names.sort_unstable();
     assert_eq!(names, ["CARGO_PKG_NAME", "COLOUR", "PATH", "WF_RUN", "WF_STEP", "WF_TOKEN"]);
     assert!(stdout.contains("CARGO_PKG_NAME=[CARGO_PKG_NAME]"), "the value must not be recorded: {stdout}");
@@ -194,7 +199,8 @@ fn every_kind_shows_itself() {
         let documented: Vec<_> = info.params.iter().map(|field| field.name).collect();
         assert_eq!(documented, registry.param_names(info.name), "{}", info.name);
         let workflow = format!("#![enable(implicit_some)]\nWorkflow(name: \"w\", steps: [{}])", info.example);
-        let parsed = wf_engine::model::workflow::Workflow::parse(&workflow).unwrap_or_else(|problems| panic!("{}: {problems:?}", info.name));
+        let parsed =
+            wf_engine::model::workflow::Workflow::parse(&workflow).unwrap_or_else(|problems| panic!("{}: {problems:?}", info.name));
         let bound = registry.bind(Arc::new(parsed), &Default::default(), &wf_engine::registry::Imports::None);
         assert!(bound.is_ok(), "{}: {:?}", info.name, bound.err());
     }

@@ -92,14 +92,21 @@ const DNS: &str = r#"Route53Failover(zone: "company.com", record: "app.company.c
 
 fn zones(zones: &[(&str, &str, bool)], next: Option<(&str, &str)>) -> Answer {
     let zone = |(id, name, private): &(&str, &str, bool)| {
-        format!("<HostedZone><Id>/hostedzone/{id}</Id><Name>{name}</Name><CallerReference>r</CallerReference><Config><PrivateZone>{private}</PrivateZone></Config></HostedZone>")
+        format!(
+            "<HostedZone><Id>/hostedzone/{id}</Id><Name>{name}</Name><CallerReference>r</CallerReference><Config><PrivateZone>{private}</PrivateZone></Config></HostedZone>"
+        )
     };
     let next = next.map_or_else(
         || "<IsTruncated>false</IsTruncated>".to_owned(),
         |(name, id)| format!("<IsTruncated>true</IsTruncated><NextDNSName>{name}</NextDNSName><NextHostedZoneId>{id}</NextHostedZoneId>"),
     );
     let zones: String = zones.iter().map(zone).collect();
-    (200, format!("<ListHostedZonesByNameResponse><HostedZones>{zones}</HostedZones>{next}<MaxItems>100</MaxItems></ListHostedZonesByNameResponse>"))
+    (
+        200,
+        format!(
+            "<ListHostedZonesByNameResponse><HostedZones>{zones}</HostedZones>{next}<MaxItems>100</MaxItems></ListHostedZonesByNameResponse>"
+        ),
+    )
 }
 
 fn record(identifier: &str, target: &str, more: &str) -> String {
@@ -117,16 +124,27 @@ fn records(records: &[String], next: Option<&str>) -> Answer {
         },
     );
     let records = records.concat();
-    (200, format!("<ListResourceRecordSetsResponse><ResourceRecordSets>{records}</ResourceRecordSets>{next}<MaxItems>300</MaxItems></ListResourceRecordSetsResponse>"))
+    (
+        200,
+        format!(
+            "<ListResourceRecordSetsResponse><ResourceRecordSets>{records}</ResourceRecordSets>{next}<MaxItems>300</MaxItems></ListResourceRecordSetsResponse>"
+        ),
+    )
 }
 
 fn change(action: &str, status: &str) -> Answer {
-    let info = format!("<ChangeInfo><Id>/change/C1</Id><Status>{status}</Status><SubmittedAt>2026-03-14T03:00:00Z</SubmittedAt></ChangeInfo>");
+    let info =
+        format!("<ChangeInfo><Id>/change/C1</Id><Status>{status}</Status><SubmittedAt>2026-03-14T03:00:00Z</SubmittedAt></ChangeInfo>");
     (200, format!("<{action}Response>{info}</{action}Response>"))
 }
 
 fn refused(status: u16, code: &str) -> Answer {
-    (status, format!("<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>said AWS</Message></Error><RequestId>r</RequestId></ErrorResponse>"))
+    (
+        status,
+        format!(
+            "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>said AWS</Message></Error><RequestId>r</RequestId></ErrorResponse>"
+        ),
+    )
 }
 
 /// A zone with a health-checked failover record that the answer to the first question shows.
@@ -135,7 +153,13 @@ fn company(asked: &Asked, before: usize) -> Answer {
     if asked.says("hostedzonesbyname") {
         zones(&[("ZPUBLIC", "company.com.", false)], None)
     } else if asked.method == "GET" && asked.says("/rrset") {
-        records(&[record("primary", "east.elb.amazonaws.com", watched), record("secondary", "west.elb.amazonaws.com", "<Failover>SECONDARY</Failover>")], None)
+        records(
+            &[
+                record("primary", "east.elb.amazonaws.com", watched),
+                record("secondary", "west.elb.amazonaws.com", "<Failover>SECONDARY</Failover>"),
+            ],
+            None,
+        )
     } else if asked.says("/rrset") {
         change("ChangeResourceRecordSets", "PENDING")
     } else {
@@ -148,7 +172,12 @@ async fn a_record_is_written_whole_and_followed_until_in_sync() {
     let world = world(company);
     let ran = run(&step(&world.cloud, DNS), &world.cx).await.unwrap();
     let written = world.last("ChangeBatch").body;
-    for kept in ["<Action>UPSERT</Action>", "<HealthCheckId>watches-east</HealthCheckId>", "<Failover>PRIMARY</Failover>", "<SetIdentifier>primary</SetIdentifier>"] {
+    for kept in [
+        "<Action>UPSERT</Action>",
+        "<HealthCheckId>watches-east</HealthCheckId>",
+        "<Failover>PRIMARY</Failover>",
+        "<SetIdentifier>primary</SetIdentifier>",
+    ] {
         assert!(written.contains(kept), "{kept} is not in {written}");
     }
     assert!(written.contains("<DNSName>west.elb.amazonaws.com</DNSName>") && !written.contains("east.elb"));
@@ -200,12 +229,18 @@ async fn a_record_is_found_by_its_set_identifier_over_all_pages() {
     assert!(matches!(step(&first.cloud, DNS).observe(&first.cx, None).await, Ok(Observed::Differs(_))));
 
     let second = world(company);
-    for (from, to, hint) in [("\"primary\"", "\"third\"", "are primary, secondary"), ("set_identifier: \"primary\",", "", "are primary, secondary"), ("app.company.com", "api.company.com", "check its name")] {
+    for (from, to, hint) in [
+        ("\"primary\"", "\"third\"", "are primary, secondary"),
+        ("set_identifier: \"primary\",", "", "are primary, secondary"),
+        ("app.company.com", "api.company.com", "check its name"),
+    ] {
         let failure = step(&second.cloud, &DNS.replace(from, to)).observe(&second.cx, None).await.unwrap_err();
         assert!(failure.kind == FailureKind::Permanent && failure.hint.as_ref().unwrap().contains(hint), "{to}: {failure:?}");
     }
     let policy = world(|asked, before| match asked {
-        asked if asked.method == "GET" && asked.says("/rrset") => records(&[record("primary", "east", "<TrafficPolicyInstanceId>t</TrafficPolicyInstanceId>")], None),
+        asked if asked.method == "GET" && asked.says("/rrset") => {
+            records(&[record("primary", "east", "<TrafficPolicyInstanceId>t</TrafficPolicyInstanceId>")], None)
+        }
         asked => company(asked, before),
     });
     let failure = step(&policy.cloud, DNS).observe(&policy.cx, None).await.unwrap_err();
@@ -221,7 +256,8 @@ async fn a_zone_takes_one_change_at_a_time() {
     run(&step(&busy.cloud, DNS), &busy.cx).await.unwrap();
     assert_eq!(busy.count("ChangeBatch"), 6);
 
-    let stuck = world(|asked, before| if asked.method == "POST" { refused(400, "PriorRequestNotComplete") } else { company(asked, before) });
+    let stuck =
+        world(|asked, before| if asked.method == "POST" { refused(400, "PriorRequestNotComplete") } else { company(asked, before) });
     let began = tokio::time::Instant::now();
     let failure = run(&step(&stuck.cloud, DNS), &stuck.cx).await.err().unwrap();
     assert_eq!(failure.kind, FailureKind::Transient);
@@ -248,7 +284,9 @@ async fn a_change_that_route_53_does_not_know_is_told_by_the_record() {
 #[tokio::test(start_paused = true)]
 async fn a_resumed_change_keeps_the_first_before_image() {
     let switched = world(|asked, before| match asked {
-        asked if asked.method == "GET" && asked.says("/rrset") => records(&[record("primary", "west.elb.amazonaws.com", "").replace("ZX", "ZWEST")], None),
+        asked if asked.method == "GET" && asked.says("/rrset") => {
+            records(&[record("primary", "west.elb.amazonaws.com", "").replace("ZX", "ZWEST")], None)
+        }
         asked => company(asked, before),
     });
     let dns = step(&switched.cloud, DNS);
@@ -265,7 +303,9 @@ async fn a_resumed_change_keeps_the_first_before_image() {
 async fn a_record_that_was_not_there_is_deleted_again() {
     let simple = "<ResourceRecordSet><Name>app.company.com.</Name><Type>A</Type><TTL>30</TTL><ResourceRecords><ResourceRecord><Value>192.0.2.1</Value></ResourceRecord></ResourceRecords></ResourceRecordSet>";
     let world = world(move |asked, before| match asked {
-        asked if asked.method == "GET" && asked.says("/rrset") => records(&if before == 0 { vec![] } else { vec![simple.to_owned()] }, None),
+        asked if asked.method == "GET" && asked.says("/rrset") => {
+            records(&if before == 0 { vec![] } else { vec![simple.to_owned()] }, None)
+        }
         asked => company(asked, before),
     });
     let dns = step(
@@ -290,7 +330,11 @@ async fn throttling_of_route_53_is_an_http_400() {
 const SCALE: &str = r#"AutoScalingScale(group: "prod-app-dr-asg", region: "us-west-2", min: 3, desired: 6)"#;
 
 fn group((min, desired, max): (i32, i32, i32), in_service: usize, more: &str) -> Answer {
-    let instance = |n| format!("<member><InstanceId>i-{n}</InstanceId><LifecycleState>InService</LifecycleState><HealthStatus>Healthy</HealthStatus></member>");
+    let instance = |n| {
+        format!(
+            "<member><InstanceId>i-{n}</InstanceId><LifecycleState>InService</LifecycleState><HealthStatus>Healthy</HealthStatus></member>"
+        )
+    };
     let instances: String = (0..in_service).map(instance).collect();
     let group = format!(
         "<member><AutoScalingGroupName>prod-app-dr-asg</AutoScalingGroupName><MinSize>{min}</MinSize><MaxSize>{max}</MaxSize>\
@@ -301,7 +345,9 @@ fn group((min, desired, max): (i32, i32, i32), in_service: usize, more: &str) ->
 
 fn activities(activities: &[(&str, &str, &str)]) -> Answer {
     let activity = |(start, status, message): &(&str, &str, &str)| {
-        format!("<member><ActivityId>{start}</ActivityId><StartTime>{start}</StartTime><StatusCode>{status}</StatusCode><StatusMessage>{message}</StatusMessage></member>")
+        format!(
+            "<member><ActivityId>{start}</ActivityId><StartTime>{start}</StartTime><StatusCode>{status}</StatusCode><StatusMessage>{message}</StatusMessage></member>"
+        )
     };
     let activities: String = activities.iter().map(activity).collect();
     result("DescribeScalingActivities", &format!("<Activities>{activities}</Activities>"))
@@ -319,12 +365,20 @@ async fn a_failed_launch_fails_the_step_at_once_and_an_old_one_does_not() {
         asked if asked.says("DescribeAutoScalingGroups") => group((0, 0, 10), before.min(4), ""),
         asked if asked.says("DescribeScalingActivities") && before < 3 => activities(&[EARLIER]),
         // AWS's clock is behind ours here, which does no harm.
-        asked if asked.says("DescribeScalingActivities") => activities(&[("2026-01-01T00:00:01Z", "Failed", "InsufficientInstanceCapacity in us-west-2a"), EARLIER]),
+        asked if asked.says("DescribeScalingActivities") => {
+            activities(&[("2026-01-01T00:00:01Z", "Failed", "InsufficientInstanceCapacity in us-west-2a"), EARLIER])
+        }
         _ => result("UpdateAutoScalingGroup", ""),
     });
     let scale = step(&world.cloud, SCALE);
     let failure = run(&scale, &world.cx).await.err().unwrap();
-    assert_eq!((failure.kind, failure.message.as_str()), (FailureKind::Permanent, "Auto Scaling group prod-app-dr-asg in us-west-2 cannot get its instances: InsufficientInstanceCapacity in us-west-2a"));
+    assert_eq!(
+        (failure.kind, failure.message.as_str()),
+        (
+            FailureKind::Permanent,
+            "Auto Scaling group prod-app-dr-asg in us-west-2 cannot get its instances: InsufficientInstanceCapacity in us-west-2a"
+        )
+    );
     assert_eq!(progress(&world.told), ["1/6 in service", "2/6 in service"]);
     assert_eq!(world.count("UpdateAutoScalingGroup"), 1);
     let sent = world.last("UpdateAutoScalingGroup").body;
@@ -342,7 +396,11 @@ async fn a_suspended_process_is_found_before_anything_changes() {
         _ => activities(&[]),
     });
     let failure = run(&step(&world.cloud, SCALE), &world.cx).await.err().unwrap();
-    assert!(failure.kind == FailureKind::Permanent && failure.message.contains("Launch is suspended") && failure.hint.unwrap().contains("resume-processes"));
+    assert!(
+        failure.kind == FailureKind::Permanent
+            && failure.message.contains("Launch is suspended")
+            && failure.hint.unwrap().contains("resume-processes")
+    );
     let fence = SCALE.replace("min: 3, desired: 6", "min: 0, desired: 0");
     run(&step(&world.cloud, &fence), &world.cx).await.unwrap();
     assert_eq!(world.count("UpdateAutoScalingGroup"), 0);
@@ -358,7 +416,11 @@ async fn a_rollback_does_not_wait_forever_for_capacity() {
     let began = tokio::time::Instant::now();
     let before = json!({ "min": 3, "desired": 6, "max": 10, "latest_activity": null });
     let failure = step(&world.cloud, SCALE).compensate(&world.cx, &before, None).await.unwrap_err();
-    assert!(failure.kind == FailureKind::Transient && failure.message.contains("are restored (min 3, desired 6, max 10)"), "{}", failure.message);
+    assert!(
+        failure.kind == FailureKind::Transient && failure.message.contains("are restored (min 3, desired 6, max 10)"),
+        "{}",
+        failure.message
+    );
     assert_eq!((began.elapsed(), world.count("UpdateAutoScalingGroup")), (Duration::from_secs(600), 1));
 }
 
@@ -377,13 +439,19 @@ async fn a_scaling_activity_in_progress_is_no_failure() {
 const NODES: &str = r#"EksScaleNodegroup(cluster: "production-dr", nodegroup: "general", region: "us-west-2", min: 3, desired: 6)"#;
 
 fn nodegroup(status: &str, (min, desired, max): (i32, i32, i32), issues: &[(&str, &str)]) -> Answer {
-    let issues: Vec<_> = issues.iter().map(|(code, message)| json!({ "code": code, "message": message, "resourceIds": ["eks-asg"] })).collect();
+    let issues: Vec<_> =
+        issues.iter().map(|(code, message)| json!({ "code": code, "message": message, "resourceIds": ["eks-asg"] })).collect();
     let scaling = json!({ "minSize": min, "desiredSize": desired, "maxSize": max });
-    (200, json!({ "nodegroup": { "nodegroupName": "general", "status": status, "scalingConfig": scaling, "health": { "issues": issues } } }).to_string())
+    (
+        200,
+        json!({ "nodegroup": { "nodegroupName": "general", "status": status, "scalingConfig": scaling, "health": { "issues": issues } } })
+            .to_string(),
+    )
 }
 
 fn update(status: &str, errors: &[(&str, &str)]) -> Answer {
-    let errors: Vec<_> = errors.iter().map(|(code, message)| json!({ "errorCode": code, "errorMessage": message, "resourceIds": ["eks-asg"] })).collect();
+    let errors: Vec<_> =
+        errors.iter().map(|(code, message)| json!({ "errorCode": code, "errorMessage": message, "resourceIds": ["eks-asg"] })).collect();
     (200, json!({ "update": { "id": "u-1", "status": status, "type": "ConfigUpdate", "errors": errors } }).to_string())
 }
 
@@ -412,7 +480,10 @@ async fn an_update_that_fails_tells_eks_own_errors() {
     });
     let failure = run(&step(&world.cloud, NODES), &world.cx).await.err().unwrap();
     assert_eq!(failure.kind, FailureKind::Permanent);
-    assert_eq!(failure.message, "the update of node group production-dr/general in us-west-2 failed: NodeCreationFailure: no nodes (eks-asg)");
+    assert_eq!(
+        failure.message,
+        "the update of node group production-dr/general in us-west-2 failed: NodeCreationFailure: no nodes (eks-asg)"
+    );
     assert_eq!(failure.causes, ["AccessDenied: no role (eks-asg)"]);
 }
 
@@ -429,7 +500,10 @@ async fn health_issues_fail_the_step_unless_they_were_there_before() {
     run(&step(&known.cloud, NODES), &known.cx).await.unwrap();
     let new = scripted(&[("IamThrottling", "an old story"), ("AsgInstanceLaunchFailures", "no room")]);
     let failure = run(&step(&new.cloud, NODES), &new.cx).await.err().unwrap();
-    assert_eq!(failure.message, "node group production-dr/general in us-west-2 is not healthy: AsgInstanceLaunchFailures: no room (eks-asg)");
+    assert_eq!(
+        failure.message,
+        "node group production-dr/general in us-west-2 is not healthy: AsgInstanceLaunchFailures: no room (eks-asg)"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -450,7 +524,9 @@ async fn a_node_group_that_was_degraded_before_may_recover_and_a_deleted_one_is_
 #[tokio::test(start_paused = true)]
 async fn a_node_group_that_is_not_active_after_all_may_be_tried_again() {
     let busy = world(|asked, _| match asked {
-        asked if asked.method == "POST" => (409, json!({ "__type": "ResourceInUseException", "message": "not in Active State" }).to_string()),
+        asked if asked.method == "POST" => {
+            (409, json!({ "__type": "ResourceInUseException", "message": "not in Active State" }).to_string())
+        }
         _ => nodegroup("ACTIVE", (0, 0, 20), &[]),
     });
     assert_eq!(run(&step(&busy.cloud, NODES), &busy.cx).await.err().unwrap().kind, FailureKind::Transient);
@@ -489,11 +565,14 @@ async fn an_unknown_node_group_is_told_with_those_that_exist() {
 
 #[tokio::test(start_paused = true)]
 async fn targets_of_an_unused_group_are_not_healthy_and_draining_ones_do_not_count() {
-    let target = |state: &str, reason: &str| format!("<member><TargetHealth><State>{state}</State><Reason>{reason}</Reason></TargetHealth></member>");
+    let target = |state: &str, reason: &str| {
+        format!("<member><TargetHealth><State>{state}</State><Reason>{reason}</Reason></TargetHealth></member>")
+    };
     let world = world(move |asked, before| match asked {
-        asked if asked.says("DescribeTargetGroups") => {
-            result("DescribeTargetGroups", "<TargetGroups><member><TargetGroupArn>arn:tg</TargetGroupArn><TargetGroupName>tg</TargetGroupName></member></TargetGroups>")
-        }
+        asked if asked.says("DescribeTargetGroups") => result(
+            "DescribeTargetGroups",
+            "<TargetGroups><member><TargetGroupArn>arn:tg</TargetGroupArn><TargetGroupName>tg</TargetGroupName></member></TargetGroups>",
+        ),
         _ => {
             let health = match before {
                 0 => String::new(),
@@ -506,7 +585,10 @@ async fn targets_of_an_unused_group_are_not_healthy_and_draining_ones_do_not_cou
     });
     let ran = run(&step(&world.cloud, r#"ElbWaitTargetsHealthy(target_group: "tg", region: "us-west-2")"#), &world.cx).await.unwrap();
     assert_eq!(json!(ran.outputs), json!({ "healthy": 1, "registered": 1 }));
-    assert_eq!(progress(&world.told), ["0/1 healthy: no target is registered", "0/1 healthy: Target.NotInUse", "0/1 healthy: no target is registered"]);
+    assert_eq!(
+        progress(&world.told),
+        ["0/1 healthy: no target is registered", "0/1 healthy: Target.NotInUse", "0/1 healthy: no target is registered"]
+    );
 }
 
 // ---- Web pages ----
@@ -518,7 +600,8 @@ async fn a_page_must_answer_well_several_times_in_a_row() {
         3 => (200, "maintenance".to_owned()),
         _ => (200, "ok".to_owned()),
     });
-    let check = step(&world.cloud, r#"HttpCheck(url: "https://app.company.com/health", body_contains: "ok", connect_to: "alb.example.com")"#);
+    let check =
+        step(&world.cloud, r#"HttpCheck(url: "https://app.company.com/health", body_contains: "ok", connect_to: "alb.example.com")"#);
     let ran = run(&check, &world.cx).await.unwrap();
     let bad = "0/3 ok: status 200, but its body does not say what it should";
     assert_eq!(progress(&world.told), ["0/3 ok: status 503 instead of 200", "1/3 ok", "2/3 ok", bad, "1/3 ok", "2/3 ok"]);

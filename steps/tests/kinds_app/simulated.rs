@@ -16,7 +16,8 @@ use crate::support::{Told, before, context, progress, run, step};
 
 const SCALE: &str = r#"AutoScalingScale(group: "prod-app-dr-asg", region: "us-west-2", min: 3, desired: 6)"#;
 const FENCE: &str = r#"AutoScalingScale(group: "prod-app-asg", region: "us-east-1", min: 0, desired: 0)"#;
-const NODES: &str = r#"EksScaleNodegroup(cluster: "production-dr", nodegroup: "general", region: "us-west-2", min: 3, desired: 6, max: 20)"#;
+const NODES: &str =
+    r#"EksScaleNodegroup(cluster: "production-dr", nodegroup: "general", region: "us-west-2", min: 3, desired: 6, max: 20)"#;
 const TARGETS: &str = r#"ElbWaitTargetsHealthy(target_group: "prod-app-dr-tg", region: "us-west-2", min_healthy: 6)"#;
 const DNS: &str = r#"Route53Failover(zone: "company.com", record: "app.company.com", type: "A", set_identifier: "primary",
     to: Alias(dns_name: "prod-app-dr-alb-2071366924.us-west-2.elb.amazonaws.com", zone_id: "Z1H1FL5HABSF5"))"#;
@@ -68,15 +69,28 @@ impl World {
     fn changeable(&self) -> Value {
         let status = self.sim.status();
         let part = |region: &str, part: &str| status["regions"][region][part].clone();
-        let target = |record: &Value| json!([record["set_identifier"], record["alias"], record["values"], record["ttl"], record["health_check"], record["failover"]]);
+        let target = |record: &Value| {
+            json!([record["set_identifier"], record["alias"], record["values"], record["ttl"], record["health_check"], record["failover"]])
+        };
         let records: Vec<_> = status["dns"]["records"].as_array().unwrap().iter().map(target).collect();
-        json!([part("us-east-1", "groups"), part("us-west-2", "groups"), part("us-east-1", "nodegroups"), part("us-west-2", "nodegroups"), records])
+        json!([
+            part("us-east-1", "groups"),
+            part("us-west-2", "groups"),
+            part("us-east-1", "nodegroups"),
+            part("us-west-2", "nodegroups"),
+            records
+        ])
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn every_change_has_one_effect_and_is_undone_to_the_last_figure() {
-    for (text, action) in [(SCALE, "UpdateAutoScalingGroup"), (FENCE, "UpdateAutoScalingGroup"), (NODES, "UpdateNodegroupConfig"), (DNS, "ChangeResourceRecordSets")] {
+    for (text, action) in [
+        (SCALE, "UpdateAutoScalingGroup"),
+        (FENCE, "UpdateAutoScalingGroup"),
+        (NODES, "UpdateNodegroupConfig"),
+        (DNS, "ChangeResourceRecordSets"),
+    ] {
         let world = world(&["primary-alive"]);
         let (step, as_it_was) = (world.step(text), world.changeable());
         let ran = run(&step, &world.cx).await.unwrap();
@@ -194,7 +208,10 @@ async fn a_stale_view_of_the_world_is_not_taken_for_success() {
             assert!(status["dns"]["records"].as_array().unwrap().iter().all(|record| record["in_sync"] == json!(true)), "{status}");
             continue;
         }
-        let (app, nodes) = (&status["regions"]["us-west-2"]["groups"]["prod-app-dr-asg"], &status["regions"]["us-west-2"]["nodegroups"]["production-dr/general"]);
+        let (app, nodes) = (
+            &status["regions"]["us-west-2"]["groups"]["prod-app-dr-asg"],
+            &status["regions"]["us-west-2"]["nodegroups"]["production-dr/general"],
+        );
         assert!(app["in_service"] == json!(6) || nodes["nodes"] == json!(6), "{text}: {app} {nodes}");
     }
 }
@@ -216,7 +233,9 @@ async fn a_region_that_does_not_answer_is_unreachable_and_a_missing_permission_i
         assert_eq!(failure.kind, FailureKind::Unreachable, "{}", failure.message);
         assert!(began.elapsed() < Duration::from_secs(120), "{fault}: {:?}", began.elapsed());
     }
-    for (text, action) in [(SCALE, "autoscaling:UpdateAutoScalingGroup"), (NODES, "eks:UpdateNodegroupConfig"), (DNS, "route53:ChangeResourceRecordSets")] {
+    for (text, action) in
+        [(SCALE, "autoscaling:UpdateAutoScalingGroup"), (NODES, "eks:UpdateNodegroupConfig"), (DNS, "route53:ChangeResourceRecordSets")]
+    {
         let world = world(&["primary-alive", &format!("deny {}", action.split(':').nth(1).unwrap())]);
         let failure = run(&world.step(text), &world.cx).await.err().unwrap();
         assert_eq!(failure.kind, FailureKind::Permanent);
@@ -232,8 +251,16 @@ async fn what_does_not_exist_is_told_with_what_does() {
         (NODES.replace("\"general\"", "\"spot\""), "there is no node group production-dr/spot in us-west-2", "are general"),
         (NODES.replace("production-dr", "nowhere"), "there is no node group nowhere/general in us-west-2", "list-nodegroups"),
         (TARGETS.replace("dr-tg", "dr"), "there is no target group prod-app-dr in us-west-2", "are prod-app-dr-tg"),
-        (DNS.replace("\"primary\"", "\"first\""), "there is no record app.company.com A (first) in hosted zone company.com (Z0COMPANYPUBLIC00)", "primary, secondary"),
-        (SCALE.replace("desired: 6", "desired: 11"), "Auto Scaling group prod-app-dr-asg in us-west-2 cannot have the sizes asked for", "it has min 0, desired 0, max 10"),
+        (
+            DNS.replace("\"primary\"", "\"first\""),
+            "there is no record app.company.com A (first) in hosted zone company.com (Z0COMPANYPUBLIC00)",
+            "primary, secondary",
+        ),
+        (
+            SCALE.replace("desired: 6", "desired: 11"),
+            "Auto Scaling group prod-app-dr-asg in us-west-2 cannot have the sizes asked for",
+            "it has min 0, desired 0, max 10",
+        ),
     ] {
         let failure = world.step(&text).observe(&world.cx, None).await.unwrap_err();
         assert_eq!(failure.kind, FailureKind::Permanent);
