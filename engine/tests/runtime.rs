@@ -308,3 +308,16 @@ async fn a_run_of_another_process_is_refused_and_unharmed() {
     controller.send(Control::Interrupt { reason: "enough".to_owned() }).await.unwrap();
     assert!(matches!(running.await.unwrap().unwrap(), RunEnd::Interrupted { .. }));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_read_only_step_carries_on_from_what_it_began_with() {
+    let run = TestRun::of_steps(r#"(id: "a", run: Linger(secs: 100))"#);
+    let before = tokio::time::Instant::now();
+    let (running, controller) = run.starting();
+    let running = tokio::spawn(running);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    controller.send(Control::Interrupt { reason: "Ctrl-C".to_owned() }).await.unwrap();
+    assert!(matches!(running.await.unwrap().unwrap(), RunEnd::Interrupted { .. }));
+    assert_eq!(run.crashed().resume().await.unwrap(), COMPLETED);
+    assert_eq!(before.elapsed().as_secs(), 100, "a resume waits for the rest only");
+}

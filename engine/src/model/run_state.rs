@@ -456,6 +456,7 @@ impl RunState {
                     self.steps[ix].generation += 1;
                     self.steps[ix].attempt = 0;
                     self.steps[ix].handle = None;
+                    self.steps[ix].before = self.steps[ix].before.take().filter(|_| self.steps[ix].intent);
                     self.steps[ix].ended_at = None;
                     self.steps[ix].approval = None;
                     self.set_status(ix, if self.steps[ix].intent { StepStatus::Interrupted } else { StepStatus::Pending });

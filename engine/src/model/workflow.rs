@@ -80,20 +80,17 @@ impl Workflow {
         let Some(def) = def else { return Err(problems) };
         let workflow = Self::build(def, text, &mut problems);
         problems.sort_by_key(|problem| (problem.at.start, problem.at.end));
-        match workflow {
-            Some(workflow) if problems.is_empty() => Ok(workflow),
-            Some(_) | None => Err(problems),
-        }
+        if problems.is_empty() { Ok(workflow) } else { Err(problems) }
     }
 
     /// As [`Workflow::parse`], but gives the workflow even when there are problems, so that its kinds can be checked too.
     pub fn parse_leniently(text: &str) -> (Option<Self>, Vec<Problem>) {
         let mut problems = Vec::new();
-        let workflow = dsl::parse(text, &mut problems).and_then(|def| Self::build(def, text, &mut problems));
+        let workflow = dsl::parse(text, &mut problems).map(|def| Self::build(def, text, &mut problems));
         (workflow, problems)
     }
 
-    fn build(def: WorkflowDef, text: &str, problems: &mut Vec<Problem>) -> Option<Self> {
+    fn build(def: WorkflowDef, text: &str, problems: &mut Vec<Problem>) -> Self {
         let index = index_of(&def.steps, text, problems);
         let mut workflow = Self { graph: DiGraph::with_capacity(def.steps.len(), def.steps.len()), def, text: text.to_owned(), index, order: Vec::new() };
         for _ in 0..workflow.def.steps.len() {
@@ -107,12 +104,9 @@ impl Workflow {
         }
         match petgraph::algo::toposort(&workflow.graph, None) {
             Ok(order) => workflow.order = order.into_iter().map(NodeIndex::index).collect(),
-            Err(_) => {
-                workflow.name_cycles(problems);
-                return None;
-            }
+            Err(_) => workflow.name_cycles(problems),
         }
-        Some(workflow)
+        workflow
     }
 
     /// Adds the edges of a step: what it lists in `needs`, and what it refers to.

@@ -98,7 +98,9 @@ impl Attempt {
         let (step, cx) = (Arc::clone(&self.step), self.cx.clone());
         let mut handle = self.handle.clone();
         let mut before = self.intent.clone().or(self.before.clone());
-        if handle.is_none() || before.is_none() {
+        // A read-only step has nothing to look at twice: what it began with is on record, so it carries on from there.
+        let carries_on = self.step.reversibility() == Reversibility::ReadOnly && self.before.is_some();
+        if before.is_none() || (handle.is_none() && !carries_on) {
             let intent = self.intent.clone();
             let observed = match self.limited(step.observe(&cx, intent.as_ref()), deadline).await {
                 Ok(Ok(observed)) => observed,
@@ -127,12 +129,12 @@ impl Attempt {
         }
     }
 
-    /// The world is as desired: records how it is, unless there is an intent to keep, or nothing to restore.
+    /// The world is as desired: records how it is, unless there is an intent to keep, or nothing to say.
     async fn satisfied(&mut self, known: Option<Value>, seen: Value) -> Value {
         if self.intent.is_some() {
             return known.unwrap_or(seen);
         }
-        if self.step.reversibility() != Reversibility::ReadOnly {
+        if !seen.is_null() {
             self.report(Report::Observed { before: seen.clone(), satisfied: true, go: None }).await;
         }
         seen

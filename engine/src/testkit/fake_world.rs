@@ -210,6 +210,47 @@ impl StepKind for Ask {
     }
 }
 
+/// Lets seconds pass, and records when it began.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Linger {
+    secs: u64,
+}
+
+#[async_trait]
+impl StepKind for Linger {
+    type Env = ();
+    /// Seconds of tokio's clock, since this one's is the machine's.
+    type Before = u64;
+    type Handle = ();
+
+    const INFO: KindInfo = KindInfo { name: "Linger", summary: "lets seconds pass", ..Ask::INFO };
+
+    async fn observe(&self, _: &StepContext<()>, _: Option<&u64>) -> Result<Observed<u64>, StepFailure> {
+        Ok(Observed::Satisfied(paused_secs()))
+    }
+
+    async fn apply(&self, _: &StepContext<()>, _: &u64) -> Result<(), StepFailure> {
+        nothing_to_apply(&Self::INFO)
+    }
+
+    async fn settle(&self, cx: &StepContext<()>, before: &u64, _: Option<&()>) -> Result<Fields, StepFailure> {
+        let left = (before + self.secs).saturating_sub(paused_secs());
+        cx.sleep(Duration::from_secs(left)).await;
+        Ok(Fields::new())
+    }
+
+    async fn compensate(&self, _: &StepContext<()>, _: &u64, _: Option<&()>) -> Result<(), StepFailure> {
+        nothing_to_apply(&Self::INFO)
+    }
+}
+
+/// Returns seconds of tokio's clock since it was first asked.
+fn paused_secs() -> u64 {
+    static START: std::sync::OnceLock<tokio::time::Instant> = std::sync::OnceLock::new();
+    tokio::time::Instant::now().duration_since(*START.get_or_init(tokio::time::Instant::now)).as_secs()
+}
+
 /// Does nothing, at once.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -242,5 +283,5 @@ impl StepKind for Nothing {
 
 /// Returns the kinds of the fake world.
 pub fn registry(world: &FakeWorld) -> Registry {
-    Registry::new().with::<Set>(world.clone()).with::<Ask>(world.clone()).with::<Nothing>(())
+    Registry::new().with::<Set>(world.clone()).with::<Ask>(world.clone()).with::<Nothing>(()).with::<Linger>(())
 }

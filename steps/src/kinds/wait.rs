@@ -28,7 +28,8 @@ pub struct Deadline {
 #[async_trait]
 impl StepKind for Wait {
     type Env = ();
-    type Before = Deadline;
+    /// Nothing for a wait that ends at once: it has nothing to resume, and nothing to record.
+    type Before = Option<Deadline>;
     type Handle = ();
 
     const INFO: KindInfo = KindInfo {
@@ -53,28 +54,24 @@ impl StepKind for Wait {
         self.duration.0 + Duration::from_secs(60)
     }
 
-    async fn observe(&self, cx: &StepContext<()>, intent: Option<&Deadline>) -> Result<Observed<Deadline>, StepFailure> {
-        let until = match intent {
-            Some(earlier) => earlier.until,
-            None => cx.clock.now().checked_add(self.duration.0).unwrap_or(Timestamp::MAX),
-        };
-        Ok(Observed::Satisfied(Deadline { until }))
+    async fn observe(&self, cx: &StepContext<()>, _: Option<&Option<Deadline>>) -> Result<Observed<Option<Deadline>>, StepFailure> {
+        let until = cx.clock.now().checked_add(self.duration.0).unwrap_or(Timestamp::MAX);
+        Ok(Observed::Satisfied((!self.duration.0.is_zero()).then_some(Deadline { until })))
     }
 
-    async fn apply(&self, _cx: &StepContext<()>, _before: &Deadline) -> Result<(), StepFailure> {
+    async fn apply(&self, _cx: &StepContext<()>, _before: &Option<Deadline>) -> Result<(), StepFailure> {
         nothing_to_apply(&Self::INFO)
     }
 
-    async fn settle(&self, cx: &StepContext<()>, before: &Deadline, _handle: Option<&()>) -> Result<Fields, StepFailure> {
-        let left = between(cx.clock.now(), before.until);
-        if !left.is_zero() {
-            cx.progress(format!("until {}", before.until.strftime("%H:%M:%S UTC")));
-            cx.sleep(left).await;
+    async fn settle(&self, cx: &StepContext<()>, before: &Option<Deadline>, _handle: Option<&()>) -> Result<Fields, StepFailure> {
+        if let Some(Deadline { until }) = before {
+            cx.progress(format!("until {}", until.strftime("%H:%M:%S UTC")));
+            cx.sleep(between(cx.clock.now(), *until)).await;
         }
         Ok(Fields::new())
     }
 
-    async fn compensate(&self, _cx: &StepContext<()>, _before: &Deadline, _handle: Option<&()>) -> Result<(), StepFailure> {
+    async fn compensate(&self, _cx: &StepContext<()>, _before: &Option<Deadline>, _handle: Option<&()>) -> Result<(), StepFailure> {
         nothing_to_apply(&Self::INFO)
     }
 }
