@@ -9,13 +9,16 @@ use wf_engine::model::ids::StepId;
 use wf_engine::model::record::Record;
 use wf_engine::model::run_state::RunState;
 
-use super::{Ink, Look, clean, count, date_and_time, next, pad, short_fields, short_value, span, time_of_day, who, wrapped};
+use super::{Ink, Look, clean, count, cut, date_and_time, next, pad, short_fields, short_value, span, time_of_day, who, wrapped};
 
 /// The column that step ids are filled up to.
 pub const STEP_WIDTH: usize = 18;
 
 /// The least room for words, on a terminal however narrow.
 const ROOM_MIN: usize = 30;
+
+/// The most columns of a reason that repeats failures.
+const REASON_WIDTH: usize = 120;
 
 /// What a line says, before it is laid out.
 struct Words {
@@ -97,7 +100,7 @@ fn words(record: &Record, state: &RunState) -> Option<Words> {
         Event::StepInterrupted { .. } => say(Ink::Warn, '!', "interrupted before its result was known"),
         Event::StepRedone { by, .. } => say(Ink::Warn, '!', format!("may run again, says {}", who(by))),
         Event::StepMarkedDone { outputs, by, .. } => say(Ink::Warn, '✓', format!("done, says {}{}", who(by), with_outputs(outputs))),
-        Event::RunPaused { reason } => say(Ink::Warn, '‖', format!("paused: {}", clean(reason))),
+        Event::RunPaused { reason } => say(Ink::Warn, '‖', format!("paused: {}", brief(reason))),
         Event::RunInterrupted { reason } => say(Ink::Warn, '!', format!("interrupted: {}; it can be resumed", clean(reason))),
         Event::RunResumed { by } => say(Ink::Busy, '▶', format!("resumed by {}, owner {} of this run", who(by), record.epoch)),
         Event::RollbackStarted { reason, by } => say(Ink::Warn, '◀', rollback(reason, by.as_ref())),
@@ -176,8 +179,13 @@ pub fn why(failure: &StepFailure) -> Vec<String> {
 
 fn rollback(reason: &str, by: Option<&Operator>) -> String {
     let asked = by.map(|by| format!(", asked for by {}", who(by))).unwrap_or_default();
-    let reason = clean(reason);
+    let reason = brief(reason);
     if reason.is_empty() { format!("rolling back{asked}") } else { format!("rolling back{asked}: {reason}") }
+}
+
+/// Shortens a reason that mostly repeats failures which have just been told in full.
+fn brief(reason: &str) -> String {
+    cut(&clean(reason), REASON_WIDTH).into_owned()
 }
 
 fn finished(record: &Record, outcome: RunOutcome, state: &RunState) -> Words {

@@ -45,7 +45,7 @@ impl Summary {
         let state = look.paint(self.ink, self.state);
         let place = if self.world == "sim" { "simulated AWS" } else { "AWS" };
         let began = date_and_time(self.started_at);
-        let reason = self.reason.as_ref().map(|reason| format!("  {}\n", look.paint(Ink::Warn, reason))).unwrap_or_default();
+        let reason = self.reason.as_ref().map(|reason| format!("  {}\n", look.paint(Ink::Warn, &cut(reason, look.width.saturating_sub(3))))).unwrap_or_default();
         format!("{what}: {state} after {}\n  {}, {place}, began {began} UTC\n{reason}\n", secs(self.makespan), self.mode)
     }
 
@@ -113,7 +113,7 @@ impl Columns {
         }
         let mut text: String = shown.into_iter().map(|row| self.row(row, block, look)).collect();
         if rows.len() > ROWS_MAX {
-            text.push_str(&format!("  … and {} (--json has all)\n", count(rows.len() - ROWS_MAX, "more")));
+            text.push_str(&format!("  … and {} more (--json has all)\n", rows.len() - ROWS_MAX));
         }
         text
     }

@@ -109,7 +109,7 @@ pub fn status_text(replayed: &Replayed, records: &[Record], look: &Look, live_at
     let done = workflow.len() - state.left();
     let mut text = format!("{title}: {}\n  {elapsed}{rto}, {done} of {} done, began {} UTC\n", look.paint(ink, word), count(workflow.len(), "step"), date_and_time(timeline.start));
     if let Some(reason) = state.pause_reason() {
-        text.push_str(&format!("  {}\n", look.paint(Ink::Warn, &clean(reason))));
+        text.push_str(&format!("  {}\n", look.paint(Ink::Warn, &cut(&clean(reason), look.width.saturating_sub(3)))));
     }
     for (name, members) in GROUPS {
         let steps: Vec<_> = (0..workflow.len()).map(|ix| (ix, known_status(state.step(ix).status, live_at.is_some()))).collect();
