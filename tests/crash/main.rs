@@ -1,0 +1,86 @@
+//! Kills a real `wf` with SIGKILL at 25 moments of a failover, and resumes it: every run completes, the world was changed once,
+//! and nothing that had succeeded ran again.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use support::Scratch;
+
+const KILLS: u32 = 25;
+const SPEED: &str = "600";
+
+fn run(scratch: &Scratch) -> std::process::Child {
+    scratch.spawn(&["run", "workflows/failover.ron", "--sim", "--yes", "--sim-speed", SPEED])
+}
+
+/// Effective mutating calls by action and resource.
+fn effects(scratch: &Scratch) -> BTreeMap<String, usize> {
+    let log = scratch.wf(&["sim", "log", "--json"]).exits(0).json();
+    let mut effects = BTreeMap::new();
+    for call in log.as_array().unwrap().iter().filter(|call| call["effective"] == true) {
+        let text = |field: &str| call[field].as_str().unwrap_or_default().to_owned();
+        *effects.entry(format!("{} {}", text("action"), text("resource"))).or_default() += 1;
+    }
+    effects
+}
+
+/// The events of the newest run.
+fn events(scratch: &Scratch) -> Vec<Value> {
+    let log = scratch.wf(&["log", "@latest", "--json"]).exits(0);
+    log.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Asserts that no step was started after it had succeeded.
+fn assert_nothing_repeated(events: &[Value]) {
+    let mut succeeded = Vec::new();
+    for record in events {
+        let event = &record["event"];
+        if let Some(step) = event["StepStarted"]["step"].as_str() {
+            assert!(!succeeded.contains(&step.to_owned()), "`{step}` ran again");
+        }
+        if let Some(step) = event["StepSucceeded"]["step"].as_str() {
+            succeeded.push(step.to_owned());
+        }
+    }
+    assert_eq!(succeeded.len(), 11, "{succeeded:?}");
+}
+
+#[test]
+fn a_failover_that_is_killed_at_any_moment_completes_when_resumed() {
+    let whole = Scratch::new();
+    let began = Instant::now();
+    assert!(run(&whole).wait().unwrap().success());
+    let length = began.elapsed();
+    let expected = effects(&whole);
+    assert_eq!(expected.iter().filter(|(call, _)| call.starts_with("PromoteReadReplica")).map(|(_, n)| n).sum::<usize>(), 1);
+
+    let mut cut_off = 0;
+    for kill in 0..KILLS {
+        let scratch = Scratch::new();
+        let mut child = run(&scratch);
+        // The moment is what is tested: the kills spread over the length of a whole run.
+        std::thread::sleep(length.mul_f64(f64::from(kill + 1) / f64::from(KILLS + 1)).max(Duration::from_millis(1)));
+        child.kill().unwrap();
+        let finished_before = child.wait().unwrap().success();
+        let listed = scratch.wf(&["list", "--json"]).exits(0).json();
+        if listed.as_array().unwrap().is_empty() || finished_before {
+            continue;
+        }
+        cut_off += 1;
+        let resumed = scratch.wf(&["resume", "@latest", "--yes", "--sim-speed", SPEED]);
+        assert!(matches!(resumed.code, Some(0)), "kill {kill}: exit {:?}\n{}\n{}", resumed.code, resumed.stdout, resumed.stderr);
+        let effects = effects(&scratch);
+        for (call, times) in effects.iter().filter(|(call, _)| !call.starts_with("Publish")) {
+            assert_eq!(*times, expected[call], "kill {kill}: {call}");
+        }
+        assert_eq!(effects.len(), expected.len(), "kill {kill}: {effects:?}");
+        assert_nothing_repeated(&events(&scratch));
+        scratch.wf(&["journal", "verify", "@latest"]).exits(0);
+    }
+    assert!(cut_off >= KILLS - 5, "only {cut_off} of {KILLS} runs were cut off: the kills came too late or too early to test anything");
+}
