@@ -3,7 +3,9 @@
 use indexmap::IndexMap;
 use serde_json::Value;
 use wf_engine::model::ids::RunId;
-use wf_engine::model::workflow::{Source as From, Workflow, source_of};
+use wf_engine::model::problem::{Problem, line_column};
+use wf_engine::model::workflow::Workflow;
+use wf_engine::registry::collect_imports;
 use wf_engine::runtime::Replayed;
 
 use crate::failure::Failure;
@@ -31,43 +33,35 @@ pub async fn last_completed(runs: &Runs, workflow: &str, world: &str) -> Result<
     }
     let seen = if others == 0 { String::new() } else { format!(" ({others} others are not completed, or acted elsewhere: `wf list`)") };
     Err(Failure::refused(format!("there is no completed run of `{workflow}` on {} to go back from{seen}", place(world)))
-        .help("name a run with --from; `wf list` shows them all"))
+        .help("--from names another run, `wf list` shows them all; `wf run FILE --set INPUT=VALUE` needs none when every value is given by hand"))
 }
 
 fn place(world: &str) -> &'static str {
     if world == crate::sim_world::SIM { "the simulated AWS" } else { "the real AWS" }
 }
 
-/// Takes the values that a workflow refers to out of the run that it follows, by their full references.
-pub fn values(workflow: &Workflow, followed: &Replayed) -> Result<IndexMap<String, Value>, Failure> {
-    let mut values = IndexMap::new();
-    let mut missing = Vec::new();
-    for ix in 0..workflow.len() {
-        for reference in workflow.step(ix).params.references() {
-            let Some(From::Import { workflow: name, step, before, field }) = source_of(&reference.path) else { continue };
-            let value = if name == followed.header.workflow { followed.state.value_of(&From::Step { step, before, field }) } else { None };
-            match value {
-                Some(value) => drop(values.insert(reference.path.clone(), value)),
-                None => missing.push(format!("  ${{{}}}: {}", reference.path, why_missing(followed, name, step, before, field))),
-            }
-        }
-    }
-    missing.dedup();
-    if missing.is_empty() {
-        return Ok(values);
-    }
-    let message = format!("run {} does not have what `{}` takes from it:\n{}", followed.header.run, workflow.name(), missing.join("\n"));
-    Err(Failure::refused(message).help(format!("`wf status {} --json` shows what it recorded; --from names another run", followed.header.run)))
+/// Takes the values that a run with these inputs needs out of the run that it follows.
+pub fn values(source: &Source, workflow: &Workflow, inputs: &IndexMap<String, Value>, followed: &Replayed) -> Result<IndexMap<String, Value>, Failure> {
+    let run = &followed.header.run;
+    collect_imports(workflow, inputs, &followed.state).map_err(|problems| {
+        let told: Vec<_> = problems.iter().map(|problem| told(source, problem)).collect();
+        Failure::refused(format!("run {run} does not have what `{}` takes from it:\n{}", workflow.name(), told.join("\n")))
+            .help(format!("`wf status {run} --json` shows what it recorded; --from names another run, --set gives a value by hand"))
+    })
 }
 
-fn why_missing(followed: &Replayed, name: &str, step: &str, before: bool, field: &str) -> String {
-    if name != followed.header.workflow {
-        return format!("the run is of `{}`", followed.header.workflow);
-    }
-    let Some(ix) = step.parse().ok().and_then(|id| followed.workflow.find(&id)) else { return format!("it has no step `{step}`") };
-    let status = format!("{:?}", followed.state.step(ix).status).to_lowercase();
-    let what = if before { "before-image with" } else { "output" };
-    format!("step `{step}` is {status} and recorded no {what} `{field}`")
+/// Takes nothing, if nothing is needed: every value may have been given by hand.
+pub fn none(source: &Source, workflow: &Workflow, inputs: &IndexMap<String, Value>) -> Result<IndexMap<String, Value>, Failure> {
+    let Some(reference) = workflow.imports(inputs).next() else { return Ok(IndexMap::new()) };
+    let file = source.path.display();
+    Err(Failure::usage(format!("`{}` takes values, such as `${{{}}}`, from the run that it follows: say which", workflow.name(), reference.path))
+        .help(format!("`wf failback {file}` takes the last completed one, `wf run {file} --follows RUN` another; --set gives a value by hand")))
+}
+
+fn told(source: &Source, problem: &Problem) -> String {
+    let (line, column) = line_column(&source.text, problem.at.start);
+    let help = problem.help.as_ref().map_or_else(String::new, |help| format!(" ({help})"));
+    format!("  {}:{line}:{column}: {}{help}", source.path.display(), problem.message)
 }
 
 /// Refuses to mix the worlds: what a simulated failover recorded says nothing of the real AWS, and the other way round.

@@ -11,7 +11,7 @@ use wf_engine::model::event::Mode;
 use wf_engine::model::ids::RunId;
 use wf_engine::model::workflow::Workflow;
 use wf_engine::registry::{BoundWorkflow, Imports, Registry, resolve_inputs};
-use wf_engine::runtime::StartPlan;
+use wf_engine::runtime::{Replayed, StartPlan};
 use wf_engine::step::Reversibility;
 
 use crate::args::RunOptions;
@@ -22,15 +22,15 @@ use crate::failure::Failure;
 use crate::runs::Runs;
 use crate::sim_world::{AWS, SIM, World, offline_registry};
 use crate::source::Source;
-use crate::{confirm, operator, values};
+use crate::{confirm, imports, operator, values};
 
 /// A run that is about to be started.
 pub struct Launch<'a> {
     pub source: Source,
     pub workflow: Arc<Workflow>,
     pub options: &'a RunOptions,
-    /// The run that it follows, and the values taken from there.
-    pub follows: Option<(RunId, IndexMap<String, Value>)>,
+    /// The run that it follows.
+    pub follows: Option<Replayed>,
 }
 
 impl Launch<'_> {
@@ -41,23 +41,26 @@ impl Launch<'_> {
             let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
             Failure::usage(errors.join("\n")).help(format!("the inputs are declared at the top of {}", self.source.path.display()))
         })?;
+        let imports = match &self.follows {
+            Some(followed) => imports::values(&self.source, &self.workflow, &inputs, followed)?,
+            None => imports::none(&self.source, &self.workflow, &inputs)?,
+        };
         let mode = self.options.mode.map_or(self.workflow.def().mode, Mode::from);
-        let bound = self.bind(&offline_registry(), &inputs)?;
+        let bound = self.bind(&offline_registry(), &inputs, &imports)?;
         if !self.options.sim {
             confirm::run(console, &bound, mode, self.options.yes)?;
         }
         let runs = Runs::open(state_dir)?;
         let world = if self.options.sim { World::sim(state_dir, &self.options.into())? } else { World::aws().await };
-        let bound = self.bind(&world.registry, &inputs)?;
+        let bound = self.bind(&world.registry, &inputs, &imports)?;
         let run = new_run_id();
-        let (follows, imports) = self.follows.map_or((None, IndexMap::new()), |(run, imports)| (Some(run), imports));
         let plan = StartPlan {
             run: run.clone(),
             bound,
             file: self.source.path.display().to_string(),
             inputs,
             imports,
-            follows,
+            follows: self.follows.map(|followed| followed.header.run),
             mode,
             max_parallel: self.options.max_parallel,
             approve_all: self.options.yes,
@@ -67,9 +70,8 @@ impl Launch<'_> {
         Drive { run, world, earlier: Vec::new(), way: Way::Start(Box::new(plan)) }.go(console, &runs).await
     }
 
-    fn bind(&self, registry: &Registry, inputs: &IndexMap<String, Value>) -> Result<BoundWorkflow, Failure> {
-        let imports = self.follows.as_ref().map_or(Imports::None, |(_, imports)| Imports::Values(imports));
-        registry.bind(Arc::clone(&self.workflow), inputs, &imports).map_err(|problems| self.source.invalid(problems))
+    fn bind(&self, registry: &Registry, inputs: &IndexMap<String, Value>, imports: &IndexMap<String, Value>) -> Result<BoundWorkflow, Failure> {
+        registry.bind(Arc::clone(&self.workflow), inputs, &Imports::Values(imports)).map_err(|problems| self.source.invalid(problems))
     }
 }
 

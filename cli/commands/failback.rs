@@ -26,8 +26,8 @@ pub async fn failback(console: &mut Console, state_dir: &Path, args: &Failback) 
     };
     let (followed, _) = runs.replayed(&run).await?;
     imports::same_world(&followed, world_name(&args.options))?;
-    let values = imports::values(&workflow, &followed)?;
+    // The new run opens the state directory itself.
     drop(runs);
-    console.say(&format!("going back from run {run} of `{name}`, with {} recorded by it", crate::words::count(values.len(), "value")));
-    Launch { source, workflow, options: &args.options, follows: Some((run, values)) }.go(console, state_dir).await
+    console.say(&format!("going back from run {run} of `{name}`"));
+    Launch { source, workflow, options: &args.options, follows: Some(followed) }.go(console, state_dir).await
 }

@@ -15,20 +15,16 @@ use crate::source::Source;
 pub async fn run(console: &mut Console, state_dir: &Path, args: &Run) -> Result<Exit, Failure> {
     let source = Source::read(&args.file)?;
     let workflow = source.workflow(&offline_registry())?;
-    let follows = match (&args.follows, &workflow.def().follows) {
-        (None, None) => None,
-        (Some(_), None) => return Err(Failure::usage(format!("`{}` follows no other workflow: --follows has no place here", workflow.name()))),
-        (None, Some(followed)) => {
-            let file = args.file.display();
-            return Err(Failure::usage(format!("`{}` follows a run of {}: say which", workflow.name(), followed.value.escape_debug()))
-                .help(format!("`wf failback {file}` takes the last completed one, `wf run {file} --follows RUN` another")));
+    let follows = match &args.follows {
+        None => None,
+        Some(_) if workflow.def().follows.is_none() => {
+            return Err(Failure::usage(format!("`{}` follows no other workflow: --follows has no place here", workflow.name())));
         }
-        (Some(text), Some(_)) => {
+        Some(text) => {
             let runs = Runs::open(state_dir)?;
-            let run = runs.find(text)?;
-            let (followed, _) = runs.replayed(&run).await?;
+            let (followed, _) = runs.replayed(&runs.find(text)?).await?;
             imports::same_world(&followed, world_name(&args.options))?;
-            Some((run, imports::values(&workflow, &followed)?))
+            Some(followed)
         }
     };
     Launch { source, workflow, options: &args.options, follows }.go(console, state_dir).await
