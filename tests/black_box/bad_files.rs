@@ -1,11 +1,6 @@
 //! Every malformed workflow file under `tests/fixtures/bad/` is refused with all of its mistakes, each at its place.
-//! The expected messages are the snapshots beside this file; `INSTA_UPDATE=always cargo test --test bad_files` writes them anew.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
-#[path = "../support/mod.rs"]
-mod support;
-
-use support::Scratch;
+//! The expected messages are the snapshots beside this file; `INSTA_UPDATE=always cargo test --test black_box` writes them anew.
+use crate::support::Scratch;
 
 #[test]
 fn every_malformed_file_is_refused_with_all_of_its_mistakes() {

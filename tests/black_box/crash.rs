@@ -1,15 +1,10 @@
 //! Kills a real `wf` with SIGKILL at 25 moments of a failover, and resumes it: every run completes, the world was changed once,
 //! and nothing that had succeeded ran again.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
-#[path = "../support/mod.rs"]
-mod support;
-
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use support::Scratch;
+use crate::support::Scratch;
 
 const KILLS: u32 = 25;
 const SPEED: &str = "600";
