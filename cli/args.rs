@@ -153,7 +153,7 @@ pub struct RunOptions {
 }
 
 /// How the simulated world behaves while this process has it open.
-#[derive(Debug, Clone, Default, ClapArgs)]
+#[derive(Debug, Clone, Default, PartialEq, ClapArgs)]
 #[command(next_help_heading = "Simulation")]
 pub struct Simulation {
     /// Virtual seconds per second; default: 60, or as the world last ran

@@ -109,7 +109,7 @@ pub fn report(failure: &Failure, console: &mut Console) -> Exit {
 }
 
 /// Renders the mistakes of a file, each with its excerpt.
-pub fn problems_shown(name: &str, text: &str, problems: &[Problem], look: &Look) -> String {
+fn problems_shown(name: &str, text: &str, problems: &[Problem], look: &Look) -> String {
     let mut shown = String::new();
     let harmless = harmless(text);
     for problem in problems.iter().take(SHOWN_MAX) {

@@ -14,7 +14,7 @@ use wf_engine::registry::{BoundWorkflow, Imports, Registry, resolve_inputs};
 use wf_engine::runtime::{Replayed, StartPlan};
 use wf_engine::step::Reversibility;
 
-use crate::args::RunOptions;
+use crate::args::{RunOptions, Simulation};
 use crate::console::Console;
 use crate::diagnostics::Exit;
 use crate::drive::{Drive, Way};
@@ -36,6 +36,9 @@ pub struct Launch<'a> {
 impl Launch<'_> {
     /// Checks everything that can be checked beforehand, asks for confirmation, and drives the run.
     pub async fn go(self, console: &mut Console, state_dir: &Path) -> Result<Exit, Failure> {
+        if !self.options.sim && self.options.simulation != Simulation::default() {
+            return Err(Failure::usage("--sim-speed and --sim-fault only have a place beside --sim"));
+        }
         let given = values::inputs(self.options.inputs.as_deref(), &self.options.set)?;
         let inputs = resolve_inputs(&self.workflow, &given).map_err(|errors| {
             let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();

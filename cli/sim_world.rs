@@ -70,7 +70,7 @@ impl World {
     pub async fn of_run(name: &str, state_dir: &Path, simulation: &Simulation) -> Result<Self, Failure> {
         match name {
             SIM => Self::sim(state_dir, &simulation.into()),
-            AWS if simulation.sim_speed.is_some() || !simulation.sim_fault.is_empty() => {
+            AWS if *simulation != Simulation::default() => {
                 Err(Failure::usage("this run acts on the real AWS: --sim-speed and --sim-fault have no place there"))
             }
             AWS => Ok(Self::aws().await),

@@ -8,8 +8,8 @@ use wf_engine::model::problem::{Problem, line_column};
 use wf_engine::model::workflow::Workflow;
 
 use crate::console::Console;
-use crate::diagnostics::{Exit, problems_shown};
-use crate::failure::{Failure, count as mistakes};
+use crate::diagnostics::Exit;
+use crate::failure::Failure;
 use crate::words::count;
 use crate::sim_world::offline_registry;
 use crate::source::Source;
@@ -45,14 +45,9 @@ pub fn check(console: &mut Console, file: &Path) -> Result<Exit, Failure> {
             }
             Ok(Exit::Completed)
         }
-        Err(Failure::Invalid { path, text, problems }) => {
-            if console.json() {
-                let problems = problems.iter().map(|problem| told(&text, problem)).collect();
-                console.document(&Checked { file, ok: false, workflow: None, steps: 0, problems })?;
-            } else {
-                let shown = problems_shown(&path.display().to_string(), &text, &problems, console.out_look());
-                console.data(&format!("{shown}{}: {}", path.display(), mistakes(problems.len())))?;
-            }
+        Err(Failure::Invalid { text, problems, .. }) if console.json() => {
+            let problems = problems.iter().map(|problem| told(&text, problem)).collect();
+            console.document(&Checked { file, ok: false, workflow: None, steps: 0, problems })?;
             Ok(Exit::InvalidWorkflow)
         }
         Err(failure) => Err(failure),

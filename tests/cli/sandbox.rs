@@ -1,11 +1,10 @@
 //! A sandbox for tests of the `wf` binary: an own directory, an own environment, no account, no network.
-#![expect(dead_code, reason = "each test binary uses its part of this")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 
 use serde_json::Value;
@@ -77,10 +76,6 @@ impl Sandbox {
     /// Returns the id of the newest run.
     pub fn latest(&self) -> String {
         self.json(&["list"])[0]["run"].as_str().unwrap().to_owned()
-    }
-
-    pub fn dir(&self) -> &Path {
-        self.dir.path()
     }
 }
 
