@@ -66,9 +66,14 @@ fn a_failover_that_is_killed_at_any_moment_completes_when_resumed() {
         if listed.as_array().unwrap().is_empty() || finished_before {
             continue;
         }
-        cut_off += 1;
         let resumed = scratch.wf(&["resume", "@latest", "--yes", "--sim-speed", SPEED]);
-        assert!(matches!(resumed.code, Some(0)), "kill {kill}: exit {:?}\n{}\n{}", resumed.code, resumed.stdout, resumed.stderr);
+        if resumed.code == Some(13) && resumed.stderr.contains("did nothing") {
+            // Killed before the run's first record was durable: there is no run to resume, and no effect either.
+            assert!(effects(&scratch).is_empty(), "kill {kill}: an effect without a record");
+            continue;
+        }
+        cut_off += 1;
+        assert_eq!(resumed.code, Some(0), "kill {kill}:\n{}\n{}", resumed.stdout, resumed.stderr);
         let effects = effects(&scratch);
         for (call, times) in effects.iter().filter(|(call, _)| !call.starts_with("Publish")) {
             assert_eq!(*times, expected[call], "kill {kill}: {call}");

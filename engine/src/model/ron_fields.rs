@@ -231,6 +231,9 @@ fn problem(text: &str, error: &ron::error::SpannedError) -> Problem {
 }
 
 fn message(error: &ron::Error) -> String {
+    if matches!(error, ron::Error::ExceededRecursionLimit) {
+        return "the brackets are nested too deeply".to_owned();
+    }
     let text = error.to_string();
     let mut chars = text.chars();
     chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
