@@ -4,10 +4,13 @@ use serde::{Deserialize, Serialize};
 
 /// The sizes of a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Sizes {
-    pub(crate) min: i32,
-    pub(crate) desired: i32,
-    pub(crate) max: i32,
+pub struct Sizes {
+    /// The smallest size.
+    pub min: i32,
+    /// The desired size.
+    pub desired: i32,
+    /// The largest size.
+    pub max: i32,
 }
 
 impl std::fmt::Display for Sizes {

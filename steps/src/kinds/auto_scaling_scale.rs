@@ -43,11 +43,9 @@ const fn all() -> u32 {
 /// How long a rollback waits for instances, which a dying region may never give.
 const RESTORE_LIMIT: Duration = Duration::from_secs(600);
 
-/// The group before the step.
+/// What had happened when the sizes were set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct GroupBefore {
-    #[serde(flatten)]
-    sizes: Sizes,
+pub struct Applied {
     /// When the latest scaling activity had started, by AWS's clock: later ones are ours.
     latest_activity: Option<Timestamp>,
 }
@@ -55,8 +53,8 @@ pub struct GroupBefore {
 #[async_trait]
 impl StepKind for AutoScalingScale {
     type Env = Cloud;
-    type Before = GroupBefore;
-    type Handle = ();
+    type Before = Sizes;
+    type Handle = Applied;
 
     const INFO: KindInfo = KindInfo {
         name: "AutoScalingScale",
@@ -110,10 +108,10 @@ impl StepKind for AutoScalingScale {
         problems
     }
 
-    async fn observe(&self, cx: &StepContext<Cloud>, intent: Option<&GroupBefore>) -> Result<Observed<GroupBefore>, StepFailure> {
+    async fn observe(&self, cx: &StepContext<Cloud>, intent: Option<&Sizes>) -> Result<Observed<Sizes>, StepFailure> {
         let group = self.describe(cx).await?;
         let sizes = sizes_of(&group);
-        let before = GroupBefore { sizes: intent.map_or(sizes, |earlier| earlier.sizes), latest_activity: self.latest_activity(cx).await? };
+        let before = *intent.unwrap_or(&sizes);
         let wanted = self.wanted(&before)?;
         if let Some(process) = self.suspended(&group, wanted) {
             return Err(StepFailure::permanent(format!("{self} cannot scale: its process {process} is suspended")).hint(format!(
@@ -124,25 +122,32 @@ impl StepKind for AutoScalingScale {
         Ok(if sizes == wanted { Observed::Satisfied(before) } else { Observed::Differs(before) })
     }
 
-    async fn apply(&self, cx: &StepContext<Cloud>, before: &GroupBefore) -> Result<(), StepFailure> {
-        self.update(cx, self.wanted(before)?).await
+    async fn apply(&self, cx: &StepContext<Cloud>, before: &Sizes) -> Result<Applied, StepFailure> {
+        let latest_activity = self.latest_activity(cx).await?;
+        self.update(cx, self.wanted(before)?).await?;
+        Ok(Applied { latest_activity })
     }
 
-    async fn settle(&self, cx: &StepContext<Cloud>, before: &GroupBefore, _handle: Option<&()>) -> Result<Fields, StepFailure> {
+    async fn settle(&self, cx: &StepContext<Cloud>, before: &Sizes, handle: Option<&Applied>) -> Result<Fields, StepFailure> {
         let wanted = self.wanted(before)?;
-        let shrinks = wanted.desired < before.sizes.desired || wanted.desired == 0;
-        let in_service = self.wait(cx, wanted, shrinks, before.latest_activity).await?;
+        let shrinks = wanted.desired < before.desired || wanted.desired == 0;
+        // A step that is tried anew must not fail on the failure that it failed on before.
+        let after = match handle {
+            Some(applied) => applied.latest_activity,
+            None => self.latest_activity(cx).await?,
+        };
+        let in_service = self.wait(cx, wanted, shrinks, after).await?;
         let numbers = [("in_service", in_service), ("min", wanted.min), ("desired", wanted.desired), ("max", wanted.max)];
         Ok(fields(numbers.map(|(name, number)| (name, json!(number)))))
     }
 
-    async fn compensate(&self, cx: &StepContext<Cloud>, before: &GroupBefore, _handle: Option<&()>) -> Result<(), StepFailure> {
+    async fn compensate(&self, cx: &StepContext<Cloud>, before: &Sizes, _handle: Option<&Applied>) -> Result<(), StepFailure> {
         let latest_activity = self.latest_activity(cx).await?;
         // Not compared first: a view of the world from before the step would show nothing to restore.
-        self.update(cx, before.sizes).await?;
-        let restored = format!("the sizes of {self} are restored ({})", before.sizes);
+        self.update(cx, *before).await?;
+        let restored = format!("the sizes of {self} are restored ({before})");
         tokio::select! {
-            waited = self.wait(cx, before.sizes, true, latest_activity) => waited.map(drop).map_err(|failure| {
+            waited = self.wait(cx, *before, true, latest_activity) => waited.map(drop).map_err(|failure| {
                 StepFailure { message: format!("{restored}, but {}", failure.message), ..failure }
             }),
             () = cx.sleep(RESTORE_LIMIT) => {
@@ -163,11 +168,10 @@ impl AutoScalingScale {
         Wish { min: self.min, desired: self.desired, max: self.max }
     }
 
-    fn wanted(&self, before: &GroupBefore) -> Result<Sizes, StepFailure> {
-        let refused = |problem| {
-            StepFailure::permanent(format!("{self} cannot have the sizes asked for: {problem}")).hint(format!("it has {}", before.sizes))
-        };
-        self.wish().applied_to(before.sizes).map_err(refused)
+    fn wanted(&self, before: &Sizes) -> Result<Sizes, StepFailure> {
+        let refused =
+            |problem| StepFailure::permanent(format!("{self} cannot have the sizes asked for: {problem}")).hint(format!("it has {before}"));
+        self.wish().applied_to(*before).map_err(refused)
     }
 
     async fn describe(&self, cx: &StepContext<Cloud>) -> Result<AutoScalingGroup, StepFailure> {
@@ -299,7 +303,6 @@ mod tests {
 
     #[test]
     fn the_before_image_shows_its_sizes_to_later_runs() {
-        let before = GroupBefore { sizes: Sizes { min: 3, desired: 6, max: 10 }, latest_activity: None };
-        assert_eq!(json!(before), json!({ "min": 3, "desired": 6, "max": 10, "latest_activity": null }));
+        assert_eq!(json!(Sizes { min: 3, desired: 6, max: 10 }), json!({ "min": 3, "desired": 6, "max": 10 }));
     }
 }

@@ -38,26 +38,19 @@ pub struct EksScaleNodegroup {
 /// How long a change that was accepted may take to show.
 const SHOWS_WITHIN: Duration = Duration::from_secs(30);
 
-/// The node group before the step.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct NodegroupBefore {
-    #[serde(flatten)]
-    sizes: Sizes,
-    /// The health issues that it had already.
-    issues: Vec<String>,
-}
-
 /// The update that EKS works on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct UpdateHandle {
     /// Its id.
     pub update_id: String,
+    /// The health issues that the node group had already.
+    pub issues: Vec<String>,
 }
 
 #[async_trait]
 impl StepKind for EksScaleNodegroup {
     type Env = Cloud;
-    type Before = NodegroupBefore;
+    type Before = Sizes;
     type Handle = UpdateHandle;
 
     const INFO: KindInfo = KindInfo {
@@ -108,12 +101,12 @@ impl StepKind for EksScaleNodegroup {
         problems
     }
 
-    async fn observe(&self, cx: &StepContext<Cloud>, intent: Option<&NodegroupBefore>) -> Result<Observed<NodegroupBefore>, StepFailure> {
+    async fn observe(&self, cx: &StepContext<Cloud>, intent: Option<&Sizes>) -> Result<Observed<Sizes>, StepFailure> {
         poll::until(cx, || async move {
             let group = self.describe(cx).await?;
             self.refuse_lost(&group)?;
             let now = sizes_of(&group);
-            let before = NodegroupBefore { sizes: intent.map_or(now, |earlier| earlier.sizes), issues: issues_of(&group) };
+            let before = *intent.unwrap_or(&now);
             if self.wanted(&before)? == now {
                 return Ok(Look::Done(Observed::Satisfied(before)));
             }
@@ -122,36 +115,34 @@ impl StepKind for EksScaleNodegroup {
         .await
     }
 
-    async fn apply(&self, cx: &StepContext<Cloud>, before: &NodegroupBefore) -> Result<UpdateHandle, StepFailure> {
-        self.update(cx, self.wanted(before)?, cx.token()).await
+    async fn apply(&self, cx: &StepContext<Cloud>, before: &Sizes) -> Result<UpdateHandle, StepFailure> {
+        let issues = issues_of(&self.describe(cx).await?);
+        let update_id = self.update(cx, self.wanted(before)?, cx.token()).await?;
+        Ok(UpdateHandle { update_id, issues })
     }
 
-    async fn settle(
-        &self,
-        cx: &StepContext<Cloud>,
-        before: &NodegroupBefore,
-        handle: Option<&UpdateHandle>,
-    ) -> Result<Fields, StepFailure> {
+    async fn settle(&self, cx: &StepContext<Cloud>, before: &Sizes, handle: Option<&UpdateHandle>) -> Result<Fields, StepFailure> {
         let wanted = self.wanted(before)?;
-        self.wait(cx, handle, wanted, Some(&before.issues)).await?;
+        // A step that is tried anew must not fail on the issues that it failed on before: they may pass.
+        let issues = match handle {
+            Some(handle) => handle.issues.clone(),
+            None => issues_of(&self.describe(cx).await?),
+        };
+        let update_id = handle.map_or("", |handle| &handle.update_id);
+        self.wait(cx, update_id, wanted, Some(&issues)).await?;
         Ok(fields([
-            ("update_id", json!(handle.map_or("", |handle| &handle.update_id))),
+            ("update_id", json!(update_id)),
             ("min", json!(wanted.min)),
             ("desired", json!(wanted.desired)),
             ("max", json!(wanted.max)),
         ]))
     }
 
-    async fn compensate(
-        &self,
-        cx: &StepContext<Cloud>,
-        before: &NodegroupBefore,
-        _handle: Option<&UpdateHandle>,
-    ) -> Result<(), StepFailure> {
+    async fn compensate(&self, cx: &StepContext<Cloud>, before: &Sizes, _handle: Option<&UpdateHandle>) -> Result<(), StepFailure> {
         let began = cx.clock.now();
         let as_before = poll::until(cx, || async move {
             let group = self.describe(cx).await?;
-            let as_before = sizes_of(&group) == before.sizes;
+            let as_before = sizes_of(&group) == *before;
             Ok(if is_busy(&group) {
                 Look::Waiting("the update to end".to_owned())
             } else if as_before && between(began, cx.clock.now()) < SHOWS_WITHIN {
@@ -165,8 +156,8 @@ impl StepKind for EksScaleNodegroup {
             return Ok(());
         }
         // A token of its own, and one for each attempt: EKS answers a known token with the old update, a failed one too.
-        let handle = self.update(cx, before.sizes, format!("{}-undo{}", cx.token(), cx.attempt)).await?;
-        self.wait(cx, Some(&handle), before.sizes, None).await
+        let update_id = self.update(cx, *before, format!("{}-undo{}", cx.token(), cx.attempt)).await?;
+        self.wait(cx, &update_id, *before, None).await
     }
 }
 
@@ -181,11 +172,10 @@ impl EksScaleNodegroup {
         Wish { min: self.min, desired: self.desired, max: self.max }
     }
 
-    fn wanted(&self, before: &NodegroupBefore) -> Result<Sizes, StepFailure> {
-        let refused = |problem| {
-            StepFailure::permanent(format!("{self} cannot have the sizes asked for: {problem}")).hint(format!("it has {}", before.sizes))
-        };
-        self.wish().applied_to(before.sizes).map_err(refused)
+    fn wanted(&self, before: &Sizes) -> Result<Sizes, StepFailure> {
+        let refused =
+            |problem| StepFailure::permanent(format!("{self} cannot have the sizes asked for: {problem}")).hint(format!("it has {before}"));
+        self.wish().applied_to(*before).map_err(refused)
     }
 
     async fn describe(&self, cx: &StepContext<Cloud>) -> Result<Nodegroup, StepFailure> {
@@ -206,32 +196,21 @@ impl EksScaleNodegroup {
         }
     }
 
-    async fn update(&self, cx: &StepContext<Cloud>, sizes: Sizes, token: String) -> Result<UpdateHandle, StepFailure> {
+    async fn update(&self, cx: &StepContext<Cloud>, sizes: Sizes, token: String) -> Result<String, StepFailure> {
         let config = NodegroupScalingConfig::builder().min_size(sizes.min).desired_size(sizes.desired).max_size(sizes.max).build();
         let call = cx.env.eks(&self.region).update_nodegroup_config().cluster_name(&self.cluster).nodegroup_name(&self.nodegroup);
         let answer = call.scaling_config(config).client_request_token(token).send().await;
         let answer = answer.map_err(errors::changing("eks:UpdateNodegroupConfig", format!("set {self} to {sizes}")))?;
         let update_id = answer.update.and_then(|update| update.id);
-        update_id
-            .map(|update_id| UpdateHandle { update_id })
-            .ok_or_else(|| StepFailure::transient(format!("EKS named no update of {self}")))
+        update_id.ok_or_else(|| StepFailure::transient(format!("EKS named no update of {self}")))
     }
 
     /// Waits until the update is done and, given the health issues that the node group had before, until it is active without
     /// others; a rollback asks for the sizes only. An update that EKS does not know, yet or any more, counts as done when the
     /// node group has its sizes.
-    async fn wait(
-        &self,
-        cx: &StepContext<Cloud>,
-        handle: Option<&UpdateHandle>,
-        wanted: Sizes,
-        known: Option<&[String]>,
-    ) -> Result<(), StepFailure> {
+    async fn wait(&self, cx: &StepContext<Cloud>, update_id: &str, wanted: Sizes, known: Option<&[String]>) -> Result<(), StepFailure> {
         poll::until(cx, || async move {
-            let update = match handle {
-                Some(handle) => self.read_update(cx, &handle.update_id).await?,
-                None => None,
-            };
+            let update = self.read_update(cx, update_id).await?;
             let done = update.as_ref().map(|update| self.is_done(update)).transpose()?;
             if done == Some(false) {
                 return Ok(Look::Waiting("EKS update in progress".to_owned()));
@@ -239,17 +218,17 @@ impl EksScaleNodegroup {
             let group = self.describe(cx).await?;
             self.refuse_lost(&group)?;
             let waiting = if is_busy(&group) {
-                "node group is updating"
+                "node group is updating".to_owned()
             } else if done.is_none() && sizes_of(&group) != wanted {
-                "node group to show the change"
+                "node group to show the change".to_owned()
             } else if let Some(known) = known
                 && !self.is_healthy(&group, known)?
             {
-                "node group to recover"
+                format!("node group to recover from {}", issues_of(&group).join(", "))
             } else {
                 return Ok(Look::Done(()));
             };
-            Ok(Look::Waiting(waiting.to_owned()))
+            Ok(Look::Waiting(waiting))
         })
         .await
     }
@@ -263,8 +242,11 @@ impl EksScaleNodegroup {
         }
     }
 
-    /// Reads an update; EKS forgets old ones.
+    /// Reads an update, if there is one; EKS forgets old ones.
     async fn read_update(&self, cx: &StepContext<Cloud>, id: &str) -> Result<Option<Update>, StepFailure> {
+        if id.is_empty() {
+            return Ok(None);
+        }
         let call = cx.env.eks(&self.region).describe_update().name(&self.cluster).nodegroup_name(&self.nodegroup).update_id(id);
         match call.send().await {
             Ok(answer) => Ok(answer.update),

@@ -31,12 +31,12 @@ async fn wait_lets_its_time_pass_and_zero_ends_at_once() {
 async fn an_interrupted_wait_waits_for_the_rest_only() {
     let (cx, _) = context(PausedClock::start());
     let wait = local(r#"Wait(duration: "10m")"#);
-    let intent = before(wait.observe(&cx, None).await.unwrap());
+    let began_with = before(wait.observe(&cx, None).await.unwrap());
     tokio::time::sleep(Duration::from_secs(420)).await;
     let resumed = tokio::time::Instant::now();
-    let again = before(wait.observe(&cx, Some(&intent)).await.unwrap());
-    wait.settle(&cx, &again, None).await.unwrap();
-    assert_eq!((again, resumed.elapsed()), (intent, Duration::from_secs(180)));
+    // The engine carries a read-only step on from what it began with.
+    wait.settle(&cx, &began_with, None).await.unwrap();
+    assert_eq!(resumed.elapsed(), Duration::from_secs(180));
 }
 
 /// Answers the question that was asked, if it was, after a minute.
