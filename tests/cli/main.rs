@@ -202,6 +202,14 @@ fn a_killed_run_is_carried_on() {
     assert_eq!(log.matches(r#"{"StepSucceeded":{"step":"touch""#).count(), 1, "no succeeded step runs again");
 }
 
+#[test]
+fn what_never_began_is_no_run() {
+    let sandbox = Sandbox::new();
+    fs::create_dir_all(sandbox.path(".wf/runs/01K2AAAAAAAAAAAAAAAAAAAAAA")).unwrap();
+    assert_eq!(sandbox.json(&["list"]), serde_json::json!([]));
+    sandbox.wf(&["resume"]).exits(2).says("there are no runs here yet");
+}
+
 /// Kills a run in the middle of a program that nobody can tell the effect of.
 fn killed_in_doubt(sandbox: &Sandbox) -> String {
     let (started, block) = (sandbox.pipe("started"), sandbox.pipe("block"));
