@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::io::{self, BufRead as _};
 
-use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 use wf_engine::model::event::Operator;
 use wf_engine::model::ids::StepId;
@@ -11,24 +10,22 @@ use wf_engine::runtime::{Control, Controller};
 
 use crate::ledger::Question;
 use crate::render::live::Suspend;
-use crate::render::clean;
-use crate::words::time_of_day;
 
 /// How many lines that nobody waits for yet are kept.
 const LINES_MAX: usize = 16;
 
 /// Puts questions to the terminal until the run ends.
 pub async fn ask(mut questions: mpsc::UnboundedReceiver<Question>, controller: Controller, by: Operator, suspend: Suspend) {
-    let mut open: VecDeque<Open> = VecDeque::new();
+    let mut open: VecDeque<StepId> = VecDeque::new();
     let mut lines: Option<mpsc::Receiver<String>> = None;
     loop {
         tokio::select! {
             question = questions.recv() => match question {
                 None => return,
-                Some(Question::Asked { step, message, expires_at }) => {
-                    open.push_back(Open { step, message, expires_at });
+                Some(Question::Asked { step }) => {
+                    open.push_back(step);
                     if open.len() == 1 {
-                        open[0].show(&suspend);
+                        prompt(&open[0], &suspend);
                     }
                     lines.get_or_insert_with(typed);
                 }
@@ -37,11 +34,11 @@ pub async fn ask(mut questions: mpsc::UnboundedReceiver<Question>, controller: C
             Some(line) = next_line(&mut lines), if !open.is_empty() => match answer(&line) {
                 None => {
                     suspend.entered();
-                    open[0].show(&suspend);
+                    suspend.run(|out| drop(writeln!(out, "type `yes` or `no`; a reason may follow")));
                 }
                 Some((granted, reason)) => {
                     suspend.entered();
-                    let step = open[0].step.clone();
+                    let step = open[0].clone();
                     if let Err(why) = decide(&controller, step.clone(), granted, reason, &by).await {
                         suspend.run(|out| drop(writeln!(out, "not recorded: {why}")));
                         settle(&mut open, &step, &suspend);
@@ -52,32 +49,20 @@ pub async fn ask(mut questions: mpsc::UnboundedReceiver<Question>, controller: C
     }
 }
 
-/// A question that nobody has answered.
-struct Open {
-    step: StepId,
-    message: String,
-    expires_at: Timestamp,
-}
-
-impl Open {
-    fn show(&self, suspend: &Suspend) {
-        suspend.run(|out| {
-            let _ = writeln!(out, "\n? {}: {}", self.step, clean(&self.message));
-            let _ = writeln!(out, "  the question lapses at {} UTC; a reason may follow the answer", time_of_day(self.expires_at));
-        });
-        suspend.prompt(&format!("{}: yes or no? ", self.step));
-    }
+/// The question itself is shown as an event of the run; this is where its answer is typed.
+fn prompt(step: &StepId, suspend: &Suspend) {
+    suspend.prompt(&format!("{step}: yes or no? "));
 }
 
 /// Takes a question off the list, and shows the next one if it was the one shown.
-fn settle(open: &mut VecDeque<Open>, step: &StepId, suspend: &Suspend) {
-    let shown = open.front().is_some_and(|first| first.step == *step);
-    open.retain(|one| one.step != *step);
+fn settle(open: &mut VecDeque<StepId>, step: &StepId, suspend: &Suspend) {
+    let shown = open.front() == Some(step);
+    open.retain(|one| one != step);
     if shown {
         suspend.prompt("");
     }
     if let Some(next) = open.front().filter(|_| shown) {
-        next.show(suspend);
+        prompt(next, suspend);
     }
 }
 

@@ -23,7 +23,7 @@ pub fn followed_name(source: &Source, workflow: &Workflow) -> Option<String> {
 /// Finds the newest run of a workflow, on the given world, that reached its end.
 pub async fn last_completed(runs: &Runs, workflow: &str, world: &str) -> Result<RunId, Failure> {
     let mut others = 0;
-    for run in runs.ids()?.iter().rev() {
+    for run in runs.ids().await?.iter().rev() {
         // A run that cannot be read is no reason not to go back from another one.
         let Ok(summary) = summary(runs, run).await else { continue };
         if summary.workflow == workflow && summary.world == world && summary.is_completed() {

@@ -37,8 +37,8 @@ impl Signals {
 /// Turns the first signal into an order to leave, and the second into leaving at once.
 pub async fn obey(mut signals: Signals, run: RunId, controller: Controller, suspend: Suspend) {
     let reason = signals.next().await;
-    // The engine itself says that it is leaving.
-    suspend.run(|out| drop(writeln!(out, "To leave at once, do it again. To carry on later: wf resume {run}")));
+    // That it leaves, and that once more leaves at once, is said by the display.
+    suspend.run(|out| drop(writeln!(out, "to carry on later: wf resume {run}")));
     let interrupt = controller.send(Control::Interrupt { reason: reason.to_owned() });
     tokio::select! {
         _ = interrupt => {}

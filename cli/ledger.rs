@@ -3,7 +3,6 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use wf_engine::model::event::Event;
 use wf_engine::model::ids::StepId;
@@ -75,7 +74,7 @@ impl Ledger {
 #[derive(Debug)]
 pub enum Question {
     /// A step asks.
-    Asked { step: StepId, message: String, expires_at: Timestamp },
+    Asked { step: StepId },
     /// A step's question is settled, by whomever.
     Settled { step: StepId },
 }
@@ -111,7 +110,7 @@ impl Reporter for Recorder {
 
 fn question(event: &Event) -> Option<Question> {
     match event {
-        Event::ApprovalRequested { step, message, expires_at } => Some(Question::Asked { step: step.clone(), message: message.clone(), expires_at: *expires_at }),
+        Event::ApprovalRequested { step, .. } => Some(Question::Asked { step: step.clone() }),
         Event::ApprovalDecided { step, .. }
         | Event::StepFailed { step, .. }
         | Event::StepUnreachable { step, .. }

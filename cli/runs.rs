@@ -46,14 +46,23 @@ impl Runs {
         self.journal.layout()
     }
 
-    /// Lists the runs, oldest first.
-    pub fn ids(&self) -> Result<Vec<RunId>, Failure> {
-        self.layout().runs().map_err(|source| Failure::Files { path: self.layout().runs_dir(), doing: "read", source })
+    /// Lists the runs, oldest first. A process that died while it made a run leaves a directory without a record: that is no run.
+    pub async fn ids(&self) -> Result<Vec<RunId>, Failure> {
+        let listed = self.layout().runs().map_err(|source| Failure::Files { path: self.layout().runs_dir(), doing: "read", source })?;
+        let mut runs = Vec::with_capacity(listed.len());
+        for run in listed {
+            // The mark of what was acknowledged is not synced, so that its absence alone proves nothing.
+            let marked = std::fs::metadata(self.layout().acked_file(&run)).is_ok_and(|mark| mark.len() > 0);
+            if marked || self.journal.read(&run).await.map_or(true, |records| !records.is_empty()) {
+                runs.push(run);
+            }
+        }
+        Ok(runs)
     }
 
     /// Finds the run that a text means.
-    pub fn find(&self, text: &str) -> Result<RunId, Failure> {
-        run_ids::find(&self.ids()?, text)
+    pub async fn find(&self, text: &str) -> Result<RunId, Failure> {
+        run_ids::find(&self.ids().await?, text)
     }
 
     /// Reads a run, whether or not another process drives it.

@@ -7,11 +7,6 @@ pub fn count(n: usize, what: &str) -> String {
     if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
 }
 
-/// Writes the time of day, in UTC.
-pub fn time_of_day(at: Timestamp) -> String {
-    at.strftime("%H:%M:%S").to_string()
-}
-
 /// Writes date and time, in UTC.
 pub fn date_and_time(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%S").to_string()

@@ -17,7 +17,7 @@ use crate::runs::{Runs, failed};
 
 pub async fn decide(console: &mut Console, state_dir: &Path, args: Decide, granted: bool) -> Result<Exit, Failure> {
     let runs = Runs::open(state_dir)?;
-    let run = runs.find(&args.run)?;
+    let run = runs.find(&args.run).await?;
     let step = args.step.parse().map_err(|error: IdError| Failure::usage(error.to_string()))?;
     let (verb, done) = if granted { ("approve", "approved") } else { ("reject", "rejected") };
     let Some(owner) = runs.owner(&run) else {

@@ -21,7 +21,7 @@ pub async fn failback(console: &mut Console, state_dir: &Path, args: &Failback) 
     };
     let runs = Runs::open(state_dir)?;
     let run = match &args.from {
-        Some(text) => runs.find(text)?,
+        Some(text) => runs.find(text).await?,
         None => imports::last_completed(&runs, &name, world_name(&args.options)).await?,
     };
     let (followed, _) = runs.replayed(&run).await?;

@@ -17,13 +17,13 @@ pub async fn journal(console: &mut Console, state_dir: &Path, args: &Journal) ->
     let Journal::Verify { run, all } = args;
     let runs = Runs::open(state_dir)?;
     if !all {
-        let run = runs.find(run)?;
+        let run = runs.find(run).await?;
         let whole = verify(&runs, &run).await?;
         told(console, &run, &Verdict::Whole(whole))?;
         return Ok(Exit::Completed);
     }
     let mut exit = Exit::Completed;
-    for run in runs.ids()? {
+    for run in runs.ids().await? {
         let verdict = match verify(&runs, &run).await {
             Ok(whole) => Verdict::Whole(whole),
             Err(Failure::Journal(JournalError::Locked { holder, .. })) => Verdict::Live { holder },

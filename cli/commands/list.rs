@@ -16,7 +16,7 @@ use crate::runs::Runs;
 pub async fn list(console: &mut Console, state_dir: &Path) -> Result<Exit, Failure> {
     let runs = Runs::open(state_dir)?;
     let mut listed = Vec::new();
-    for run in runs.ids()?.into_iter().rev() {
+    for run in runs.ids().await?.into_iter().rev() {
         let summary = summary(&runs, &run).await;
         listed.push((run, summary));
     }

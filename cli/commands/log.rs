@@ -19,7 +19,7 @@ use crate::runs::{Runs, failed};
 
 pub async fn log(console: &mut Console, state_dir: &Path, args: &Log) -> Result<Exit, Failure> {
     let runs = Runs::open(state_dir)?;
-    let run = runs.find(&args.run)?;
+    let run = runs.find(&args.run).await?;
     let found = runs.read(&run).await?;
     let mut teller = Teller::new(&run, &found.records)?;
     for record in &found.records {

@@ -38,14 +38,14 @@ pub async fn resume(console: &mut Console, state_dir: &Path, args: &Resume) -> R
 /// Finds the run that is meant; `@latest` is the newest one that can be resumed, live ones included, so that none is passed over unseen.
 async fn find(runs: &Runs, text: &str) -> Result<RunId, Failure> {
     if text == LATEST {
-        for run in runs.ids()?.into_iter().rev() {
+        for run in runs.ids().await?.into_iter().rev() {
             // A run that cannot be read is for the operator to see.
             if summary(runs, &run).await.map_or(true, |summary| summary.is_resumable()) {
                 return Ok(run);
             }
         }
     }
-    runs.find(text)
+    runs.find(text).await
 }
 
 fn step_id(text: &str) -> Result<StepId, Failure> {

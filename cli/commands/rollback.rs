@@ -16,7 +16,7 @@ use crate::{confirm, operator};
 
 pub async fn rollback(console: &mut Console, state_dir: &Path, args: &Rollback) -> Result<Exit, Failure> {
     let runs = Runs::open(state_dir)?;
-    let run = runs.find(&args.run)?;
+    let run = runs.find(&args.run).await?;
     let earlier = runs.journal().read(&run).await?;
     let replayed = replay(&run, &earlier).map_err(|source| failed(&run, source))?;
     if let Err(refusal) = may_roll_back(&replayed.state, args.past_point_of_no_return) {

@@ -22,7 +22,7 @@ pub async fn run(console: &mut Console, state_dir: &Path, args: &Run) -> Result<
         }
         Some(text) => {
             let runs = Runs::open(state_dir)?;
-            let (followed, _) = runs.replayed(&runs.find(text)?).await?;
+            let (followed, _) = runs.replayed(&runs.find(text).await?).await?;
             imports::same_world(&followed, world_name(&args.options))?;
             Some(followed)
         }

@@ -16,7 +16,7 @@ use crate::runs::{Found, Runs};
 
 pub async fn status(console: &mut Console, state_dir: &Path, run: &str) -> Result<Exit, Failure> {
     let runs = Runs::open(state_dir)?;
-    let run = runs.find(run)?;
+    let run = runs.find(run).await?;
     let (replayed, found) = runs.replayed(&run).await?;
     if console.json() {
         let pid = found.live_at.and_then(|_| runs.owner(&run)).map(|owner| owner.pid);
