@@ -93,7 +93,7 @@ impl StepKind for Approval {
             ])),
             Some(decision) => Err(StepFailure::permanent(format!("{} refused: {}", decision.by, said(&decision.reason)))),
             None if cx.clock.now() >= lapses_at => Err(StepFailure::permanent(format!("nobody answered within {}", self.timeout))
-                .hint(format!("`wf resume {}` asks again", cx.run.short()))),
+                .hint(format!("`wf resume {}` asks again", cx.run))),
             None => Err(StepFailure::transient("the question was withdrawn before anyone answered")),
         }
     }
