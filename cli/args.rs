@@ -60,7 +60,9 @@ pub enum Verb {
     #[command(after_help = "Example:\n  wf run workflows/failover.ron --sim\n  wf run workflows/failover.ron --set dr_region=eu-west-1")]
     Run(Run),
     /// Carry a run on: after a crash, an interruption, or a step that paused it
-    #[command(after_help = "Example:\n  wf resume @latest\n  wf resume 01K2 --redo restart_app\n  wf resume 01K2 --mark-done promote --output endpoint=db.example.com")]
+    #[command(
+        after_help = "Example:\n  wf resume @latest\n  wf resume 01K2 --redo restart_app\n  wf resume 01K2 --mark-done promote --output endpoint=db.example.com"
+    )]
     Resume(Resume),
     /// Undo everything that a run did and that can be undone
     #[command(after_help = "Example:\n  wf rollback @latest --reason 'the primary is back'")]
@@ -306,7 +308,9 @@ pub enum Journal {
 #[derive(Debug, Subcommand)]
 pub enum Sim {
     /// Put the simulated AWS on a loopback port, for `aws --endpoint-url`
-    #[command(after_help = "Example:\n  wf sim serve --port 4566\n  aws --endpoint-url http://127.0.0.1:4566 rds describe-db-instances --region us-west-2")]
+    #[command(
+        after_help = "Example:\n  wf sim serve --port 4566\n  aws --endpoint-url http://127.0.0.1:4566 rds describe-db-instances --region us-west-2"
+    )]
     Serve {
         /// The port; 0 takes a free one
         #[arg(long, value_name = "N")]

@@ -19,14 +19,21 @@ pub fn run(console: &mut Console, bound: &BoundWorkflow, mode: Mode, yes: bool) 
     }
     let workflow = bound.workflow();
     let name = workflow.name();
-    let mut facts = vec![format!("`{name}` acts on the real world ({}): {} of {} change it", place(), changing.len(), count(workflow.len(), "step"))];
+    let mut facts =
+        vec![format!("`{name}` acts on the real world ({}): {} of {} change it", place(), changing.len(), count(workflow.len(), "step"))];
     if !irreversible.is_empty() {
         let names: Vec<_> = irreversible.iter().take(NAMED_MAX).map(|&ix| workflow.id(ix).as_str()).collect();
         let more = if irreversible.len() > NAMED_MAX { ", …" } else { "" };
         facts.push(format!("these cannot be undone: {}{more}", names.join(", ")));
     }
     let facts = facts.join("; ");
-    confirmed(console, &facts, name, "start", "`--yes` confirms it, and approves in advance whatever its steps ask; `--sim` tries it on the simulated AWS")
+    confirmed(
+        console,
+        &facts,
+        name,
+        "start",
+        "`--yes` confirms it, and approves in advance whatever its steps ask; `--sim` tries it on the simulated AWS",
+    )
 }
 
 /// Lets a rollback through that the operator confirms.
@@ -51,7 +58,8 @@ fn confirmed(console: &mut Console, facts: &str, name: &str, verb: &str, help: &
 
 /// Says which account is meant, as far as the environment tells.
 fn place() -> String {
-    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty()).map(|value| format!("{name}={}", value.escape_debug()));
+    let set =
+        |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty()).map(|value| format!("{name}={}", value.escape_debug()));
     let told: Vec<_> = ["AWS_PROFILE", "AWS_ENDPOINT_URL"].into_iter().filter_map(set).collect();
     if told.is_empty() { "the AWS account of your default credentials".to_owned() } else { told.join(", ") }
 }

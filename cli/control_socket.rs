@@ -170,7 +170,9 @@ async fn converse(mut stream: UnixStream, served: &Served) -> io::Result<()> {
     let request = serde_json::from_slice::<Request>(&line);
     match request {
         _ if read == 0 => Ok(()),
-        _ if !line.ends_with(b"\n") => send(&mut stream, &refused(format!("a request is one line of at most {REQUEST_LEN_MAX} bytes"))).await,
+        _ if !line.ends_with(b"\n") => {
+            send(&mut stream, &refused(format!("a request is one line of at most {REQUEST_LEN_MAX} bytes"))).await
+        }
         Err(error) => send(&mut stream, &refused(format!("not understood: {error}"))).await,
         Ok(Request::Records { follow }) => tell(&mut stream, served, follow).await,
         Ok(Request::Approve { step, reason, by }) => decide(&mut stream, served, (step, true, reason, by)).await,

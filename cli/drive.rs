@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use tokio::task::JoinHandle;
-use wf_engine::journal::Journal as _;
+use wf_engine::journal::Journal;
 use wf_engine::model::ids::RunId;
 use wf_engine::model::record::Record;
 use wf_engine::runtime::{self, Controller, ResumePlan, RollbackRequest, RunEnd, RunError, Runtime, StartPlan, replay};
@@ -32,6 +32,8 @@ pub enum Way {
 pub struct Drive {
     pub run: RunId,
     pub world: World,
+    /// Where it is recorded.
+    pub journal: Arc<dyn Journal>,
     /// What earlier owners recorded.
     pub earlier: Vec<Record>,
     pub way: Way,
@@ -40,7 +42,7 @@ pub struct Drive {
 impl Drive {
     /// Drives the run until it ends, pauses or is interrupted, and tells how it went.
     pub async fn go(self, console: &mut Console, runs: &Runs) -> Result<Exit, Failure> {
-        let Self { run, world, earlier, way } = self;
+        let Self { run, world, journal, earlier, way } = self;
         let signals = interrupt::Signals::catch()?;
         // Whatever a cache says is not so any more, even if this process is killed.
         let _ = std::fs::remove_file(runs.layout().summary_file(&run));
@@ -54,7 +56,7 @@ impl Drive {
         let mut helpers = vec![tokio::spawn(interrupt::obey(signals, run.clone(), controller.clone(), suspend.clone()))];
         helpers.extend(console.asks().then(|| tokio::spawn(approvals::ask(questions, controller.clone(), operator::this(), suspend))));
         let runtime = Runtime {
-            journal: Arc::clone(runs.journal()) as Arc<dyn wf_engine::journal::Journal>,
+            journal,
             registry: Arc::clone(&world.registry),
             clock: Arc::clone(&world.clock),
             reporter: Box::new(recorder),
@@ -69,7 +71,7 @@ impl Drive {
         if let Some(sim) = &world.sim {
             sim.flush()?;
         }
-        tell(console, runs, &world, &run, &ledger, end).await
+        tell(console, runs, &world, &run, &ledger, end)
     }
 }
 
@@ -83,7 +85,11 @@ async fn serve(path: std::path::PathBuf, served: Served, suspend: Suspend) {
     match ControlSocket::bind(&path) {
         Ok(socket) => socket.serve(served).await,
         Err(error) => suspend.run(|out| {
-            let _ = writeln!(out, "warning: {} cannot be made ({error}): `wf status`, `wf log` and `wf approve` cannot reach this run while it is live", path.display());
+            let _ = writeln!(
+                out,
+                "warning: {} cannot be made ({error}): `wf status`, `wf log` and `wf approve` cannot reach this run while it is live",
+                path.display()
+            );
         }),
     }
 }
@@ -99,9 +105,16 @@ async fn wind_up(ledger: &Ledger, helpers: Vec<JoinHandle<()>>, socket: JoinHand
 }
 
 /// Says how it went, keeps the summary, and picks the exit code.
-async fn tell(console: &mut Console, runs: &Runs, world: &World, run: &RunId, ledger: &Ledger, end: Result<RunEnd, RunError>) -> Result<Exit, Failure> {
+fn tell(
+    console: &mut Console,
+    runs: &Runs,
+    world: &World,
+    run: &RunId,
+    ledger: &Ledger,
+    end: Result<RunEnd, RunError>,
+) -> Result<Exit, Failure> {
     let end = end.map_err(|source| failed(run, source))?;
-    let records = if ledger.is_whole() { ledger.since(0) } else { runs.journal().read(run).await? };
+    let records = ledger.since(0);
     let replayed = replay(run, &records).map_err(|source| failed(run, source))?;
     RunSummary::of(&replayed, false).keep(runs.layout());
     let traffic = world.sim.as_ref().map(wf_sim::Sim::traffic);

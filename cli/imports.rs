@@ -32,8 +32,9 @@ pub async fn last_completed(runs: &Runs, workflow: &str, world: &str) -> Result<
         others += usize::from(summary.workflow == workflow);
     }
     let seen = if others == 0 { String::new() } else { format!(" ({others} others are not completed, or acted elsewhere: `wf list`)") };
-    Err(Failure::refused(format!("there is no completed run of `{workflow}` on {} to go back from{seen}", place(world)))
-        .help("--from names another run, `wf list` shows them all; `wf run FILE --set INPUT=VALUE` needs none when every value is given by hand"))
+    Err(Failure::refused(format!("there is no completed run of `{workflow}` on {} to go back from{seen}", place(world))).help(
+        "--from names another run, `wf list` shows them all; `wf run FILE --set INPUT=VALUE` needs none when every value is given by hand",
+    ))
 }
 
 fn place(world: &str) -> &'static str {
@@ -41,7 +42,12 @@ fn place(world: &str) -> &'static str {
 }
 
 /// Takes the values that a run with these inputs needs out of the run that it follows.
-pub fn values(source: &Source, workflow: &Workflow, inputs: &IndexMap<String, Value>, followed: &Replayed) -> Result<IndexMap<String, Value>, Failure> {
+pub fn values(
+    source: &Source,
+    workflow: &Workflow,
+    inputs: &IndexMap<String, Value>,
+    followed: &Replayed,
+) -> Result<IndexMap<String, Value>, Failure> {
     let run = &followed.header.run;
     collect_imports(workflow, inputs, &followed.state).map_err(|problems| {
         let told: Vec<_> = problems.iter().map(|problem| told(source, problem)).collect();
@@ -54,8 +60,12 @@ pub fn values(source: &Source, workflow: &Workflow, inputs: &IndexMap<String, Va
 pub fn none(source: &Source, workflow: &Workflow, inputs: &IndexMap<String, Value>) -> Result<IndexMap<String, Value>, Failure> {
     let Some(reference) = workflow.imports(inputs).next() else { return Ok(IndexMap::new()) };
     let file = source.path.display();
-    Err(Failure::usage(format!("`{}` takes values, such as `${{{}}}`, from the run that it follows: say which", workflow.name(), reference.path))
-        .help(format!("`wf failback {file}` takes the last completed one, `wf run {file} --follows RUN` another; --set gives a value by hand")))
+    Err(Failure::usage(format!(
+        "`{}` takes values, such as `${{{}}}`, from the run that it follows: say which",
+        workflow.name(),
+        reference.path
+    ))
+    .help(format!("`wf failback {file}` takes the last completed one, `wf run {file} --follows RUN` another; --set gives a value by hand")))
 }
 
 fn told(source: &Source, problem: &Problem) -> String {
@@ -69,7 +79,8 @@ pub fn same_world(followed: &Replayed, world: &str) -> Result<(), Failure> {
     if followed.header.world == world {
         return Ok(());
     }
-    let message = format!("run {} acted on {}, the new run would act on {}", followed.header.run, place(&followed.header.world), place(world));
+    let message =
+        format!("run {} acted on {}, the new run would act on {}", followed.header.run, place(&followed.header.world), place(world));
     let help = if world == crate::sim_world::SIM { "leave --sim out, or name another run" } else { "add --sim, or name another run" };
     Err(Failure::refused(message).help(help))
 }

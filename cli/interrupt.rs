@@ -21,7 +21,11 @@ impl Signals {
     /// Takes the signals over: from here on they no longer end the process by themselves.
     pub fn catch() -> Result<Self, Failure> {
         let catch = |kind| signal(kind).map_err(|source| Failure::System { doing: "waiting for signals", source });
-        Ok(Self { interrupt: catch(SignalKind::interrupt())?, terminate: catch(SignalKind::terminate())?, hangup: catch(SignalKind::hangup())? })
+        Ok(Self {
+            interrupt: catch(SignalKind::interrupt())?,
+            terminate: catch(SignalKind::terminate())?,
+            hangup: catch(SignalKind::hangup())?,
+        })
     }
 
     /// Waits for the next one, and returns its name.

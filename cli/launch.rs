@@ -70,10 +70,16 @@ impl Launch<'_> {
             world: world.name.to_owned(),
             by: operator::this(),
         };
-        Drive { run, world, earlier: Vec::new(), way: Way::Start(Box::new(plan)) }.go(console, &runs).await
+        let journal = Arc::clone(runs.journal());
+        Drive { run, world, journal, earlier: Vec::new(), way: Way::Start(Box::new(plan)) }.go(console, &runs).await
     }
 
-    fn bind(&self, registry: &Registry, inputs: &IndexMap<String, Value>, imports: &IndexMap<String, Value>) -> Result<BoundWorkflow, Failure> {
+    fn bind(
+        &self,
+        registry: &Registry,
+        inputs: &IndexMap<String, Value>,
+        imports: &IndexMap<String, Value>,
+    ) -> Result<BoundWorkflow, Failure> {
         registry.bind(Arc::clone(&self.workflow), inputs, &Imports::Values(imports)).map_err(|problems| self.source.invalid(problems))
     }
 }

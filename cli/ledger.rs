@@ -42,11 +42,6 @@ impl Ledger {
         self.lock().get(from..).unwrap_or_default().to_vec()
     }
 
-    /// Tells whether no record is missing: somebody else may have had the run after it was read and before it was claimed.
-    pub fn is_whole(&self) -> bool {
-        (0..).zip(self.lock().iter()).all(|(seq, record)| record.seq == seq)
-    }
-
     /// Watches how far the run is.
     pub fn watch(&self) -> watch::Receiver<Progress> {
         self.progress.subscribe()

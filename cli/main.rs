@@ -2,6 +2,7 @@
 
 mod approvals;
 mod args;
+mod claimed;
 mod commands;
 mod confirm;
 mod console;
@@ -10,6 +11,7 @@ mod control_socket;
 mod diagnostics;
 mod drive;
 mod failure;
+mod hints;
 mod imports;
 mod interrupt;
 mod launch;

@@ -12,7 +12,9 @@ const NAMED_MAX: usize = 8;
 /// Finds the run that `text` means among `runs`, which are sorted oldest first.
 pub fn find(runs: &[RunId], text: &str) -> Result<RunId, Failure> {
     let Some(newest) = runs.last() else {
-        return Err(Failure::usage("there are no runs here yet").help("`wf run FILE` starts one; --state-dir names another state directory"));
+        return Err(
+            Failure::usage("there are no runs here yet").help("`wf run FILE` starts one; --state-dir names another state directory")
+        );
     };
     if text == LATEST {
         return Ok(newest.clone());
@@ -25,7 +27,10 @@ pub fn find(runs: &[RunId], text: &str) -> Result<RunId, Failure> {
     let fitting: Vec<_> = runs.iter().filter(fits).collect();
     match fitting.as_slice() {
         [run] => Ok((*run).clone()),
-        [] => Err(Failure::usage(format!("there is no run `{}`", text.escape_debug())).help("`wf list` shows the runs of this state directory")),
+        [] => {
+            Err(Failure::usage(format!("there is no run `{}`", text.escape_debug()))
+                .help("`wf list` shows the runs of this state directory"))
+        }
         several => Err(ambiguous(text, several)),
     }
 }

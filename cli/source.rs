@@ -70,7 +70,8 @@ impl Source {
         match &workflow.def().follows {
             Some(follows) if self.followed(&workflow).is_none() => {
                 let file = self.path.with_file_name(&follows.value);
-                let problem = Problem::new(follows.at.clone(), format!("the workflow that this one follows cannot be read: {}", file.display()));
+                let problem =
+                    Problem::new(follows.at.clone(), format!("the workflow that this one follows cannot be read: {}", file.display()));
                 Err(self.invalid(vec![problem.help(format!("`wf check {}` tells more", file.display()))]))
             }
             Some(_) | None => Ok(workflow),

@@ -35,7 +35,8 @@ pub fn inputs(file: Option<&Path>, set: &[Pair]) -> Result<Vec<(String, Value)>,
     let mut inputs: IndexMap<String, Value> = IndexMap::new();
     if let Some(file) = file {
         let source = Source::read(file)?;
-        inputs = ron_fields::value(&source.text).map_err(|problem| source.invalid(vec![problem.help("write it as `{ \"input\": \"value\" }`")]))?;
+        inputs = ron_fields::value(&source.text)
+            .map_err(|problem| source.invalid(vec![problem.help("write it as `{ \"input\": \"value\" }`")]))?;
     }
     inputs.extend(set.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))));
     Ok(inputs.into_iter().collect())

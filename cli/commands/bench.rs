@@ -68,11 +68,18 @@ async fn measure(workflow: Arc<Workflow>, dir: &Dir) -> Result<(RunEnd, Figures)
         world: "bench".to_owned(),
         by: operator::this(),
     };
-    let runtime = Runtime { journal: Arc::clone(&journal) as Arc<dyn wf_engine::journal::Journal>, registry, clock: Arc::new(SystemClock), reporter: Box::new(Silent), control };
+    let runtime = Runtime {
+        journal: Arc::clone(&journal) as Arc<dyn wf_engine::journal::Journal>,
+        registry,
+        clock: Arc::new(SystemClock),
+        reporter: Box::new(Silent),
+        control,
+    };
     let cpu_before = cpu_seconds();
     let began = Instant::now();
     let end = start(runtime, plan).await.map_err(|source| failed(&run, source))?;
-    let figures = Figures { wall: began.elapsed().as_secs_f64(), cpu: cpu_seconds() - cpu_before, rss_mib: peak_rss_mib(), syncs: journal.syncs() };
+    let figures =
+        Figures { wall: began.elapsed().as_secs_f64(), cpu: cpu_seconds() - cpu_before, rss_mib: peak_rss_mib(), syncs: journal.syncs() };
     Ok((end, figures))
 }
 
@@ -99,7 +106,13 @@ impl Drop for Dir {
 }
 
 fn workflow_text(shape: Shape, size: &str) -> Result<String, Failure> {
-    let number = |text: &str| text.trim().parse::<usize>().ok().filter(|&n| n > 0).ok_or_else(|| Failure::usage(format!("`{}` is not a size", size.escape_debug())).help("N, or DEPTHxWIDTH for layers"));
+    let number = |text: &str| {
+        text.trim()
+            .parse::<usize>()
+            .ok()
+            .filter(|&n| n > 0)
+            .ok_or_else(|| Failure::usage(format!("`{}` is not a size", size.escape_debug())).help("N, or DEPTHxWIDTH for layers"))
+    };
     let (depth, width) = match (shape, size.split_once('x')) {
         (Shape::Layers, Some((depth, width))) => (number(depth)?, number(width)?),
         (Shape::Layers, None) => return Err(Failure::usage("layers need DEPTHxWIDTH, such as 100x1000")),

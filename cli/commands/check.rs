@@ -10,9 +10,9 @@ use wf_engine::model::workflow::Workflow;
 use crate::console::Console;
 use crate::diagnostics::Exit;
 use crate::failure::Failure;
-use crate::words::count;
 use crate::sim_world::offline_registry;
 use crate::source::Source;
+use crate::words::count;
 
 /// What the check found, for `--json`.
 #[derive(Serialize)]
@@ -39,7 +39,13 @@ pub fn check(console: &mut Console, file: &Path) -> Result<Exit, Failure> {
     match checked {
         Ok(workflow) => {
             if console.json() {
-                console.document(&Checked { file, ok: true, workflow: Some(workflow.name()), steps: workflow.len(), problems: Vec::new() })?;
+                console.document(&Checked {
+                    file,
+                    ok: true,
+                    workflow: Some(workflow.name()),
+                    steps: workflow.len(),
+                    problems: Vec::new(),
+                })?;
             } else {
                 console.data(&format!("ok: {}", described(&workflow)))?;
             }

@@ -46,8 +46,12 @@ struct Whole {
 enum Verdict {
     Whole(Whole),
     /// A process drives the run: it is verified when it is at rest.
-    Live { holder: String },
-    Unusable { error: String },
+    Live {
+        holder: String,
+    },
+    Unusable {
+        error: String,
+    },
 }
 
 /// Checks the chain of hashes, and that the events make sense one after the other.

@@ -31,7 +31,10 @@ pub fn kinds(console: &mut Console, name: Option<&str>) -> Result<Exit, Failure>
 
 fn document(kind: &KindInfo) -> Value {
     let fields = |fields: &[Field]| -> Vec<_> {
-        fields.iter().map(|field| json!({ "name": field.name, "type": format!("{:?}", field.ty).to_lowercase(), "doc": field.doc })).collect()
+        fields
+            .iter()
+            .map(|field| json!({ "name": field.name, "type": format!("{:?}", field.ty).to_lowercase(), "doc": field.doc }))
+            .collect()
     };
     json!({
         "name": kind.name,

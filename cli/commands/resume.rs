@@ -1,6 +1,7 @@
 //! `wf resume`: takes a run over and carries it on.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use wf_engine::model::event::Fields;
 use wf_engine::model::ids::{RunId, StepId};
@@ -8,22 +9,24 @@ use wf_engine::registry::Registry;
 use wf_engine::runtime::{Replayed, ResumePlan};
 
 use crate::args::Resume;
+use crate::claimed::Claimed;
 use crate::console::Console;
 use crate::diagnostics::Exit;
 use crate::drive::{Drive, Way};
 use crate::failure::Failure;
+use crate::operator;
 use crate::run_ids::LATEST;
 use crate::run_summary::summary;
 use crate::runs::{Runs, failed};
 use crate::sim_world::{World, offline_registry};
 use crate::values::output;
-use crate::operator;
 
 pub async fn resume(console: &mut Console, state_dir: &Path, args: &Resume) -> Result<Exit, Failure> {
     let runs = Runs::open(state_dir)?;
     let run = find(&runs, &args.run).await?;
     // A run in other hands is refused here, before a world is opened.
-    let earlier = wf_engine::journal::Journal::read(runs.journal().as_ref(), &run).await?;
+    let mut claimed = Claimed::claim(runs.journal(), &run).await?;
+    let earlier = std::mem::take(&mut claimed.earlier);
     let replayed = wf_engine::runtime::replay(&run, &earlier).map_err(|source| failed(&run, source))?;
     let plan = ResumePlan {
         by: operator::this(),
@@ -32,7 +35,7 @@ pub async fn resume(console: &mut Console, state_dir: &Path, args: &Resume) -> R
         mark_done: mark_done(&replayed, &offline_registry(), args)?,
     };
     let world = World::of_run(&replayed.header.world, state_dir, &args.simulation).await?;
-    Drive { run, world, earlier, way: Way::Resume(plan) }.go(console, &runs).await
+    Drive { run, world, journal: Arc::new(claimed), earlier, way: Way::Resume(plan) }.go(console, &runs).await
 }
 
 /// Finds the run that is meant; `@latest` is the newest one that can be resumed, live ones included, so that none is passed over unseen.
@@ -64,7 +67,8 @@ fn mark_done(replayed: &Replayed, registry: &Registry, args: &Resume) -> Result<
         let Some(info) = kind.and_then(|kind| registry.kind(kind)) else { continue };
         let Some(field) = info.outputs.iter().find(|field| field.name == name) else {
             let known: Vec<_> = info.outputs.iter().map(|field| field.name).collect();
-            return Err(Failure::usage(format!("{} has no output `{}`", info.name, name.escape_debug())).help(format!("it has: {}", known.join(", "))));
+            return Err(Failure::usage(format!("{} has no output `{}`", info.name, name.escape_debug()))
+                .help(format!("it has: {}", known.join(", "))));
         };
         outputs.insert(name.to_owned(), output(field, value).map_err(Failure::usage)?);
     }
@@ -82,4 +86,3 @@ fn belongs_to<'a>(done: &[(StepId, Fields)], name: &'a str) -> Result<(usize, &'
         (None, _) => Err(Failure::usage(format!("--output {name}: several steps are marked done, so write --output STEP.{name}=…"))),
     }
 }
-

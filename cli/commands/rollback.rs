@@ -1,11 +1,12 @@
 //! `wf rollback`: compensates everything that a run attempted.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use wf_engine::journal::Journal as _;
 use wf_engine::runtime::{RollbackRequest, RunError, may_roll_back, replay};
 
 use crate::args::Rollback;
+use crate::claimed::Claimed;
 use crate::console::Console;
 use crate::diagnostics::Exit;
 use crate::drive::{Drive, Way};
@@ -17,7 +18,8 @@ use crate::{confirm, operator};
 pub async fn rollback(console: &mut Console, state_dir: &Path, args: &Rollback) -> Result<Exit, Failure> {
     let runs = Runs::open(state_dir)?;
     let run = runs.find(&args.run).await?;
-    let earlier = runs.journal().read(&run).await?;
+    let mut claimed = Claimed::claim(runs.journal(), &run).await?;
+    let earlier = std::mem::take(&mut claimed.earlier);
     let replayed = replay(&run, &earlier).map_err(|source| failed(&run, source))?;
     if let Err(refusal) = may_roll_back(&replayed.state, args.past_point_of_no_return) {
         return Err(failed(&run, RunError::Refused(refusal)));
@@ -27,6 +29,7 @@ pub async fn rollback(console: &mut Console, state_dir: &Path, args: &Rollback) 
         confirm::rollback(console, &replayed.header.workflow, steps, args.yes)?;
     }
     let world = World::of_run(&replayed.header.world, state_dir, &args.simulation).await?;
-    let request = RollbackRequest { by: operator::this(), reason: args.reason.clone(), past_point_of_no_return: args.past_point_of_no_return };
-    Drive { run, world, earlier, way: Way::Rollback(request) }.go(console, &runs).await
+    let request =
+        RollbackRequest { by: operator::this(), reason: args.reason.clone(), past_point_of_no_return: args.past_point_of_no_return };
+    Drive { run, world, journal: Arc::new(claimed), earlier, way: Way::Rollback(request) }.go(console, &runs).await
 }

@@ -57,7 +57,10 @@ async fn serve(console: &mut Console, state_dir: &Path, port: u16, simulation: S
         "the simulated AWS, {} times as fast as life; any credentials will do. Ctrl-C ends it, the world is kept.\n  aws --endpoint-url http://{address} rds describe-db-instances --region us-west-2",
         sim.clock().speed()
     ));
-    wf_sim::serve(sim, listener, async move { let _signal = signals.next().await; }).await?;
+    wf_sim::serve(sim, listener, async move {
+        let _signal = signals.next().await;
+    })
+    .await?;
     Ok(Exit::Completed)
 }
 
@@ -68,7 +71,14 @@ fn call_line(call: &CallRecord) -> String {
         (None, false) => "changed nothing".to_owned(),
     };
     let action = format!("{}:{}", call.service, call.action);
-    format!("{:>5}  {}  {:<10}  {:<48}  {:<28}  {outcome}\n", call.seq, date_and_time(call.at), call.region, clean(&action), clean(&call.resource))
+    format!(
+        "{:>5}  {}  {:<10}  {:<48}  {:<28}  {outcome}\n",
+        call.seq,
+        date_and_time(call.at),
+        call.region,
+        clean(&action),
+        clean(&call.resource)
+    )
 }
 
 /// Writes JSON as an indented outline, for people.

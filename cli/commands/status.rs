@@ -32,7 +32,8 @@ fn document(replayed: &Replayed, found: &Found, pid: Option<u32>) -> Value {
     let Replayed { header, workflow, state } = replayed;
     let live = found.live_at.is_some();
     let steps: Vec<_> = (0..workflow.len()).map(|ix| step(replayed, ix)).collect();
-    let ids = |wanted: &dyn Fn(StepIx) -> bool| -> Vec<_> { (0..workflow.len()).filter(|&ix| wanted(ix)).map(|ix| workflow.id(ix)).collect() };
+    let ids =
+        |wanted: &dyn Fn(StepIx) -> bool| -> Vec<_> { (0..workflow.len()).filter(|&ix| wanted(ix)).map(|ix| workflow.id(ix)).collect() };
     json!({
         "run": header.run,
         "workflow": header.workflow,

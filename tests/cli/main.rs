@@ -6,8 +6,8 @@ mod sandbox;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use serde_json::Value;
 use sandbox::{Live, Sandbox};
+use serde_json::Value;
 
 /// A step that touches a file, and takes it away when it is undone.
 const TOUCH: &str = r#"(id: "touch", run: Exec(command: ["touch", "made"], undo: ["rm", "-f", "made"], idempotent: true))"#;
@@ -26,10 +26,14 @@ fn asking(sandbox: &Sandbox, steps: &str) -> (Live, String) {
 #[test]
 fn a_run_completes_and_can_be_read() {
     let sandbox = Sandbox::new();
-    sandbox.workflow("two", r#"(id: "say", run: Exec(command: ["echo", "hello"])), (id: "wait", run: Wait(duration: "0s"), needs: ["say"])"#);
+    sandbox
+        .workflow("two", r#"(id: "say", run: Exec(command: ["echo", "hello"])), (id: "wait", run: Wait(duration: "0s"), needs: ["say"])"#);
     sandbox.wf(&["run", "two.ron", "--yes"]).exits(0).says("say").tells("completed");
     let list = sandbox.json(&["list"]);
-    assert_eq!((list[0]["workflow"].as_str(), list[0]["outcome"].as_str(), list[0]["steps_done"].as_u64()), (Some("two"), Some("Completed"), Some(2)));
+    assert_eq!(
+        (list[0]["workflow"].as_str(), list[0]["outcome"].as_str(), list[0]["steps_done"].as_u64()),
+        (Some("two"), Some("Completed"), Some(2))
+    );
     let run = sandbox.latest();
     let status = sandbox.json(&["status", &run[20..].to_lowercase()]);
     assert_eq!((status["state"].as_str(), status["steps"][0]["outputs"]["stdout"].as_str()), (Some("finished"), Some("hello")));
@@ -83,7 +87,13 @@ fn the_real_world_is_not_changed_unconfirmed() {
 fn mistakes_of_a_file_are_told_all_at_once() {
     let sandbox = Sandbox::new();
     sandbox.workflow("bad", r#"(id: "a", needs: ["b"], run: Wait(duraton: "1s")), (id: "c", run: Exce())"#);
-    sandbox.wf(&["check", "bad.ron"]).exits(3).says("there is no step `b`").says("did you mean `duration`?").says("bad.ron:1:").says("did you mean `Exec`?");
+    sandbox
+        .wf(&["check", "bad.ron"])
+        .exits(3)
+        .says("there is no step `b`")
+        .says("did you mean `duration`?")
+        .says("bad.ron:1:")
+        .says("did you mean `Exec`?");
     let checked = sandbox.json(&["check", "bad.ron"]);
     assert_eq!(checked["ok"], false);
     assert!(checked["problems"].as_array().unwrap().iter().all(|problem| problem["line"] == 1 && problem["column"].is_u64()));
@@ -103,7 +113,11 @@ fn inputs_are_given_by_hand_or_by_file() {
     sandbox.file("in.ron", r#"Workflow(name: "in", inputs: {"word": "default", "times": 1, "must": Required}, steps: [(id: "say", run: Exec(command: ["echo", "${word}", "${must}"]))])"#);
     sandbox.file("values.ron", r#"{ "word": "file", "must": "have" }"#);
     sandbox.wf(&["run", "in.ron", "--yes"]).exits(2).says("--set must=");
-    sandbox.wf(&["run", "in.ron", "--yes", "--set", "wrod=x", "--set", "times=many"]).exits(2).says("no input `wrod`").says("`times` must be a number");
+    sandbox
+        .wf(&["run", "in.ron", "--yes", "--set", "wrod=x", "--set", "times=many"])
+        .exits(2)
+        .says("no input `wrod`")
+        .says("`times` must be a number");
     sandbox.wf(&["run", "in.ron", "--yes", "--inputs", "values.ron"]).exits(0);
     assert_eq!(sandbox.json(&["status"])["steps"][0]["outputs"]["stdout"], "file have");
     sandbox.wf(&["run", "in.ron", "--yes", "--inputs", "values.ron", "--set", "word=set"]).exits(0);
@@ -214,7 +228,12 @@ fn what_never_began_is_no_run() {
 fn killed_in_doubt(sandbox: &Sandbox) -> String {
     let (started, block) = (sandbox.pipe("started"), sandbox.pipe("block"));
     let script = "echo x >> count; if [ ! -e unblocked ]; then echo x > started; cat block; fi";
-    sandbox.workflow("doubt", &format!(r#"(id: "once", run: Exec(command: ["sh", "-c", "{script}"])), (id: "say", run: Exec(command: ["echo", "${{once.stdout}}"]))"#));
+    sandbox.workflow(
+        "doubt",
+        &format!(
+            r#"(id: "once", run: Exec(command: ["sh", "-c", "{script}"])), (id: "say", run: Exec(command: ["echo", "${{once.stdout}}"]))"#
+        ),
+    );
     let live = sandbox.start(&["run", "doubt.ron", "--yes"]);
     assert_eq!(fs::read_to_string(started).unwrap(), "x\n");
     live.kill();
@@ -256,7 +275,12 @@ fn past_the_point_of_no_return_a_failure_pauses() {
     sandbox.workflow("cut", &steps);
     let paused = sandbox.wf(&["run", "cut.ron", "--yes"]);
     let run = sandbox.latest();
-    paused.exits(12).tells("touch").tells("cut").tells(&format!("wf resume {run}")).tells(&format!("wf rollback {run} --past-point-of-no-return"));
+    paused
+        .exits(12)
+        .tells("touch")
+        .tells("cut")
+        .tells(&format!("wf resume {run}"))
+        .tells(&format!("wf rollback {run} --past-point-of-no-return"));
     let status = sandbox.json(&["status"]);
     assert_eq!((status["can_be_undone"][0].as_str(), status["cannot_be_undone"][0].as_str()), (Some("touch"), Some("cut")));
     sandbox.wf(&["rollback", &run, "--yes"]).exits(4).says("--past-point-of-no-return");
@@ -270,7 +294,8 @@ fn past_the_point_of_no_return_a_failure_pauses() {
 #[test]
 fn a_compensation_that_fails_leaves_the_run_stuck_and_resumable() {
     let sandbox = Sandbox::new();
-    let steps = r#"(id: "make", run: Exec(command: ["true"], undo: ["ls", "key"])), (id: "fail", needs: ["make"], run: Exec(command: ["false"]))"#;
+    let steps =
+        r#"(id: "make", run: Exec(command: ["true"], undo: ["ls", "key"])), (id: "fail", needs: ["make"], run: Exec(command: ["false"]))"#;
     sandbox.workflow("stuck", steps);
     let stuck = sandbox.wf(&["run", "stuck.ron", "--yes"]);
     stuck.exits(11).tells("make").tells("wf resume");
@@ -283,7 +308,8 @@ fn a_failback_takes_what_the_failover_recorded() {
     let sandbox = Sandbox::new();
     sandbox.workflow("failover", r#"(id: "scale", run: Exec(command: ["echo", "6"]))"#);
     let steps = r#"(id: "scale_back", run: Exec(command: ["echo", "${failover.scale.stdout}", "${count}"]))"#;
-    let back = |name: &str, inputs: &str| format!(r#"Workflow(name: "{name}", follows: "failover.ron", inputs: {{{inputs}}}, steps: [{steps}])"#);
+    let back =
+        |name: &str, inputs: &str| format!(r#"Workflow(name: "{name}", follows: "failover.ron", inputs: {{{inputs}}}, steps: [{steps}])"#);
     sandbox.file("failback.ron", &back("failback", r#""count": "${failover.scale.stdout}""#));
     sandbox.wf(&["check", "failback.ron"]).exits(0);
     sandbox.wf(&["failback", "failback.ron", "--yes"]).exits(4).says("there is no completed run of `failover`");

@@ -49,7 +49,14 @@ impl Sandbox {
     pub fn command(&self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_wf"));
         let path = std::env::var_os("PATH").unwrap_or_default();
-        command.env_clear().env("PATH", path).env("HOME", self.dir.path()).env("USER", "tester").current_dir(self.dir.path()).args(args).stdin(Stdio::null());
+        command
+            .env_clear()
+            .env("PATH", path)
+            .env("HOME", self.dir.path())
+            .env("USER", "tester")
+            .current_dir(self.dir.path())
+            .args(args)
+            .stdin(Stdio::null());
         command
     }
 
