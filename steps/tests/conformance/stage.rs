@@ -141,6 +141,10 @@ impl Stage {
             for (_, database) in region["databases"].as_object_mut().unwrap() {
                 database.as_object_mut().unwrap().remove("lag_seconds");
             }
+            // Health follows from the rest, a minute later.
+            for (_, group) in region["groups"].as_object_mut().unwrap() {
+                group.as_object_mut().unwrap().remove("healthy");
+            }
         }
         for record in status["dns"]["records"].as_array_mut().unwrap() {
             record.as_object_mut().unwrap().remove("healthy");
