@@ -2,12 +2,15 @@
 //! signals, the questions, the control socket, and what is said at the end.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use wf_engine::journal::Journal;
 use wf_engine::model::ids::RunId;
 use wf_engine::model::record::Record;
-use wf_engine::runtime::{self, Controller, ResumePlan, RollbackRequest, RunEnd, RunError, Runtime, StartPlan, replay};
+use wf_engine::model::run_state::RunState;
+use wf_engine::model::workflow::Workflow;
+use wf_engine::runtime::{self, Controller, Replayed, ResumePlan, RollbackRequest, RunError, Runtime, StartPlan};
 
 use crate::console::Console;
 use crate::control_socket::{ControlSocket, Served};
@@ -34,6 +37,7 @@ pub struct Drive {
     pub world: World,
     /// Where it is recorded.
     pub journal: Arc<dyn Journal>,
+    pub workflow: Arc<Workflow>,
     /// What earlier owners recorded.
     pub earlier: Vec<Record>,
     pub way: Way,
@@ -42,7 +46,7 @@ pub struct Drive {
 impl Drive {
     /// Drives the run until it ends, pauses or is interrupted, and tells how it went.
     pub async fn go(self, console: &mut Console, runs: &Runs) -> Result<Exit, Failure> {
-        let Self { run, world, journal, earlier, way } = self;
+        let Self { run, world, journal, workflow, earlier, way } = self;
         let signals = interrupt::Signals::catch()?;
         // Whatever a cache says is not so any more, even if this process is killed.
         let _ = std::fs::remove_file(runs.layout().summary_file(&run));
@@ -71,7 +75,11 @@ impl Drive {
         if let Some(sim) = &world.sim {
             sim.flush()?;
         }
-        tell(console, runs, &world, &run, &ledger, end)
+        let end = end.map_err(|source| failed(&run, source))?;
+        let records = ledger.since(0);
+        let replayed = replayed(&run, workflow, &records).map_err(|source| failed(&run, source))?;
+        tell(console, runs, &world, &replayed, &records)?;
+        Ok(Exit::from(&end))
     }
 }
 
@@ -104,26 +112,22 @@ async fn wind_up(ledger: &Ledger, helpers: Vec<JoinHandle<()>>, socket: JoinHand
     let _ = socket.await;
 }
 
-/// Says how it went, keeps the summary, and picks the exit code.
-fn tell(
-    console: &mut Console,
-    runs: &Runs,
-    world: &World,
-    run: &RunId,
-    ledger: &Ledger,
-    end: Result<RunEnd, RunError>,
-) -> Result<Exit, Failure> {
-    let end = end.map_err(|source| failed(run, source))?;
-    let records = ledger.since(0);
-    let replayed = replay(run, &records).map_err(|source| failed(run, source))?;
-    RunSummary::of(&replayed, false).keep(runs.layout());
+/// Puts the run together as [`runtime::replay`] does, without reading the workflow's text once more.
+fn replayed(run: &RunId, workflow: Arc<Workflow>, records: &[Record]) -> Result<Replayed, RunError> {
+    let state = RunState::replay(Arc::clone(&workflow), |_| Duration::from_secs(1), records)?;
+    let header = state.header().cloned().ok_or_else(|| RunError::NotARun { run: run.clone() })?;
+    Ok(Replayed { header, workflow, state })
+}
+
+/// Says how it went, and keeps the summary.
+fn tell(console: &mut Console, runs: &Runs, world: &World, replayed: &Replayed, records: &[Record]) -> Result<(), Failure> {
+    RunSummary::of(replayed, false).keep(runs.layout());
     let traffic = world.sim.as_ref().map(wf_sim::Sim::traffic);
-    let summary = Summary::of(&replayed, &records, traffic.as_ref());
+    let summary = Summary::of(replayed, records, traffic.as_ref());
     if console.json() {
-        console.document(&summary)?;
+        console.document(&summary)
     } else {
         let text = summary.text(console.out_look());
-        console.data(&format!("\n{text}"))?;
+        console.data(&format!("\n{text}"))
     }
-    Ok(Exit::from(&end))
 }

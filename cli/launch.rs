@@ -71,7 +71,9 @@ impl Launch<'_> {
             by: operator::this(),
         };
         let journal = Arc::clone(runs.journal());
-        Drive { run, world, journal, earlier: Vec::new(), way: Way::Start(Box::new(plan)) }.go(console, &runs).await
+        Drive { run, world, journal, workflow: self.workflow, earlier: Vec::new(), way: Way::Start(Box::new(plan)) }
+            .go(console, &runs)
+            .await
     }
 
     fn bind(

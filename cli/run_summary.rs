@@ -119,24 +119,27 @@ impl RunSummary {
     }
 }
 
+/// Returns the summary that was kept of a run, if it can be believed: the run came to rest, and nobody drives it.
+pub fn kept(runs: &Runs, run: &RunId) -> Option<RunSummary> {
+    let json = runs.layout().read_summary(run).ok().flatten()?;
+    let kept: RunSummary = serde_json::from_slice(&json).ok()?;
+    let believed = kept.v == FORMAT && kept.run == *run && kept.state.rests() && runs.owner(run).is_none();
+    believed.then_some(kept)
+}
+
 /// Returns the summary of a run: the one that was kept if it can be believed, a new one from the journal otherwise.
 pub async fn summary(runs: &Runs, run: &RunId) -> Result<RunSummary, Failure> {
-    let kept = runs.layout().read_summary(run).ok().flatten().and_then(|json| serde_json::from_slice::<RunSummary>(&json).ok());
-    let kept = kept.filter(|kept| kept.v == FORMAT && kept.run == *run);
-    let owner = runs.owner(run);
-    match kept {
-        Some(kept) if kept.state.rests() && owner.is_none() => Ok(kept),
-        Some(_) | None => {
-            let (replayed, found) = runs.replayed(run).await?;
-            let mut summary = RunSummary::of(&replayed, found.live_at.is_some());
-            match found.live_at {
-                Some(now) => {
-                    summary.pid = owner.map(|owner| owner.pid);
-                    summary.last_at = Some(now);
-                }
-                None => summary.keep(runs.layout()),
-            }
-            Ok(summary)
-        }
+    if let Some(kept) = kept(runs, run) {
+        return Ok(kept);
     }
+    let (replayed, found) = runs.replayed(run).await?;
+    let mut summary = RunSummary::of(&replayed, found.live_at.is_some());
+    match found.live_at {
+        Some(now) => {
+            summary.pid = runs.owner(run).map(|owner| owner.pid);
+            summary.last_at = Some(now);
+        }
+        None => summary.keep(runs.layout()),
+    }
+    Ok(summary)
 }

@@ -15,8 +15,8 @@ use crate::diagnostics::Exit;
 use crate::drive::{Drive, Way};
 use crate::failure::Failure;
 use crate::operator;
-use crate::run_ids::LATEST;
-use crate::run_summary::summary;
+use crate::run_ids::{self, LATEST};
+use crate::run_summary::kept;
 use crate::runs::{Runs, failed};
 use crate::sim_world::{World, offline_registry};
 use crate::values::output;
@@ -35,20 +35,18 @@ pub async fn resume(console: &mut Console, state_dir: &Path, args: &Resume) -> R
         mark_done: mark_done(&replayed, &offline_registry(), args)?,
     };
     let world = World::of_run(&replayed.header.world, state_dir, &args.simulation).await?;
-    Drive { run, world, journal: Arc::new(claimed), earlier, way: Way::Resume(plan) }.go(console, &runs).await
+    Drive { run, world, journal: Arc::new(claimed), workflow: replayed.workflow, earlier, way: Way::Resume(plan) }.go(console, &runs).await
 }
 
-/// Finds the run that is meant; `@latest` is the newest one that can be resumed, live ones included, so that none is passed over unseen.
+/// Finds the run that is meant; `@latest` is the newest one that is not known to be over. A live one counts, and so does one that cannot be
+/// read, so that none is passed over unseen.
 async fn find(runs: &Runs, text: &str) -> Result<RunId, Failure> {
-    if text == LATEST {
-        for run in runs.ids().await?.into_iter().rev() {
-            // A run that cannot be read is for the operator to see.
-            if summary(runs, &run).await.map_or(true, |summary| summary.is_resumable()) {
-                return Ok(run);
-            }
-        }
+    let ids = runs.ids().await?;
+    let open = |run: &&RunId| kept(runs, run).is_none_or(|summary| summary.is_resumable());
+    match ids.iter().rev().find(open).filter(|_| text == LATEST) {
+        Some(run) => Ok(run.clone()),
+        None => run_ids::find(&ids, text),
     }
-    runs.find(text).await
 }
 
 fn step_id(text: &str) -> Result<StepId, Failure> {

@@ -31,5 +31,7 @@ pub async fn rollback(console: &mut Console, state_dir: &Path, args: &Rollback) 
     let world = World::of_run(&replayed.header.world, state_dir, &args.simulation).await?;
     let request =
         RollbackRequest { by: operator::this(), reason: args.reason.clone(), past_point_of_no_return: args.past_point_of_no_return };
-    Drive { run, world, journal: Arc::new(claimed), earlier, way: Way::Rollback(request) }.go(console, &runs).await
+    Drive { run, world, journal: Arc::new(claimed), workflow: replayed.workflow, earlier, way: Way::Rollback(request) }
+        .go(console, &runs)
+        .await
 }
