@@ -103,7 +103,12 @@ impl Board {
             }
         };
         let since = if step.status == StepStatus::Compensating { step.undo.started_at } else { step.alive_since };
-        let row = self.rows.entry(ix).or_insert_with(|| Row { id: state.workflow().id(ix).clone(), since: record.at, doing, note: String::new() });
+        let row = self.rows.entry(ix).or_insert_with(|| Row {
+            id: state.workflow().id(ix).clone(),
+            since: record.at,
+            doing,
+            note: String::new(),
+        });
         (row.since, row.doing) = (since.unwrap_or(record.at), doing);
         if let Event::ApprovalRequested { message, .. } = &record.event {
             row.note = clean(message).into_owned();
@@ -176,7 +181,8 @@ fn next_up(state: &RunState) -> Vec<String> {
     let workflow = state.workflow();
     let mut next: Vec<StepIx> = state.ready().take(NEXT_MAX + 1).collect();
     let waits_for_active = |&ix: &StepIx| {
-        let under_way = |need: StepIx| state.active().contains(&need) || matches!(state.step(need).status, StepStatus::Succeeded | StepStatus::Skipped);
+        let under_way =
+            |need: StepIx| state.active().contains(&need) || matches!(state.step(need).status, StepStatus::Succeeded | StepStatus::Skipped);
         state.step(ix).status == StepStatus::Pending && workflow.needs(ix).take(LOOKED_AT_MAX).all(under_way)
     };
     for &ix in state.active().iter().take(LOOKED_AT_MAX) {

@@ -78,9 +78,11 @@ fn words(record: &Record, state: &RunState) -> Option<Words> {
         Event::StepStarted { attempt: 1, .. } => say(Ink::Busy, '▶', "started"),
         Event::StepStarted { attempt, .. } => say(Ink::Busy, '▶', format!("started, attempt {attempt}")),
         Event::StepObserved { before, satisfied, .. } => observed(before, *satisfied)?,
-        Event::PointOfNoReturnPassed { .. } => {
-            say(Ink::Bad, '‼', "POINT OF NO RETURN: this cannot be undone. From here on a failure pauses the run instead of rolling it back.")
-        }
+        Event::PointOfNoReturnPassed { .. } => say(
+            Ink::Bad,
+            '‼',
+            "POINT OF NO RETURN: this cannot be undone. From here on a failure pauses the run instead of rolling it back.",
+        ),
         Event::StepApplied { .. } => say(Ink::Dim, '·', "change accepted, waits until it has taken effect"),
         Event::ApprovalRequested { step, message, expires_at } => {
             let question = say(Ink::Warn, '?', clean(message));
@@ -95,7 +97,9 @@ fn words(record: &Record, state: &RunState) -> Option<Words> {
         }
         Event::StepSucceeded { step, outputs } => say(Ink::Good, '✓', succeeded(record, step, outputs, state)),
         Event::StepFailed { failure, .. } => say(Ink::Bad, '✗', format!("failed: {}", clean(&failure.message))).more(why(failure)),
-        Event::StepUnreachable { failure, .. } => say(Ink::Bad, '✗', format!("unreachable: {}", clean(&failure.message))).more(why(failure)),
+        Event::StepUnreachable { failure, .. } => {
+            say(Ink::Bad, '✗', format!("unreachable: {}", clean(&failure.message))).more(why(failure))
+        }
         Event::StepSkipped { reason, .. } => say(Ink::Dim, '-', format!("skipped: {}", clean(reason))),
         Event::StepInterrupted { .. } => say(Ink::Warn, '!', "interrupted before its result was known"),
         Event::StepRedone { by, .. } => say(Ink::Warn, '!', format!("may run again, says {}", who(by))),
@@ -108,11 +112,17 @@ fn words(record: &Record, state: &RunState) -> Option<Words> {
         Event::CompensationStarted { attempt, .. } => say(Ink::Busy, '◀', format!("undoing, attempt {attempt}")),
         Event::CompensationAttemptFailed { attempt, failure, retry_at, .. } => {
             let pause = span(between(record.at, *retry_at));
-            let text = format!("undoing failed, attempt {attempt}, next one in {pause} at {}: {}", time_of_day(*retry_at), clean(&failure.message));
+            let text = format!(
+                "undoing failed, attempt {attempt}, next one in {pause} at {}: {}",
+                time_of_day(*retry_at),
+                clean(&failure.message)
+            );
             say(Ink::Warn, '↻', text).more(why(failure))
         }
         Event::StepCompensated { step } => say(Ink::Good, '✓', format!("undone{}", took(undo_time(record, step, state)))),
-        Event::CompensationFailed { failure, .. } => say(Ink::Bad, '✗', format!("cannot be undone: {}", clean(&failure.message))).more(why(failure)),
+        Event::CompensationFailed { failure, .. } => {
+            say(Ink::Bad, '✗', format!("cannot be undone: {}", clean(&failure.message))).more(why(failure))
+        }
         Event::RunFinished { outcome } => finished(record, *outcome, state),
     })
 }
@@ -221,11 +231,18 @@ mod tests {
             Event::StepObserved { step: step("fence"), before: Value::Null, satisfied: true },
             Event::PointOfNoReturnPassed { step: step("promote") },
             Event::StepApplied { step: step("promote"), handle: json!("update-1") },
-            Event::ApprovalRequested { step: step("go"), message: "Promote prod-db-replica-west?\nThis cannot be undone.".into(), expires_at: at(1800.0) },
+            Event::ApprovalRequested {
+                step: step("go"),
+                message: "Promote prod-db-replica-west?\nThis cannot be undone.".into(),
+                expires_at: at(1800.0),
+            },
             Event::ApprovalDecided { step: step("go"), granted: true, by: operator(), reason: "lag is 2 s".into() },
             Event::ApprovalDecided { step: step("go"), granted: false, by: operator(), reason: String::new() },
             Event::AttemptFailed { step: step("fence"), attempt: 1, failure: failure(), retry_at: at(4.2) },
-            Event::StepSucceeded { step: step("promote"), outputs: outputs(json!({"endpoint": "db.example", "port": 5432, "a": "x".repeat(99), "b": true, "c": 1})) },
+            Event::StepSucceeded {
+                step: step("promote"),
+                outputs: outputs(json!({"endpoint": "db.example", "port": 5432, "a": "x".repeat(99), "b": true, "c": 1})),
+            },
             Event::StepFailed { step: step("fence"), failure: failure() },
             Event::StepUnreachable { step: step("fence"), failure: failure() },
             Event::StepSkipped { step: step("old_dns"), reason: "only part of planned runs".into() },

@@ -326,11 +326,19 @@ mod tests {
 
     #[test]
     fn without_a_terminal_there_is_a_line_per_event_and_little_progress() {
-        let (paper, clock, tale) = (Paper::default(), still(), Tale::new().begun(0.0, "fence").succeeded(40.0, "fence", json!({"in_service": 0})));
+        let (paper, clock, tale) =
+            (Paper::default(), still(), Tale::new().begun(0.0, "fence").succeeded(40.0, "fence", json!({"in_service": 0})));
         let state = tale.replayed().state;
         let mut live = LiveReporter::new(LOOK, Box::new(paper.clone()), Arc::clone(&clock) as Arc<dyn Clock>);
         tale.records[..5].iter().for_each(|record| live.recorded(record, &state));
-        for (secs, text) in [(1.0, "4/4 in service"), (2.0, "3/4 in service"), (20.0, "2/4 in service"), (32.0, "2/4 in service"), (33.0, "1/4 in service"), (39.0, "1/4 in service")] {
+        for (secs, text) in [
+            (1.0, "4/4 in service"),
+            (2.0, "3/4 in service"),
+            (20.0, "2/4 in service"),
+            (32.0, "2/4 in service"),
+            (33.0, "1/4 in service"),
+            (39.0, "1/4 in service"),
+        ] {
             *clock.0.lock().expect("clock") = at(secs);
             live.notice(&progress("fence", text), &state);
         }

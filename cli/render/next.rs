@@ -38,7 +38,9 @@ pub fn commands(run: &RunId, state: &RunState, live: bool) -> Vec<Next> {
             ]
         }
         RunPhase::Compensating
-        | RunPhase::Finished(RunOutcome::Completed | RunOutcome::CompletedWithExceptions | RunOutcome::RolledBack | RunOutcome::Abandoned) => Vec::new(),
+        | RunPhase::Finished(
+            RunOutcome::Completed | RunOutcome::CompletedWithExceptions | RunOutcome::RolledBack | RunOutcome::Abandoned,
+        ) => Vec::new(),
     }
 }
 
@@ -52,7 +54,11 @@ pub fn answers(run: &RunId, step: &StepId) -> [Next; 2] {
 
 fn left(run: &RunId, state: &RunState) -> Vec<Next> {
     let resume = Next { command: format!("wf resume {run}"), does: "carries on where it stopped".to_owned() };
-    if state.phase() == RunPhase::Compensating { vec![resume] } else { [Some(resume), rollback(run, state)].into_iter().flatten().collect() }
+    if state.phase() == RunPhase::Compensating {
+        vec![resume]
+    } else {
+        [Some(resume), rollback(run, state)].into_iter().flatten().collect()
+    }
 }
 
 fn paused(run: &RunId, state: &RunState) -> Vec<Next> {
@@ -61,15 +67,24 @@ fn paused(run: &RunId, state: &RunState) -> Vec<Next> {
     if failed.is_empty() {
         for ix in undecided(state) {
             let step = state.workflow().id(ix);
-            all.push(Next { command: format!("wf resume {run} --redo {step}"), does: format!("if {step} did not take effect: runs it again") });
-            all.push(Next { command: format!("wf resume {run} --mark-done {step}"), does: format!("if {step} took effect: goes on behind it") });
+            all.push(Next {
+                command: format!("wf resume {run} --redo {step}"),
+                does: format!("if {step} did not take effect: runs it again"),
+            });
+            all.push(Next {
+                command: format!("wf resume {run} --mark-done {step}"),
+                does: format!("if {step} took effect: goes on behind it"),
+            });
         }
     } else {
         all.push(Next { command: format!("wf resume {run}"), does: format!("tries {} again and goes on", names(state, &failed)) });
     }
     if let [ix] = failed.as_slice() {
         let step = state.workflow().id(*ix);
-        all.push(Next { command: format!("wf resume {run} --mark-done {step}"), does: format!("if you did {step} by hand: goes on behind it") });
+        all.push(Next {
+            command: format!("wf resume {run} --mark-done {step}"),
+            does: format!("if you did {step} by hand: goes on behind it"),
+        });
     }
     all.extend(rollback(run, state));
     all

@@ -34,7 +34,11 @@ impl Screen {
     /// Lets `above` (whole lines) scroll by, and shows `block` below it. What the operator has typed behind the last line stays, as
     /// long as nothing scrolls and the last line does not change.
     pub fn draw(&mut self, above: &str, block: Vec<String>) {
-        let in_place = above.is_empty() && self.moved == 0 && !block.is_empty() && block.len() == self.shown.len() && block.last() == self.shown.last();
+        let in_place = above.is_empty()
+            && self.moved == 0
+            && !block.is_empty()
+            && block.len() == self.shown.len()
+            && block.last() == self.shown.last();
         if in_place && block == self.shown {
             return;
         }

@@ -212,7 +212,12 @@ impl Users {
 
 fn figures(replayed: &Replayed, path: &CriticalPath, makespan: Duration) -> PathFigures {
     let ids = |steps: &[StepIx]| steps.iter().map(|&ix| replayed.workflow.id(ix).clone()).collect();
-    PathFigures { steps: ids(&path.forward), compensations: ids(&path.undo), seconds: seconds(path.length), ratio: ratio(makespan, path.length) }
+    PathFigures {
+        steps: ids(&path.forward),
+        compensations: ids(&path.undo),
+        seconds: seconds(path.length),
+        ratio: ratio(makespan, path.length),
+    }
 }
 
 type OutcomeOf = fn(StepStatus, Option<&Lap>) -> Option<(&'static str, Ink)>;

@@ -45,7 +45,11 @@ impl Summary {
         let state = look.paint(self.ink, self.state);
         let place = if self.world == "sim" { "simulated AWS" } else { "AWS" };
         let began = date_and_time(self.started_at);
-        let reason = self.reason.as_ref().map(|reason| format!("  {}\n", look.paint(Ink::Warn, &cut(reason, look.width.saturating_sub(3))))).unwrap_or_default();
+        let reason = self
+            .reason
+            .as_ref()
+            .map(|reason| format!("  {}\n", look.paint(Ink::Warn, &cut(reason, look.width.saturating_sub(3)))))
+            .unwrap_or_default();
         format!("{what}: {state} after {}\n  {}, {place}, began {began} UTC\n{reason}\n", secs(self.makespan), self.mode)
     }
 
@@ -53,7 +57,11 @@ impl Summary {
         let all = || self.steps.iter().chain(&self.compensations);
         let step_width = all().map(|row| row.step.as_str().len()).max().unwrap_or(0).clamp(4, STEP_WIDTH_MAX);
         let before_bar = 2 + step_width + 2 + 8 + 8 + 7 + 2 + OUTCOME_WIDTH + 1;
-        let columns = Columns { step: step_width, bar: look.width.saturating_sub(before_bar + 1).clamp(*BAR_WIDTHS.start(), *BAR_WIDTHS.end()), span: self.makespan };
+        let columns = Columns {
+            step: step_width,
+            bar: look.width.saturating_sub(before_bar + 1).clamp(*BAR_WIDTHS.start(), *BAR_WIDTHS.end()),
+            span: self.makespan,
+        };
         let mut text = columns.title("STEP", look);
         text.push_str(&columns.rows(&self.steps, '▇', look));
         if !self.compensations.is_empty() {
@@ -65,7 +73,8 @@ impl Summary {
 
     fn figures(&self, look: &Look) -> String {
         let path = &self.critical_path;
-        let ids: Vec<_> = path.steps.iter().map(ToString::to_string).chain(path.compensations.iter().map(|step| format!("undo {step}"))).collect();
+        let ids: Vec<_> =
+            path.steps.iter().map(ToString::to_string).chain(path.compensations.iter().map(|step| format!("undo {step}"))).collect();
         let more = ids.len().saturating_sub(PATH_NAMES_MAX);
         let mut named = ids.iter().take(PATH_NAMES_MAX).cloned().collect::<Vec<_>>().join(" → ");
         if more > 0 {
@@ -98,7 +107,8 @@ impl Columns {
     fn title(&self, first: &str, look: &Look) -> String {
         let end = secs(self.span);
         let scale = format!("0{}{end}", "─".repeat(self.bar.saturating_sub(1 + end.len())));
-        let title = format!("  {}  {:>8}{:>8}{:>7}  {:<OUTCOME_WIDTH$} {scale}", pad(first, self.step), "START", "TIME", "TRIES", "OUTCOME");
+        let title =
+            format!("  {}  {:>8}{:>8}{:>7}  {:<OUTCOME_WIDTH$} {scale}", pad(first, self.step), "START", "TIME", "TRIES", "OUTCOME");
         format!("{}\n", look.paint(Ink::Dim, &title))
     }
 

@@ -107,7 +107,12 @@ pub fn status_text(replayed: &Replayed, records: &[Record], look: &Look, live_at
     let rto = workflow.def().objectives.rto.map(|rto| format!(" of {rto} RTO")).unwrap_or_default();
     let title = look.paint(Ink::Bold, &format!("{} {}", clean(&header.workflow), header.run));
     let done = workflow.len() - state.left();
-    let mut text = format!("{title}: {}\n  {elapsed}{rto}, {done} of {} done, began {} UTC\n", look.paint(ink, word), count(workflow.len(), "step"), date_and_time(timeline.start));
+    let mut text = format!(
+        "{title}: {}\n  {elapsed}{rto}, {done} of {} done, began {} UTC\n",
+        look.paint(ink, word),
+        count(workflow.len(), "step"),
+        date_and_time(timeline.start)
+    );
     if let Some(reason) = state.pause_reason() {
         text.push_str(&format!("  {}\n", look.paint(Ink::Warn, &cut(&clean(reason), look.width.saturating_sub(3)))));
     }
@@ -180,7 +185,8 @@ fn status_line(ix: StepIx, status: StepStatus, replayed: &Replayed, timeline: &T
     }
     let room = look.width.saturating_sub(42).max(40);
     let kind = look.paint(Ink::Dim, &pad(&cut(&clean(&workflow.step(ix).kind.value), 22), 22));
-    let line = format!("    {} {} {}  {kind} {}", look.paint(ink, sign), pad(workflow.id(ix).as_str(), 18), pad_left(&time, 8), cut(&note, room));
+    let line =
+        format!("    {} {} {}  {kind} {}", look.paint(ink, sign), pad(workflow.id(ix).as_str(), 18), pad_left(&time, 8), cut(&note, room));
     format!("{}\n", line.trim_end())
 }
 
@@ -228,7 +234,8 @@ mod tests {
             follows: None,
         };
         let follows = ListRow { follows: Some("01HZXW3V9K0000000000000042".into()), ..row("paused", 450.0, 4) };
-        let rows = [row("completed", 500.0, 6), follows, ListRow::unreadable("01HZXW3V9K0000000000000043".into(), "record 7 is \x1b[1mmissing")];
+        let rows =
+            [row("completed", 500.0, 6), follows, ListRow::unreadable("01HZXW3V9K0000000000000043".into(), "record 7 is \x1b[1mmissing")];
         insta::assert_snapshot!(list_table(&rows, &LOOK), @r"
         RUN                         WORKFLOW  STARTED (UTC)        TIME    STEPS  FOLLOWS  STATE
         01HZXW3V9K0000000000000042  failover  2026-03-01 02:59:00  8m 20s  6/6             completed

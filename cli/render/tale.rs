@@ -107,7 +107,9 @@ impl Tale {
     }
 
     pub fn failed(self, secs: f64, step: &str) -> Self {
-        let failure = StepFailure::permanent(format!("{step} cannot be scaled")).because("InsufficientInstanceCapacity").hint("choose another instance type");
+        let failure = StepFailure::permanent(format!("{step} cannot be scaled"))
+            .because("InsufficientInstanceCapacity")
+            .hint("choose another instance type");
         self.then(secs, Event::StepFailed { step: id(step), failure })
     }
 

@@ -123,7 +123,9 @@ pub fn short_value(value: &Value) -> String {
 /// rather short ones.
 pub fn short_fields(fields: &Map<String, Value>) -> String {
     const FIELDS_SHOWN: usize = 4;
-    let opaque = |name: &str, value: &Value| value.is_object() || value.is_array() || name.ends_with("id") || value.as_str().is_some_and(|text| text.starts_with("arn:"));
+    let opaque = |name: &str, value: &Value| {
+        value.is_object() || value.is_array() || name.ends_with("id") || value.as_str().is_some_and(|text| text.starts_with("arn:"))
+    };
     let told = fields.iter().filter(|(_, value)| !value.is_null());
     let mut words: Vec<_> = told.map(|(name, value)| (opaque(name, value), format!("{}={}", clean(name), short_value(value)))).collect();
     while words.len() > FIELDS_SHOWN {

@@ -155,7 +155,9 @@ impl Timeline {
         let remaining = workflow.remaining(duration);
         // Of two ways of the same length the one that failed is the one to look at.
         let badly = |ix: StepIx| laps[ix].is_some_and(|lap| lap.ending == Some(Ending::Badly));
-        let longest = |steps: &mut dyn Iterator<Item = StepIx>| steps.filter(|&ix| !remaining[ix].is_zero()).max_by_key(|&ix| (remaining[ix], badly(ix)));
+        let longest = |steps: &mut dyn Iterator<Item = StepIx>| {
+            steps.filter(|&ix| !remaining[ix].is_zero()).max_by_key(|&ix| (remaining[ix], badly(ix)))
+        };
         let mut path = Vec::new();
         let mut here = longest(&mut (0..workflow.len()));
         let length = here.map_or(Duration::ZERO, |ix| remaining[ix]);

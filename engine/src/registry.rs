@@ -101,7 +101,10 @@ impl<K: StepKind> Step for Bound<K> {
 }
 
 fn read<T: DeserializeOwned>(value: &Value) -> Result<T, StepFailure> {
-    T::deserialize(value).map_err(|error| StepFailure::permanent("what the journal holds of this step was written by another wf and cannot be read").because(error.to_string()))
+    T::deserialize(value).map_err(|error| {
+        StepFailure::permanent("what the journal holds of this step was written by another wf and cannot be read")
+            .because(error.to_string())
+    })
 }
 
 fn write<T: Serialize>(value: &T) -> Result<Value, StepFailure> {
@@ -185,7 +188,11 @@ impl Registry {
 
     fn unknown(&self, kind: &str, at: Place) -> Problem {
         let problem = Problem::new(at, format!("there is no step kind `{kind}`")).suggest(kind, self.kinds.keys().copied());
-        if problem.help.as_deref().is_some_and(|help| help.starts_with("there is")) { problem.help("`wf kinds` lists them all") } else { problem }
+        if problem.help.as_deref().is_some_and(|help| help.starts_with("there is")) {
+            problem.help("`wf kinds` lists them all")
+        } else {
+            problem
+        }
     }
 
     /// Binds a workflow: finds every kind and decodes all params, with the run's inputs and imports put in and, for values
@@ -193,7 +200,12 @@ impl Registry {
     ///
     /// # Errors
     /// Every unknown kind, unknown, missing or ill-typed param, and reference to an output that does not exist.
-    pub fn bind(&self, workflow: Arc<Workflow>, inputs: &IndexMap<String, Value>, imports: &Imports<'_>) -> Result<BoundWorkflow, Vec<Problem>> {
+    pub fn bind(
+        &self,
+        workflow: Arc<Workflow>,
+        inputs: &IndexMap<String, Value>,
+        imports: &Imports<'_>,
+    ) -> Result<BoundWorkflow, Vec<Problem>> {
         let mut problems = Vec::new();
         let mut steps = Vec::with_capacity(workflow.len());
         for ix in 0..workflow.len() {
@@ -211,7 +223,14 @@ impl Registry {
         }
     }
 
-    fn bind_step(&self, workflow: &Workflow, ix: StepIx, inputs: &IndexMap<String, Value>, imports: &Imports<'_>, problems: &mut Vec<Problem>) -> Option<BoundStep> {
+    fn bind_step(
+        &self,
+        workflow: &Workflow,
+        ix: StepIx,
+        inputs: &IndexMap<String, Value>,
+        imports: &Imports<'_>,
+        problems: &mut Vec<Problem>,
+    ) -> Option<BoundStep> {
         let step = workflow.step(ix);
         let Some(kind) = self.kinds.get(step.kind.value.as_str()) else {
             problems.push(self.unknown(&step.kind.value, step.kind.at.clone()));
@@ -247,7 +266,11 @@ impl Registry {
                         continue;
                     }
                     let problem = Problem { at, ..problem };
-                    problems.push(if problem.help.is_none() { problem.help(format!("`wf kinds {}` shows its params", kind.info().name)) } else { problem });
+                    problems.push(if problem.help.is_none() {
+                        problem.help(format!("`wf kinds {}` shows its params", kind.info().name))
+                    } else {
+                        problem
+                    });
                 }
                 None
             }
@@ -255,7 +278,13 @@ impl Registry {
     }
 
     /// Returns a reference's value, and whether it is the real one or stands in for one that only the run will know.
-    fn stand_in(&self, workflow: &Workflow, reference: &Reference, inputs: &IndexMap<String, Value>, imports: &Imports<'_>) -> Result<(Value, bool), Problem> {
+    fn stand_in(
+        &self,
+        workflow: &Workflow,
+        reference: &Reference,
+        inputs: &IndexMap<String, Value>,
+        imports: &Imports<'_>,
+    ) -> Result<(Value, bool), Problem> {
         let nothing = || Problem::new(reference.at.clone(), format!("`{}` is not a reference", reference.path));
         match source_of(&reference.path).ok_or_else(nothing)? {
             Source::Input(name) => match (inputs.get(name), workflow.def().inputs.get(name).and_then(|input| input.from.as_ref())) {
@@ -269,7 +298,9 @@ impl Registry {
                     Some(value) => Ok((value.clone(), true)),
                     None => Err(Problem::new(reference.at.clone(), format!("the run that this one follows has no `{}`", reference.path))),
                 },
-                Imports::Shape(other) if other.name() == name => self.declared(other, reference, step, before, field).map(|value| (value, false)),
+                Imports::Shape(other) if other.name() == name => {
+                    self.declared(other, reference, step, before, field).map(|value| (value, false))
+                }
                 Imports::Shape(other) => {
                     let problem = Problem::new(reference.at.clone(), format!("the workflow follows `{}`, not `{name}`", other.name()));
                     Err(problem.help(format!("write ${{{}.{step}.…}}", other.name())))
@@ -294,7 +325,9 @@ impl Registry {
             Some(Field { ty: FieldType::Integer, .. }) => Ok(Value::from(1)),
             Some(Field { ty: FieldType::Number, .. }) => Ok(Value::from(1.0)),
             Some(Field { ty: FieldType::Bool, .. }) => Ok(Value::from(true)),
-            Some(Field { ty: FieldType::Json, .. }) => Err(Problem::new(reference.at.clone(), format!("`{field}` of `{step}` is no single value and cannot be referred to"))),
+            Some(Field { ty: FieldType::Json, .. }) => {
+                Err(Problem::new(reference.at.clone(), format!("`{field}` of `{step}` is no single value and cannot be referred to")))
+            }
             None => {
                 let problem = Problem::new(reference.at.clone(), format!("step `{step}` ({}) has no {what} `{field}`", info.name));
                 Err(problem.suggest(field, fields.iter().map(|declared| declared.name)))
@@ -336,7 +369,11 @@ fn known_values(workflow: &Workflow, inputs: &IndexMap<String, Value>, imports: 
 ///
 /// # Errors
 /// Each reference that the followed run has no value for, and why: the step did not succeed, or has no such field.
-pub fn collect_imports(workflow: &Workflow, inputs: &IndexMap<String, Value>, followed: &RunState) -> Result<IndexMap<String, Value>, Vec<Problem>> {
+pub fn collect_imports(
+    workflow: &Workflow,
+    inputs: &IndexMap<String, Value>,
+    followed: &RunState,
+) -> Result<IndexMap<String, Value>, Vec<Problem>> {
     let mut values = IndexMap::new();
     let mut problems = Vec::new();
     for reference in workflow.imports(inputs) {
@@ -354,7 +391,10 @@ pub fn collect_imports(workflow: &Workflow, inputs: &IndexMap<String, Value>, fo
 
 fn no_value(workflow: &Workflow, reference: &Reference, step: &str, followed: &RunState) -> Problem {
     let status = step.parse().ok().and_then(|id| followed.workflow().find(&id)).map(|ix| followed.step(ix).status);
-    let why = status.map_or_else(|| format!("it has no step `{step}`"), |status| format!("its step `{step}` is {}", format!("{status:?}").to_lowercase()));
+    let why = status.map_or_else(
+        || format!("it has no step `{step}`"),
+        |status| format!("its step `{step}` is {}", format!("{status:?}").to_lowercase()),
+    );
     let problem = Problem::new(reference.at.clone(), format!("the run that is followed has no value for `{}`: {why}", reference.path));
     let input = workflow.def().inputs.iter().find(|(_, input)| input.from.as_ref().is_some_and(|from| from.path == reference.path));
     match input {
@@ -408,16 +448,25 @@ impl BoundWorkflow {
     ///
     /// # Errors
     /// When a value is missing or is not what the kind takes: a failure of the step.
-    pub fn resolve(&self, registry: &Registry, ix: StepIx, value_of: impl Fn(&Source<'_>) -> Option<Value>) -> Result<Arc<dyn Step>, StepFailure> {
+    pub fn resolve(
+        &self,
+        registry: &Registry,
+        ix: StepIx,
+        value_of: impl Fn(&Source<'_>) -> Option<Value>,
+    ) -> Result<Arc<dyn Step>, StepFailure> {
         let bound = &self.steps[ix];
         if !bound.deferred {
             return Ok(Arc::clone(&bound.step));
         }
-        let lookup = |reference: &Reference| self.known.get(&reference.path).cloned().or_else(|| source_of(&reference.path).and_then(|source| value_of(&source)));
+        let lookup = |reference: &Reference| {
+            self.known.get(&reference.path).cloned().or_else(|| source_of(&reference.path).and_then(|source| value_of(&source)))
+        };
         let rendered = self.workflow.step(ix).params.render(lookup).map_err(|reference| {
             StepFailure::permanent(format!("`${{{}}}` has no value: the step that gives it did not succeed", reference.path))
         })?;
-        let step = registry.step(&bound.kind, &rendered.text).map_err(|problems| refused(&bound.kind, problems.into_iter().map(|problem| problem.message)))?;
+        let step = registry
+            .step(&bound.kind, &rendered.text)
+            .map_err(|problems| refused(&bound.kind, problems.into_iter().map(|problem| problem.message)))?;
         match step.problems() {
             problems if problems.is_empty() => Ok(step),
             problems => Err(refused(&bound.kind, problems)),
@@ -469,7 +518,10 @@ pub fn resolve_inputs(workflow: &Workflow, given: &[(String, Value)]) -> Result<
     let mut values: IndexMap<String, Value> = IndexMap::new();
     for (name, value) in given {
         match declared.get(name) {
-            None => errors.push(InputError::Unknown { name: name.clone(), hint: ron_fields::did_you_mean(name, declared.keys().map(String::as_str)) }),
+            None => errors.push(InputError::Unknown {
+                name: name.clone(),
+                hint: ron_fields::did_you_mean(name, declared.keys().map(String::as_str)),
+            }),
             Some(Input { from: Some(_), .. }) => {
                 values.insert(name.clone(), guessed(value));
             }

@@ -176,11 +176,21 @@ pub trait StepKind: DeserializeOwned + Send + Sync + 'static {
 
     /// Waits until the world is as desired, and returns the outputs. Read-only. Without a handle, because the world was already
     /// so, or because the answer to `apply` was lost.
-    async fn settle(&self, cx: &StepContext<Self::Env>, before: &Self::Before, handle: Option<&Self::Handle>) -> Result<Fields, StepFailure>;
+    async fn settle(
+        &self,
+        cx: &StepContext<Self::Env>,
+        before: &Self::Before,
+        handle: Option<&Self::Handle>,
+    ) -> Result<Fields, StepFailure>;
 
     /// Restores the before-image, and waits until it is restored. Declarative: right when `apply` never happened, happened half,
     /// or when it is repeated.
-    async fn compensate(&self, cx: &StepContext<Self::Env>, before: &Self::Before, handle: Option<&Self::Handle>) -> Result<(), StepFailure>;
+    async fn compensate(
+        &self,
+        cx: &StepContext<Self::Env>,
+        before: &Self::Before,
+        handle: Option<&Self::Handle>,
+    ) -> Result<(), StepFailure>;
 }
 
 /// Returns the failure of a read-only kind whose `apply` or `compensate` was called: the engine does not.

@@ -94,7 +94,9 @@ impl<'de> Deserialize<'de> for Size {
         if text.chars().all(|c| c.is_ascii_digit()) {
             return Err(de::Error::custom(format!("`{text}` has no unit: write it as \"{text}B\", \"{text}KiB\" or \"{text}MiB\"")));
         }
-        let size = text.parse::<bytesize::ByteSize>().map_err(|error| de::Error::custom(format!("`{text}` is not a size such as \"64KiB\": {error}")))?;
+        let size = text
+            .parse::<bytesize::ByteSize>()
+            .map_err(|error| de::Error::custom(format!("`{text}` is not a size such as \"64KiB\": {error}")))?;
         Ok(Self(size.as_u64()))
     }
 }

@@ -74,7 +74,8 @@ async fn values_of_the_followed_run_are_taken_over_unless_given_by_hand() {
 
 #[test]
 fn inputs_take_the_type_of_their_default() {
-    let workflow = parse(r#"Workflow(name: "w", inputs: {"n": 1, "t": "x", "b": false, "r": Required}, steps: [(id: "a", run: Nothing())])"#);
+    let workflow =
+        parse(r#"Workflow(name: "w", inputs: {"n": 1, "t": "x", "b": false, "r": Required}, steps: [(id: "a", run: Nothing())])"#);
     let given = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), Value::from(*v))).collect::<Vec<_>>();
     let values = resolve_inputs(&workflow, &given(&[("n", "7"), ("b", "true"), ("r", "123")])).unwrap();
     assert_eq!(Vec::from_iter(values.values().cloned()), [json!(7), json!("x"), json!(true), json!("123")]);

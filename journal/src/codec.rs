@@ -38,10 +38,7 @@ pub(crate) fn key(first_seq: u64, chunk: u32) -> [u8; KEY_LEN] {
 
 fn parse_key(key: &[u8]) -> Option<(u64, u32)> {
     let (first_seq, chunk) = key.split_first_chunk()?;
-    Some((
-        u64::from_be_bytes(*first_seq),
-        u32::from_be_bytes(chunk.try_into().ok()?),
-    ))
+    Some((u64::from_be_bytes(*first_seq), u32::from_be_bytes(chunk.try_into().ok()?)))
 }
 
 /// Makes an entry of records. There is at least one.
@@ -51,12 +48,7 @@ pub(crate) fn encode(epoch: Epoch, records: &[Sealed]) -> Vec<u8> {
     entry.push(ENTRY_LAYOUT);
     entry.extend(length(HEADER_LEN - LEN_END + len));
     entry.extend(epoch.to_be_bytes());
-    entry.extend(
-        records
-            .last()
-            .map(|last| last.hash.as_bytes())
-            .unwrap_or_default(),
-    );
+    entry.extend(records.last().map(|last| last.hash.as_bytes()).unwrap_or_default());
     for record in records {
         entry.extend(length(record.bytes.len()));
         entry.extend(&record.bytes);
@@ -71,9 +63,7 @@ fn length(len: usize) -> [u8; 4] {
 
 /// Cuts an entry into what sled gets.
 pub(crate) fn chunks(first_seq: u64, entry: &[u8]) -> impl Iterator<Item = ([u8; KEY_LEN], &[u8])> {
-    (0..)
-        .zip(entry.chunks(CHUNK_LEN_MAX))
-        .map(move |(chunk, bytes)| (key(first_seq, chunk), bytes))
+    (0..).zip(entry.chunks(CHUNK_LEN_MAX)).map(move |(chunk, bytes)| (key(first_seq, chunk), bytes))
 }
 
 /// A journal as it was read: verified as far as it goes.
@@ -98,19 +88,11 @@ impl Replay {
     /// Takes the next key and value in sled's order.
     pub(crate) fn chunk(&mut self, key: &[u8], value: &[u8]) -> Result<(), RecordError> {
         let next = self.chain.next_seq();
-        let (first_seq, chunk) = parse_key(key)
-            .ok_or_else(|| unreadable(next, "a key of another layout stands in its place"))?;
+        let (first_seq, chunk) = parse_key(key).ok_or_else(|| unreadable(next, "a key of another layout stands in its place"))?;
         if self.open.is_none() && first_seq != next {
-            return Err(RecordError::Gap {
-                expected: next,
-                found: first_seq,
-            });
+            return Err(RecordError::Gap { expected: next, found: first_seq });
         }
-        let entry = self.open.get_or_insert(OpenEntry {
-            first_seq,
-            chunks: 0,
-            bytes: Vec::new(),
-        });
+        let entry = self.open.get_or_insert(OpenEntry { first_seq, chunks: 0, bytes: Vec::new() });
         if (first_seq, chunk) != (entry.first_seq, entry.chunks) {
             return Err(unreadable(next, "a part of it is missing"));
         }
@@ -134,23 +116,15 @@ impl Replay {
         let mut rest = &entry.bytes[HEADER_LEN..];
         while !rest.is_empty() {
             let next = self.chain.next_seq();
-            let (record, after) =
-                split_record(rest).ok_or_else(|| unreadable(next, "its length is wrong"))?;
+            let (record, after) = split_record(rest).ok_or_else(|| unreadable(next, "its length is wrong"))?;
             self.records.push(self.chain.follow(next, record)?);
             rest = after;
         }
         if self.chain.head().as_bytes() != &entry.bytes[EPOCH_END..HEADER_LEN] {
-            return Err(unreadable(
-                self.chain.next_seq().saturating_sub(1),
-                "it is not what was acknowledged: its hash is another one",
-            ));
+            return Err(unreadable(self.chain.next_seq().saturating_sub(1), "it is not what was acknowledged: its hash is another one"));
         }
-        let epoch = entry.bytes[LEN_END..EPOCH_END]
-            .try_into()
-            .map(u64::from_be_bytes);
-        self.epoch = epoch
-            .unwrap_or_default()
-            .max(self.records.last().map_or(0, |last| last.epoch));
+        let epoch = entry.bytes[LEN_END..EPOCH_END].try_into().map(u64::from_be_bytes);
+        self.epoch = epoch.unwrap_or_default().max(self.records.last().map_or(0, |last| last.epoch));
         Ok(())
     }
 
@@ -159,22 +133,14 @@ impl Replay {
         let there = self.chain.next_seq();
         if acked.next_seq > there {
             let last = acked.next_seq - 1;
-            return Err(unreadable(
-                there,
-                &format!("the journal ends before it, but records up to {last} were acknowledged"),
-            ));
+            return Err(unreadable(there, &format!("the journal ends before it, but records up to {last} were acknowledged")));
         }
-        let following = usize::try_from(acked.next_seq)
-            .ok()
-            .and_then(|at| self.records.get(at));
+        let following = usize::try_from(acked.next_seq).ok().and_then(|at| self.records.get(at));
         let hash = following.map_or(self.chain.head(), |record| &record.prev_hash);
         if hash == acked.hash {
             Ok(())
         } else {
-            Err(unreadable(
-                acked.next_seq.saturating_sub(1),
-                "another one was acknowledged in its place",
-            ))
+            Err(unreadable(acked.next_seq.saturating_sub(1), "another one was acknowledged in its place"))
         }
     }
 }
@@ -184,20 +150,14 @@ fn is_whole(seq: u64, entry: &[u8]) -> Result<bool, RecordError> {
         return Err(unreadable(seq, "it is empty"));
     };
     if layout > ENTRY_LAYOUT {
-        return Err(RecordError::Newer {
-            seq,
-            found: layout.into(),
-        });
+        return Err(RecordError::Newer { seq, found: layout.into() });
     }
     let Some((len, rest)) = rest.split_first_chunk() else {
         return Err(unreadable(seq, "it is cut off"));
     };
     let len = u32::from_be_bytes(*len) as usize;
     if layout == 0 || len < HEADER_LEN - LEN_END || rest.len() > len {
-        return Err(unreadable(
-            seq,
-            "the length of what was appended with it is wrong",
-        ));
+        return Err(unreadable(seq, "the length of what was appended with it is wrong"));
     }
     Ok(rest.len() == len)
 }
@@ -208,10 +168,7 @@ fn split_record(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 fn unreadable(seq: u64, what: &str) -> RecordError {
-    RecordError::Unreadable {
-        seq,
-        source: serde_json::Error::custom(what),
-    }
+    RecordError::Unreadable { seq, source: serde_json::Error::custom(what) }
 }
 
 /// How far a run was acknowledged.
@@ -224,10 +181,7 @@ pub(crate) struct Acked {
 impl Acked {
     /// Returns a line of the same length for every state, so that it can be overwritten in place.
     pub(crate) fn encode(&self) -> String {
-        let Self {
-            next_seq,
-            hash: head,
-        } = self;
+        let Self { next_seq, hash: head } = self;
         let line = format!("v1 {next_seq:020} {head:-<64}");
         let check = hash(line.as_bytes());
         format!("{line} {}\n", &check[..16])
@@ -237,10 +191,7 @@ impl Acked {
     pub(crate) fn decode(line: &str) -> Option<Self> {
         let (said, check) = line.strip_suffix('\n')?.rsplit_once(' ')?;
         let (next_seq, head) = said.strip_prefix("v1 ")?.split_once(' ')?;
-        let acked = Self {
-            next_seq: next_seq.parse().ok()?,
-            hash: head.trim_end_matches('-').to_owned(),
-        };
+        let acked = Self { next_seq: next_seq.parse().ok()?, hash: head.trim_end_matches('-').to_owned() };
         (hash(said.as_bytes())[..16] == *check).then_some(acked)
     }
 }

@@ -27,9 +27,7 @@ pub struct Layout {
 impl Layout {
     /// Describes a state directory, which need not exist.
     pub fn new(state_dir: &Path) -> Self {
-        Self {
-            state_dir: state_dir.to_owned(),
-        }
+        Self { state_dir: state_dir.to_owned() }
     }
 
     /// Returns the state directory.
@@ -84,10 +82,7 @@ impl Layout {
         let mut runs = Vec::new();
         for entry in entries {
             let entry = entry?;
-            let id = entry
-                .file_name()
-                .to_str()
-                .and_then(|name| name.parse().ok());
+            let id = entry.file_name().to_str().and_then(|name| name.parse().ok());
             if let Some(id) = id.filter(|_| entry.path().is_dir()) {
                 runs.push(id);
             }
@@ -130,11 +125,7 @@ impl Layout {
 
 /// Makes the missing directories above `path`, the outermost first.
 fn create_dirs_above(path: &Path) -> io::Result<()> {
-    let missing: Vec<_> = path
-        .ancestors()
-        .skip(1)
-        .take_while(|above| !above.as_os_str().is_empty() && !above.exists())
-        .collect();
+    let missing: Vec<_> = path.ancestors().skip(1).take_while(|above| !above.as_os_str().is_empty() && !above.exists()).collect();
     missing.into_iter().rev().try_for_each(create_dir)
 }
 
@@ -146,13 +137,7 @@ pub(crate) fn create_dir(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => {}
         Err(error) => return Err(error),
     }
-    match path.parent().map(|parent| {
-        if parent.as_os_str().is_empty() {
-            Path::new(".")
-        } else {
-            parent
-        }
-    }) {
+    match path.parent().map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent }) {
         Some(parent) => sync_dir(parent),
         None => Ok(()),
     }
@@ -168,22 +153,14 @@ pub(crate) fn sync_dir(path: &Path) -> io::Result<()> {
 
 /// Opens a file for reading and writing, making it if it is missing, for its owner's eyes only, whatever the umask.
 pub(crate) fn create_file(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(FILE_MODE)
-        .open(path)?;
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(FILE_MODE).open(path)?;
     file.set_permissions(Permissions::from_mode(FILE_MODE))?;
     Ok(file)
 }
 
 /// Gives everything under a directory, and the directory itself, the modes of a journal. sled makes files as the umask has it.
 pub(crate) fn restrict(dir: &Path) -> io::Result<()> {
-    walk(dir, &mut |path, mode| {
-        fs::set_permissions(path, Permissions::from_mode(mode))
-    })
+    walk(dir, &mut |path, mode| fs::set_permissions(path, Permissions::from_mode(mode)))
 }
 
 /// Makes everything under a directory durable, and the directory itself.

@@ -41,56 +41,23 @@ impl Holder {
         let mut words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
         let program = words.next().unwrap_or_default();
         let program = program.rsplit('/').next().unwrap_or_default().to_owned();
-        let command = words
-            .next()
-            .filter(|verb| !verb.starts_with('-'))
-            .map_or(program.clone(), |verb| format!("{program} {verb}"));
-        let host = fs::read_to_string("/proc/sys/kernel/hostname")
-            .unwrap_or_default()
-            .trim()
-            .to_owned();
-        Self {
-            pid: std::process::id(),
-            host,
-            user: user(),
-            since: Timestamp::now(),
-            command,
-            reading,
-        }
+        let command = words.next().filter(|verb| !verb.starts_with('-')).map_or(program.clone(), |verb| format!("{program} {verb}"));
+        let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned();
+        Self { pid: std::process::id(), host, user: user(), since: Timestamp::now(), command, reading }
     }
 }
 
 impl std::fmt::Display for Holder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self {
-            pid,
-            host,
-            user,
-            since,
-            command,
-            reading: _,
-        } = self;
+        let Self { pid, host, user, since, command, reading: _ } = self;
         // The file may have been written by anyone with access: nothing of it reaches the terminal raw.
-        write!(
-            f,
-            "process {pid} (`{}` of {} on {}, since {since:.0})",
-            command.escape_debug(),
-            user.escape_debug(),
-            host.escape_debug()
-        )
+        write!(f, "process {pid} (`{}` of {} on {}, since {since:.0})", command.escape_debug(), user.escape_debug(), host.escape_debug())
     }
 }
 
 fn user() -> String {
-    let named = ["USER", "LOGNAME"]
-        .into_iter()
-        .find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()));
-    named.unwrap_or_else(|| {
-        fs::metadata("/proc/self").map_or_else(
-            |_| "unknown".to_owned(),
-            |process| format!("uid {}", process.uid()),
-        )
-    })
+    let named = ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()));
+    named.unwrap_or_else(|| fs::metadata("/proc/self").map_or_else(|_| "unknown".to_owned(), |process| format!("uid {}", process.uid())))
 }
 
 /// Says why a run could not be locked.
@@ -149,14 +116,11 @@ fn write_name(file: &File, holder: &Holder) -> io::Result<()> {
 }
 
 fn holder(path: &Path) -> Option<Holder> {
-    fs::read(path)
-        .ok()
-        .and_then(|json| serde_json::from_slice(&json).ok())
+    fs::read(path).ok().and_then(|json| serde_json::from_slice(&json).ok())
 }
 
 /// Tells whether the name can be that of the process that has the lock, and not that of one that died with it. Of other machines one cannot tell.
 fn alive(holder: &Holder) -> bool {
-    let here = fs::read_to_string("/proc/sys/kernel/hostname")
-        .is_ok_and(|host| host.trim() == holder.host);
+    let here = fs::read_to_string("/proc/sys/kernel/hostname").is_ok_and(|host| host.trim() == holder.host);
     !here || Path::new(&format!("/proc/{}", holder.pid)).exists()
 }

@@ -54,11 +54,7 @@ pub(crate) struct State {
 
 impl OpenRun {
     /// Locks, opens and verifies a run. `create` makes what is missing.
-    pub(crate) fn open(
-        layout: &Layout,
-        id: &RunId,
-        create: bool,
-    ) -> Result<(Self, Replay), JournalError> {
+    pub(crate) fn open(layout: &Layout, id: &RunId, create: bool) -> Result<(Self, Replay), JournalError> {
         let storage = |doing| move |source: io::Error| storage_error(id, doing, source);
         require_run_dir(layout, id, create)?;
         layout.create_run_dir(id).map_err(storage("created"))?;
@@ -70,30 +66,13 @@ impl OpenRun {
             create_journal(&dir).map_err(|error| sled_error(id, "created", error))?;
         }
         layout::sync_dir(&layout.run_dir(id)).map_err(storage("created"))?;
-        let data = OpenOptions::new()
-            .read(true)
-            .open(dir.join("db"))
-            .map_err(storage("opened"))?;
+        let data = OpenOptions::new().read(true).open(dir.join("db")).map_err(storage("opened"))?;
         let db = open_sled(&dir).map_err(|error| sled_error(id, "opened", error))?;
         layout::restrict(&dir).map_err(storage("opened"))?;
         let replay = replay(id, &db, &acked)?;
         remove_unfinished(&db, &replay).map_err(|error| sled_error(id, "opened", error))?;
-        let state = State {
-            epoch: replay.epoch + 1,
-            next_seq: replay.chain.next_seq(),
-            poisoned: false,
-        };
-        Ok((
-            Self {
-                id: id.clone(),
-                db: Some(db),
-                data,
-                acked,
-                state: Mutex::new(state),
-                _lock: lock,
-            },
-            replay,
-        ))
+        let state = State { epoch: replay.epoch + 1, next_seq: replay.chain.next_seq(), poisoned: false };
+        Ok((Self { id: id.clone(), db: Some(db), data, acked, state: Mutex::new(state), _lock: lock }, replay))
     }
 
     /// Reads and verifies a run that nobody has, and leaves it as it is.
@@ -142,11 +121,7 @@ impl OpenRun {
             Err(_) => state.poisoned = true,
         }
         drop(state);
-        written.map_err(|error| JournalError::Storage {
-            run: self.id.clone(),
-            doing: "written",
-            source: Box::new(error),
-        })
+        written.map_err(|error| JournalError::Storage { run: self.id.clone(), doing: "written", source: Box::new(error) })
     }
 
     fn write(&self, state: State, records: &[Sealed], syncs: &AtomicU64) -> Result<(), WriteError> {
@@ -177,13 +152,8 @@ impl OpenRun {
     }
 
     fn note_acked(&self, next_seq: u64, records: &[Sealed]) -> Result<(), WriteError> {
-        let hash = records
-            .last()
-            .map(|last| last.hash.clone())
-            .unwrap_or_default();
-        self.acked
-            .write_all_at(Acked { next_seq, hash }.encode().as_bytes(), 0)
-            .map_err(WriteError::Acked)
+        let hash = records.last().map(|last| last.hash.clone()).unwrap_or_default();
+        self.acked.write_all_at(Acked { next_seq, hash }.encode().as_bytes(), 0).map_err(WriteError::Acked)
     }
 
     fn lock_state(&self) -> MutexGuard<'_, State> {
@@ -192,9 +162,7 @@ impl OpenRun {
 
     fn db(&self) -> &sled::Db {
         // Taken only by `drop`.
-        self.db
-            .as_ref()
-            .unwrap_or_else(|| unreachable!("a run is not used after it was closed"))
+        self.db.as_ref().unwrap_or_else(|| unreachable!("a run is not used after it was closed"))
     }
 }
 
@@ -233,25 +201,13 @@ enum SledError {
 }
 
 fn require_run_dir(layout: &Layout, id: &RunId, create: bool) -> Result<(), JournalError> {
-    if create || layout.run_dir(id).is_dir() {
-        Ok(())
-    } else {
-        Err(JournalError::NoSuchRun { run: id.clone() })
-    }
+    if create || layout.run_dir(id).is_dir() { Ok(()) } else { Err(JournalError::NoSuchRun { run: id.clone() }) }
 }
 
 fn lock(layout: &Layout, id: &RunId, reading: bool) -> Result<RunLock, JournalError> {
     RunLock::acquire(&layout.lock_file(id), reading).map_err(|error| match error {
-        LockError::Held(Some(holder)) => JournalError::Locked {
-            run: id.clone(),
-            pid: Some(holder.pid),
-            holder: holder.to_string(),
-        },
-        LockError::Held(None) => JournalError::Locked {
-            run: id.clone(),
-            pid: None,
-            holder: "another process".to_owned(),
-        },
+        LockError::Held(Some(holder)) => JournalError::Locked { run: id.clone(), pid: Some(holder.pid), holder: holder.to_string() },
+        LockError::Held(None) => JournalError::Locked { run: id.clone(), pid: None, holder: "another process".to_owned() },
         LockError::Io(error) => storage_error(id, "locked", error),
     })
 }
@@ -274,11 +230,7 @@ fn open_sled(dir: &Path) -> Result<sled::Db, SledError> {
     let started = Instant::now();
     loop {
         remove_snapshots(dir)?;
-        let config = sled::Config::new()
-            .path(dir)
-            .cache_capacity(CACHE_LEN)
-            .segment_size(SEGMENT_LEN)
-            .flush_every_ms(None);
+        let config = sled::Config::new().path(dir).cache_capacity(CACHE_LEN).segment_size(SEGMENT_LEN).flush_every_ms(None);
         match catch_unwind(AssertUnwindSafe(|| config.open())) {
             Err(_) => return Err(SledError::Panicked),
             Ok(Err(error)) if is_sleds_lock(&error) && started.elapsed() < SLED_LOCK_WAIT_MAX => {
@@ -314,10 +266,7 @@ fn close(db: sled::Db) {
 fn replay(id: &RunId, db: &sled::Db, acked: &File) -> Result<Replay, JournalError> {
     let mut replay = Replay::default();
     read_chunks(id, db.iter(), &mut replay)?;
-    let damaged = |source| JournalError::Damaged {
-        run: id.clone(),
-        source,
-    };
+    let damaged = |source| JournalError::Damaged { run: id.clone(), source };
     match read_acked(id, acked)? {
         Some(acked) => replay.check_acked(&acked).map_err(damaged)?,
         None => tracing::debug!(run = %id, "no mark of what was acknowledged"),
@@ -329,12 +278,7 @@ fn read_chunks(id: &RunId, chunks: sled::Iter, replay: &mut Replay) -> Result<()
     let read = catch_unwind(AssertUnwindSafe(|| {
         for chunk in chunks {
             let (key, value) = chunk.map_err(|error| sled_error(id, "read", error.into()))?;
-            replay
-                .chunk(&key, &value)
-                .map_err(|source| JournalError::Damaged {
-                    run: id.clone(),
-                    source,
-                })?;
+            replay.chunk(&key, &value).map_err(|source| JournalError::Damaged { run: id.clone(), source })?;
         }
         replay.end();
         Ok(())
@@ -344,22 +288,13 @@ fn read_chunks(id: &RunId, chunks: sled::Iter, replay: &mut Replay) -> Result<()
 
 fn read_acked(id: &RunId, acked: &File) -> Result<Option<Acked>, JournalError> {
     let mut line = vec![0; 128];
-    let len = acked
-        .read_at(&mut line, 0)
-        .map_err(|error| storage_error(id, "read", error))?;
-    Ok(std::str::from_utf8(&line[..len])
-        .ok()
-        .and_then(Acked::decode))
+    let len = acked.read_at(&mut line, 0).map_err(|error| storage_error(id, "read", error))?;
+    Ok(std::str::from_utf8(&line[..len]).ok().and_then(Acked::decode))
 }
 
 fn check_never_acked(id: &RunId, acked: &File) -> Result<(), JournalError> {
-    let damaged = |source| JournalError::Damaged {
-        run: id.clone(),
-        source,
-    };
-    read_acked(id, acked)?.map_or(Ok(()), |acked| {
-        Replay::default().check_acked(&acked).map_err(damaged)
-    })
+    let damaged = |source| JournalError::Damaged { run: id.clone(), source };
+    read_acked(id, acked)?.map_or(Ok(()), |acked| Replay::default().check_acked(&acked).map_err(damaged))
 }
 
 /// What a crash left of an entry would mix with the entry that takes its place.
@@ -374,11 +309,7 @@ fn remove_unfinished(db: &sled::Db, replay: &Replay) -> Result<(), SledError> {
 }
 
 fn storage_error(run: &RunId, doing: &'static str, source: io::Error) -> JournalError {
-    JournalError::Storage {
-        run: run.clone(),
-        doing,
-        source: Box::new(source),
-    }
+    JournalError::Storage { run: run.clone(), doing, source: Box::new(source) }
 }
 
 fn sled_error(run: &RunId, doing: &'static str, source: SledError) -> JournalError {
@@ -388,31 +319,16 @@ fn sled_error(run: &RunId, doing: &'static str, source: SledError) -> JournalErr
             holder: "a process that has its sled open without the run's lock".to_owned(),
             pid: None,
         },
-        source => JournalError::Storage {
-            run: run.clone(),
-            doing,
-            source: Box::new(source),
-        },
+        source => JournalError::Storage { run: run.clone(), doing, source: Box::new(source) },
     }
 }
 
 /// Refuses records that do not follow each other.
-pub(crate) fn check_contiguous(
-    run: &RunId,
-    expected_seq: u64,
-    records: &[Sealed],
-) -> Result<(), JournalError> {
-    match (expected_seq..)
-        .zip(records)
-        .find(|(expected, record)| *expected != record.seq)
-    {
+pub(crate) fn check_contiguous(run: &RunId, expected_seq: u64, records: &[Sealed]) -> Result<(), JournalError> {
+    match (expected_seq..).zip(records).find(|(expected, record)| *expected != record.seq) {
         None => Ok(()),
-        Some((expected, record)) => Err(JournalError::Damaged {
-            run: run.clone(),
-            source: RecordError::Gap {
-                expected,
-                found: record.seq,
-            },
-        }),
+        Some((expected, record)) => {
+            Err(JournalError::Damaged { run: run.clone(), source: RecordError::Gap { expected, found: record.seq } })
+        }
     }
 }

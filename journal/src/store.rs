@@ -75,16 +75,10 @@ impl SledJournal {
     /// When the path is taken by something else, or there is no thread for writing.
     pub fn open(state_dir: &Path) -> Result<Self, OpenError> {
         if state_dir.exists() && !state_dir.is_dir() {
-            return Err(OpenError::NotADirectory {
-                path: state_dir.to_owned(),
-            });
+            return Err(OpenError::NotADirectory { path: state_dir.to_owned() });
         }
         let writer = Writer::start().map_err(|source| OpenError::NoThread { source })?;
-        Ok(Self {
-            layout: Layout::new(state_dir),
-            owned: Arc::default(),
-            writer,
-        })
+        Ok(Self { layout: Layout::new(state_dir), owned: Arc::default(), writer })
     }
 
     /// Returns where things are.
@@ -103,20 +97,13 @@ impl SledJournal {
     /// As [`Journal::read`]: [`JournalError::Damaged`] names the first bad record.
     pub async fn verify(&self, run: &RunId) -> Result<Verified, JournalError> {
         let replay = self.replay(run).await?;
-        Ok(Verified {
-            records: replay.chain.next_seq(),
-            head: replay.chain.head().to_owned(),
-            last_at: replay.chain.last_at(),
-        })
+        Ok(Verified { records: replay.chain.next_seq(), head: replay.chain.head().to_owned(), last_at: replay.chain.last_at() })
     }
 
     async fn replay(&self, run: &RunId) -> Result<Replay, JournalError> {
         let (layout, id) = (self.layout.clone(), run.clone());
         let own = self.own(run);
-        blocking(run, move || {
-            own.map_or_else(|| OpenRun::read(&layout, &id), |open| open.replay())
-        })
-        .await
+        blocking(run, move || own.map_or_else(|| OpenRun::read(&layout, &id), |open| open.replay())).await
     }
 
     fn own(&self, run: &RunId) -> Option<Arc<OpenRun>> {
@@ -131,11 +118,7 @@ impl SledJournal {
         let mut owned = lock(&self.owned);
         if owned.contains_key(run) {
             let holder = "this process itself".to_owned();
-            return Err(JournalError::Locked {
-                run: run.clone(),
-                holder,
-                pid: Some(std::process::id()),
-            });
+            return Err(JournalError::Locked { run: run.clone(), holder, pid: Some(std::process::id()) });
         }
         owned.insert(run.clone(), Owned::Opening);
         Ok(())
@@ -159,33 +142,17 @@ impl Journal for SledJournal {
                 Ok((open, replay)) => {
                     let epoch = open.state().epoch;
                     owned.insert(id, Owned::Open(Arc::new(open)));
-                    Ok(Claim {
-                        epoch,
-                        head: replay.chain.head().to_owned(),
-                        records: replay.records,
-                    })
+                    Ok(Claim { epoch, head: replay.chain.head().to_owned(), records: replay.records })
                 }
             }
         });
         claimed.await
     }
 
-    async fn append(
-        &self,
-        run: &RunId,
-        epoch: Epoch,
-        expected_seq: u64,
-        records: Vec<Sealed>,
-    ) -> Result<(), JournalError> {
+    async fn append(&self, run: &RunId, epoch: Epoch, expected_seq: u64, records: Vec<Sealed>) -> Result<(), JournalError> {
         match self.own(run) {
             Some(open) => self.writer.append(open, epoch, expected_seq, records).await,
-            None => Err(JournalError::Fenced {
-                run: run.clone(),
-                expected: expected_seq,
-                epoch,
-                found: 0,
-                owner: 0,
-            }),
+            None => Err(JournalError::Fenced { run: run.clone(), expected: expected_seq, epoch, found: 0, owner: 0 }),
         }
     }
 
@@ -207,9 +174,7 @@ impl Journal for SledJournal {
 
     async fn runs(&self) -> Result<Vec<RunId>, io::Error> {
         let layout = self.layout.clone();
-        tokio::task::spawn_blocking(move || layout.runs())
-            .await
-            .map_err(io::Error::other)?
+        tokio::task::spawn_blocking(move || layout.runs()).await.map_err(io::Error::other)?
     }
 }
 
@@ -219,11 +184,7 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, JournalError> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
-        Err(gone) => Err(JournalError::Storage {
-            run: run.clone(),
-            doing: "used",
-            source: Box::new(gone),
-        }),
+        Err(gone) => Err(JournalError::Storage { run: run.clone(), doing: "used", source: Box::new(gone) }),
     }
 }
 

@@ -41,27 +41,19 @@ impl Writer {
         let (queue, mut appends) = mpsc::channel(QUEUE_LEN_MAX);
         let syncs = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&syncs);
-        let thread = std::thread::Builder::new()
-            .name("wf-journal".to_owned())
-            .spawn(move || {
-                while let Some(first) = appends.blocking_recv() {
-                    let mut queued = vec![first];
-                    while queued.len() < QUEUE_LEN_MAX {
-                        let Ok(append) = appends.try_recv() else {
-                            break;
-                        };
-                        queued.push(append);
-                    }
-                    by_run(queued)
-                        .into_iter()
-                        .for_each(|group| commit(group, &count));
+        let thread = std::thread::Builder::new().name("wf-journal".to_owned()).spawn(move || {
+            while let Some(first) = appends.blocking_recv() {
+                let mut queued = vec![first];
+                while queued.len() < QUEUE_LEN_MAX {
+                    let Ok(append) = appends.try_recv() else {
+                        break;
+                    };
+                    queued.push(append);
                 }
-            })?;
-        Ok(Self {
-            queue: Some(queue),
-            thread: Some(thread),
-            syncs,
-        })
+                by_run(queued).into_iter().for_each(|group| commit(group, &count));
+            }
+        })?;
+        Ok(Self { queue: Some(queue), thread: Some(thread), syncs })
     }
 
     /// Returns how many times the thread has waited for the disk.
@@ -81,16 +73,7 @@ impl Writer {
         let (done, acknowledged) = oneshot::channel();
         let gone = || JournalError::Poisoned { run: id.clone() };
         let queue = self.queue.as_ref().ok_or_else(gone)?;
-        queue
-            .send(Append {
-                run,
-                epoch,
-                expected_seq,
-                records,
-                done,
-            })
-            .await
-            .map_err(|_| gone())?;
+        queue.send(Append { run, epoch, expected_seq, records, done }).await.map_err(|_| gone())?;
         acknowledged.await.map_err(|_| gone())?
     }
 }
@@ -110,9 +93,7 @@ fn by_run(queued: Vec<Append>) -> Vec<Vec<Append>> {
     let mut groups: Vec<Vec<Append>> = Vec::new();
     let mut places = std::collections::HashMap::new();
     for append in queued {
-        let place = *places
-            .entry(Arc::as_ptr(&append.run))
-            .or_insert(groups.len());
+        let place = *places.entry(Arc::as_ptr(&append.run)).or_insert(groups.len());
         if place == groups.len() {
             groups.push(Vec::new());
         }
@@ -147,22 +128,12 @@ fn write(group: Vec<Append>, syncs: &AtomicU64) -> Vec<(Done, Result<(), Journal
             }
         }
     }
-    let mut failure = if records.is_empty() {
-        None
-    } else {
-        Some(run.append(&records, syncs)).and_then(Result::err)
-    };
+    let mut failure = if records.is_empty() { None } else { Some(run.append(&records, syncs)).and_then(Result::err) };
     let failed = failure.is_some();
     outcomes.extend(accepted.into_iter().map(|done| {
         let outcome = failure.take().map_or_else(
             || {
-                if failed {
-                    Err(JournalError::Poisoned {
-                        run: run.id().clone(),
-                    })
-                } else {
-                    Ok(())
-                }
+                if failed { Err(JournalError::Poisoned { run: run.id().clone() }) } else { Ok(()) }
             },
             Err,
         );
@@ -180,13 +151,7 @@ fn check(run: &OpenRun, append: &Append, ahead: u64) -> Result<(), JournalError>
         return Err(JournalError::Poisoned { run: id() });
     }
     if append.epoch != state.epoch || append.expected_seq != found {
-        return Err(JournalError::Fenced {
-            run: id(),
-            expected: append.expected_seq,
-            epoch: append.epoch,
-            found,
-            owner: state.epoch,
-        });
+        return Err(JournalError::Fenced { run: id(), expected: append.expected_seq, epoch: append.epoch, found, owner: state.epoch });
     }
     check_contiguous(run.id(), append.expected_seq, &append.records)
 }

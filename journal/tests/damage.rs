@@ -19,10 +19,7 @@ async fn fill(state: &Path, n: u64, appends: u64, each: u64) {
     let (epoch, mut chain) = claim(&journal, &run).await;
     for _ in 0..appends {
         let next = chain.next_seq();
-        journal
-            .append(&run, epoch, next, records(&mut chain, epoch, each))
-            .await
-            .unwrap();
+        journal.append(&run, epoch, next, records(&mut chain, epoch, each)).await.unwrap();
     }
     journal.release(&run).await.unwrap();
 }
@@ -31,12 +28,7 @@ async fn fill(state: &Path, n: u64, appends: u64, each: u64) {
 fn tamper(state: &Path, with: impl Fn(&sled::Db)) {
     let journal = SledJournal::open(state).unwrap();
     let dir = journal.layout().journal_dir(&run_id(1));
-    let db = sled::Config::new()
-        .path(dir)
-        .segment_size(2 * 1024 * 1024)
-        .flush_every_ms(None)
-        .open()
-        .unwrap();
+    let db = sled::Config::new().path(dir).segment_size(2 * 1024 * 1024).flush_every_ms(None).open().unwrap();
     with(&db);
     db.flush().unwrap();
 }
@@ -51,20 +43,10 @@ fn change(db: &sled::Db, first_seq: u64, change: impl Fn(&mut Vec<u8>)) {
 
 async fn error_of(state: &Path) -> JournalError {
     let journal = SledJournal::open(state).unwrap();
-    let (read, verified) = (
-        journal.read(&run_id(1)).await.unwrap_err(),
-        journal.verify(&run_id(1)).await.unwrap_err(),
-    );
+    let (read, verified) = (journal.read(&run_id(1)).await.unwrap_err(), journal.verify(&run_id(1)).await.unwrap_err());
     let claimed = journal.claim(&run_id(1), false).await.unwrap_err();
-    assert_eq!(
-        (read.to_string(), verified.to_string()),
-        (claimed.to_string(), claimed.to_string())
-    );
-    assert_eq!(
-        journal.verify(&run_id(2)).await.unwrap().records,
-        2,
-        "other runs work"
-    );
+    assert_eq!((read.to_string(), verified.to_string()), (claimed.to_string(), claimed.to_string()));
+    assert_eq!(journal.verify(&run_id(2)).await.unwrap().records, 2, "other runs work");
     claimed
 }
 
@@ -80,88 +62,37 @@ async fn damage_found(with: impl Fn(&sled::Db)) -> RecordError {
 }
 
 fn replace(bytes: &mut Vec<u8>, from: &str, to: &str) {
-    let at = bytes
-        .windows(from.len())
-        .position(|here| here == from.as_bytes())
-        .unwrap();
+    let at = bytes.windows(from.len()).position(|here| here == from.as_bytes()).unwrap();
     bytes.splice(at..at + from.len(), to.bytes());
 }
 
 #[tokio::test]
 async fn an_altered_record_is_named() {
-    let first =
-        damage_found(|db| change(db, 4, |value| replace(value, "record 4", "record 7"))).await;
+    let first = damage_found(|db| change(db, 4, |value| replace(value, "record 4", "record 7"))).await;
     assert!(matches!(first, RecordError::Chain { seq: 5 }), "{first:?}");
-    let last_of_an_append =
-        damage_found(|db| change(db, 4, |value| replace(value, "record 5", "record 7"))).await;
-    assert!(
-        matches!(last_of_an_append, RecordError::Unreadable { seq: 5, .. }),
-        "{last_of_an_append:?}"
-    );
-    let very_last =
-        damage_found(|db| change(db, 8, |value| replace(value, "record 9", "record 7"))).await;
-    assert!(
-        matches!(very_last, RecordError::Unreadable { seq: 9, .. }),
-        "{very_last:?}"
-    );
+    let last_of_an_append = damage_found(|db| change(db, 4, |value| replace(value, "record 5", "record 7"))).await;
+    assert!(matches!(last_of_an_append, RecordError::Unreadable { seq: 5, .. }), "{last_of_an_append:?}");
+    let very_last = damage_found(|db| change(db, 8, |value| replace(value, "record 9", "record 7"))).await;
+    assert!(matches!(very_last, RecordError::Unreadable { seq: 9, .. }), "{very_last:?}");
 }
 
 #[tokio::test]
 async fn a_missing_record_is_named() {
-    let in_the_middle = damage_found(|db| {
-        drop(
-            db.remove([&4_u64.to_be_bytes()[..], &[0; 4]].concat())
-                .unwrap(),
-        )
-    })
-    .await;
-    assert!(
-        matches!(
-            in_the_middle,
-            RecordError::Gap {
-                expected: 4,
-                found: 6
-            }
-        ),
-        "{in_the_middle:?}"
-    );
-    let at_the_end = damage_found(|db| {
-        drop(
-            db.remove([&8_u64.to_be_bytes()[..], &[0; 4]].concat())
-                .unwrap(),
-        )
-    })
-    .await;
-    assert!(
-        matches!(at_the_end, RecordError::Unreadable { seq: 8, .. }),
-        "{at_the_end:?}"
-    );
-    assert!(
-        at_the_end
-            .to_string()
-            .contains("records up to 9 were acknowledged"),
-        "{at_the_end}"
-    );
+    let in_the_middle = damage_found(|db| drop(db.remove([&4_u64.to_be_bytes()[..], &[0; 4]].concat()).unwrap())).await;
+    assert!(matches!(in_the_middle, RecordError::Gap { expected: 4, found: 6 }), "{in_the_middle:?}");
+    let at_the_end = damage_found(|db| drop(db.remove([&8_u64.to_be_bytes()[..], &[0; 4]].concat()).unwrap())).await;
+    assert!(matches!(at_the_end, RecordError::Unreadable { seq: 8, .. }), "{at_the_end:?}");
+    assert!(at_the_end.to_string().contains("records up to 9 were acknowledged"), "{at_the_end}");
     let all = damage_found(|db| db.clear().unwrap()).await;
-    assert!(
-        matches!(all, RecordError::Unreadable { seq: 0, .. }),
-        "{all:?}"
-    );
+    assert!(matches!(all, RecordError::Unreadable { seq: 0, .. }), "{all:?}");
 }
 
 #[tokio::test]
 async fn a_newer_format_is_named() {
-    let record =
-        damage_found(|db| change(db, 6, |value| replace(value, r#"{"v":1,"#, r#"{"v":2,"#))).await;
-    assert!(
-        matches!(record, RecordError::Newer { seq: 6, found: 2 }),
-        "{record:?}"
-    );
+    let record = damage_found(|db| change(db, 6, |value| replace(value, r#"{"v":1,"#, r#"{"v":2,"#))).await;
+    assert!(matches!(record, RecordError::Newer { seq: 6, found: 2 }), "{record:?}");
     let layout = damage_found(|db| change(db, 2, |value| value[0] = 9)).await;
-    assert!(
-        matches!(layout, RecordError::Newer { seq: 2, found: 9 }),
-        "{layout:?}"
-    );
+    assert!(matches!(layout, RecordError::Newer { seq: 2, found: 9 }), "{layout:?}");
 }
 
 #[tokio::test]
@@ -175,16 +106,10 @@ async fn what_is_no_entry_is_named() {
     ];
     for (nth, spoil) in spoils.into_iter().enumerate() {
         let found = damage_found(|db| change(db, 6, spoil)).await;
-        assert!(
-            matches!(found, RecordError::Unreadable { seq: 6, .. }),
-            "{nth}: {found:?}"
-        );
+        assert!(matches!(found, RecordError::Unreadable { seq: 6, .. }), "{nth}: {found:?}");
     }
     let foreign_key = damage_found(|db| drop(db.insert(b"zzz", b"x").unwrap())).await;
-    assert!(
-        matches!(foreign_key, RecordError::Unreadable { seq: 10, .. }),
-        "{foreign_key:?}"
-    );
+    assert!(matches!(foreign_key, RecordError::Unreadable { seq: 10, .. }), "{foreign_key:?}");
 }
 
 #[tokio::test]
@@ -197,31 +122,17 @@ async fn an_entry_that_was_not_finished_never_was() {
             if chunk == 0 {
                 value[..5].copy_from_slice(&[1, 0, 1, 0, 0]);
             }
-            db.insert(
-                [&10_u64.to_be_bytes()[..], &chunk.to_be_bytes()].concat(),
-                value,
-            )
-            .unwrap();
+            db.insert([&10_u64.to_be_bytes()[..], &chunk.to_be_bytes()].concat(), value).unwrap();
         }
     };
     tamper(dir.path(), half);
     let journal = SledJournal::open(dir.path()).unwrap();
     assert_eq!(journal.read(&run).await.unwrap().len(), 10);
     let (epoch, mut chain) = claim(&journal, &run).await;
-    journal
-        .append(&run, epoch, 10, records(&mut chain, epoch, 1))
-        .await
-        .unwrap();
-    journal
-        .append(&run, epoch, 11, records(&mut chain, epoch, 1))
-        .await
-        .unwrap();
+    journal.append(&run, epoch, 10, records(&mut chain, epoch, 1)).await.unwrap();
+    journal.append(&run, epoch, 11, records(&mut chain, epoch, 1)).await.unwrap();
     journal.release(&run).await.unwrap();
-    assert_eq!(
-        journal.read(&run).await.unwrap().len(),
-        12,
-        "nothing of it is left to be mixed with what came later"
-    );
+    assert_eq!(journal.read(&run).await.unwrap().len(), 12, "nothing of it is left to be mixed with what came later");
 }
 
 #[tokio::test]
@@ -229,20 +140,8 @@ async fn a_lost_journal_is_not_an_empty_one() {
     let dir = tempfile::tempdir().unwrap();
     fill(dir.path(), 1, 5, 2).await;
     fill(dir.path(), 2, 1, 2).await;
-    fs::remove_dir_all(
-        SledJournal::open(dir.path())
-            .unwrap()
-            .layout()
-            .journal_dir(&run_id(1)),
-    )
-    .unwrap();
-    assert!(matches!(
-        error_of(dir.path()).await,
-        JournalError::Damaged {
-            source: RecordError::Unreadable { seq: 0, .. },
-            ..
-        }
-    ));
+    fs::remove_dir_all(SledJournal::open(dir.path()).unwrap().layout().journal_dir(&run_id(1))).unwrap();
+    assert!(matches!(error_of(dir.path()).await, JournalError::Damaged { source: RecordError::Unreadable { seq: 0, .. }, .. }));
 }
 
 #[tokio::test]
@@ -252,41 +151,20 @@ async fn leftovers_of_crashes_do_no_harm() {
     let journal = SledJournal::open(dir.path()).unwrap();
     let layout = journal.layout().clone();
     // sled takes the first for a snapshot, and would never open again.
-    fs::write(
-        layout
-            .journal_dir(&run)
-            .join("snap.00000000000FFFFF.generating"),
-        b"half a snap",
-    )
-    .unwrap();
+    fs::write(layout.journal_dir(&run).join("snap.00000000000FFFFF.generating"), b"half a snap").unwrap();
     fs::write(layout.journal_dir(&run).join("snap.00000000000FFFFE"), b"").unwrap();
     fs::create_dir(layout.run_dir(&run).join("journal.new")).unwrap();
-    fs::write(
-        layout.run_dir(&run).join("journal.new").join("conf"),
-        b"half a conf",
-    )
-    .unwrap();
+    fs::write(layout.run_dir(&run).join("journal.new").join("conf"), b"half a conf").unwrap();
     fs::write(layout.lock_file(&run), b"{\"pid\":1").unwrap();
     assert_eq!(journal.read(&run).await.unwrap().len(), 10);
     fs::write(layout.acked_file(&run), b"v1 000000").unwrap();
-    assert_eq!(
-        journal.claim(&run, false).await.unwrap().records.len(),
-        10,
-        "a torn mark promises nothing"
-    );
+    assert_eq!(journal.claim(&run, false).await.unwrap().records.len(), 10, "a torn mark promises nothing");
 
     let unborn = run_id(3);
     fs::create_dir_all(layout.run_dir(&unborn).join("journal.new")).unwrap();
     assert_eq!(journal.read(&unborn).await.unwrap().len(), 0);
-    fs::write(
-        layout.run_dir(&unborn).join("journal.new").join("conf"),
-        b"half a conf",
-    )
-    .unwrap();
-    assert_eq!(
-        journal.claim(&unborn, false).await.unwrap().records.len(),
-        0
-    );
+    fs::write(layout.run_dir(&unborn).join("journal.new").join("conf"), b"half a conf").unwrap();
+    assert_eq!(journal.claim(&unborn, false).await.unwrap().records.len(), 0);
 }
 
 #[tokio::test]
@@ -296,28 +174,13 @@ async fn junk_among_the_runs_is_ignored() {
     assert!(journal.runs().await.unwrap().is_empty());
     fill(dir.path(), 1, 1, 1).await;
     let runs = journal.layout().runs_dir();
-    for junk in [
-        "lost+found",
-        "..x",
-        "01ARZ3NDEKTSV4RRFFQ69G5FA",
-        "01arz3ndektsv4rrffq69g5fav",
-        "é",
-    ] {
+    for junk in ["lost+found", "..x", "01ARZ3NDEKTSV4RRFFQ69G5FA", "01arz3ndektsv4rrffq69g5fav", "é"] {
         fs::create_dir(runs.join(junk)).unwrap();
     }
     fs::write(runs.join(run_id(7).as_str()), b"a file").unwrap();
     assert_eq!(journal.runs().await.unwrap(), [run_id(1)]);
-    assert!(matches!(
-        journal.read(&run_id(7)).await,
-        Err(JournalError::NoSuchRun { .. })
-    ));
-    assert!(matches!(
-        journal.claim(&run_id(7), true).await,
-        Err(JournalError::Storage {
-            doing: "created",
-            ..
-        })
-    ));
+    assert!(matches!(journal.read(&run_id(7)).await, Err(JournalError::NoSuchRun { .. })));
+    assert!(matches!(journal.claim(&run_id(7), true).await, Err(JournalError::Storage { doing: "created", .. })));
 }
 
 #[tokio::test]
@@ -326,20 +189,11 @@ async fn reading_makes_no_state_directory() {
     let state = dir.path().join("state");
     let journal = SledJournal::open(&state).unwrap();
     assert!(journal.runs().await.unwrap().is_empty());
-    assert!(matches!(
-        journal.read(&run_id(1)).await,
-        Err(JournalError::NoSuchRun { .. })
-    ));
-    assert!(matches!(
-        journal.claim(&run_id(1), false).await,
-        Err(JournalError::NoSuchRun { .. })
-    ));
+    assert!(matches!(journal.read(&run_id(1)).await, Err(JournalError::NoSuchRun { .. })));
+    assert!(matches!(journal.claim(&run_id(1), false).await, Err(JournalError::NoSuchRun { .. })));
     assert!(!state.exists());
     fs::write(&state, b"").unwrap();
-    assert_eq!(
-        SledJournal::open(&state).unwrap_err().to_string(),
-        format!("{} is not a directory", state.display())
-    );
+    assert_eq!(SledJournal::open(&state).unwrap_err().to_string(), format!("{} is not a directory", state.display()));
 }
 
 #[tokio::test]
@@ -350,10 +204,7 @@ async fn a_summary_is_replaced_whole() {
     assert_eq!(journal.layout().read_summary(&run).unwrap(), None);
     for summary in [&b"a long summary"[..], b"short"] {
         journal.layout().write_summary(&run, summary).unwrap();
-        assert_eq!(
-            journal.layout().read_summary(&run).unwrap().as_deref(),
-            Some(summary)
-        );
+        assert_eq!(journal.layout().read_summary(&run).unwrap().as_deref(), Some(summary));
     }
 }
 
@@ -378,11 +229,7 @@ async fn all_or_error(damage: impl Fn(&Path, u64)) -> (usize, usize) {
         damage(&to.join("db"), at);
         match journal.claim(&run, false).await {
             Ok(claim) => {
-                assert_eq!(
-                    claim.records.len() as u64,
-                    3 * appends,
-                    "damage at {at}: a shorter journal was taken for a whole one"
-                );
+                assert_eq!(claim.records.len() as u64, 3 * appends, "damage at {at}: a shorter journal was taken for a whole one");
                 fine += 1;
             }
             Err(JournalError::Damaged { .. } | JournalError::Storage { .. }) => refused += 1,
@@ -406,14 +253,6 @@ async fn a_flipped_bit_is_found_or_harmless() {
 
 #[tokio::test]
 async fn a_truncated_file_is_found() {
-    let (fine, refused) = all_or_error(|db, at| {
-        fs::OpenOptions::new()
-            .write(true)
-            .open(db)
-            .unwrap()
-            .set_len(at)
-            .unwrap()
-    })
-    .await;
+    let (fine, refused) = all_or_error(|db, at| fs::OpenOptions::new().write(true).open(db).unwrap().set_len(at).unwrap()).await;
     assert!(refused > 0 && fine == 0, "{fine} fine, {refused} refused");
 }

@@ -36,15 +36,7 @@ async fn child() {
             say(&chain.next_seq().to_string());
         },
         "append and release" => {
-            journal
-                .append(
-                    &run,
-                    epoch,
-                    chain.next_seq(),
-                    records(&mut chain.clone(), epoch, 5),
-                )
-                .await
-                .unwrap();
+            journal.append(&run, epoch, chain.next_seq(), records(&mut chain.clone(), epoch, 5)).await.unwrap();
             journal.layout().write_summary(&run, b"{}").unwrap();
             journal.release(&run).await.unwrap();
             journal.read(&run).await.unwrap();
@@ -64,17 +56,10 @@ async fn what_was_acknowledged_survives_kill_9() {
         for _ in 0..acks {
             acknowledged = other.heard().parse().unwrap();
         }
-        acknowledged = other
-            .kill()
-            .last()
-            .map_or(acknowledged, |said| said.parse().unwrap());
+        acknowledged = other.kill().last().map_or(acknowledged, |said| said.parse().unwrap());
         let journal = SledJournal::open(dir.path()).unwrap();
         let found = journal.claim(&run, false).await.unwrap();
-        assert!(
-            found.records.len() as u64 >= acknowledged,
-            "{} records left of {acknowledged}",
-            found.records.len()
-        );
+        assert!(found.records.len() as u64 >= acknowledged, "{} records left of {acknowledged}", found.records.len());
         assert!(found.epoch > last_epoch);
         last_epoch = found.epoch;
         journal.release(&run).await.unwrap();
@@ -87,18 +72,10 @@ async fn a_run_of_another_process_is_refused_with_its_pid() {
     let journal = SledJournal::open(dir.path()).unwrap();
     let mut other = Other::start("hold", dir.path(), "077");
     assert_eq!(other.heard(), "claimed");
-    for refused in [
-        journal.claim(&run, true).await.err(),
-        journal.read(&run).await.err(),
-    ] {
-        let Some(JournalError::Locked { holder, pid, .. }) = refused else {
-            panic!("{refused:?}")
-        };
+    for refused in [journal.claim(&run, true).await.err(), journal.read(&run).await.err()] {
+        let Some(JournalError::Locked { holder, pid, .. }) = refused else { panic!("{refused:?}") };
         assert_eq!(pid, Some(other.pid()));
-        assert!(
-            holder.starts_with(&format!("process {} (`processes-", other.pid())),
-            "{holder}"
-        );
+        assert!(holder.starts_with(&format!("process {} (`processes-", other.pid())), "{holder}");
     }
     other.finish();
     journal.claim(&run, false).await.unwrap();
@@ -119,17 +96,8 @@ async fn the_run_of_a_killed_process_is_free_at_once() {
 #[test]
 fn of_many_that_claim_at_once_one_gets_the_run() {
     let dir = tempfile::tempdir().unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(8)
-        .build()
-        .unwrap();
-    runtime
-        .block_on(
-            SledJournal::open(dir.path())
-                .unwrap()
-                .claim(&run_id(1), true),
-        )
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(8).build().unwrap();
+    runtime.block_on(SledJournal::open(dir.path()).unwrap().claim(&run_id(1), true)).unwrap();
     for _ in 0..20 {
         let claimers: Vec<_> = (0..8)
             .map(|_| {
@@ -140,10 +108,7 @@ fn of_many_that_claim_at_once_one_gets_the_run() {
                 })
             })
             .collect();
-        let claims: Vec<_> = claimers
-            .into_iter()
-            .map(|claimer| runtime.block_on(claimer).unwrap())
-            .collect();
+        let claims: Vec<_> = claimers.into_iter().map(|claimer| runtime.block_on(claimer).unwrap()).collect();
         assert_eq!(claims.iter().filter(|(_, claim)| claim.is_ok()).count(), 1);
         let locked = |claim: &Result<_, _>| matches!(claim, Err(JournalError::Locked { .. }));
         assert_eq!(claims.iter().filter(|(_, claim)| locked(claim)).count(), 7);
@@ -165,9 +130,7 @@ fn check_modes(path: &Path) {
     let mode = path.metadata().unwrap().permissions().mode() & 0o7777;
     if path.is_dir() {
         assert_eq!(mode, 0o700, "{}", path.display());
-        path.read_dir()
-            .unwrap()
-            .for_each(|entry| check_modes(&entry.unwrap().path()));
+        path.read_dir().unwrap().for_each(|entry| check_modes(&entry.unwrap().path()));
     } else {
         assert_eq!(mode, 0o600, "{}", path.display());
     }

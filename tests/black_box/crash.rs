@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
 use crate::support::Scratch;
+use serde_json::Value;
 
 const KILLS: u32 = 25;
 const SPEED: &str = "600";

@@ -160,7 +160,9 @@ pub fn parse(source: &str, problems: &mut Vec<Problem>) -> Option<WorkflowDef> {
     let objectives = reader.decoded(&mut fields, "objectives").unwrap_or_default();
     let max_parallel = reader.optional::<u32>(&mut fields, "max_parallel");
     if let Some(max) = max_parallel.as_ref().filter(|max| !(1..=MAX_PARALLEL_MAX).contains(&max.value)) {
-        reader.problems.push(Problem::new(max.at.clone(), format!("`max_parallel` must be from 1 to {MAX_PARALLEL_MAX}, not {}", max.value)));
+        reader
+            .problems
+            .push(Problem::new(max.at.clone(), format!("`max_parallel` must be from 1 to {MAX_PARALLEL_MAX}, not {}", max.value)));
     }
     let def = WorkflowDef {
         name: name.map_or_else(String::new, |name| name.value),
@@ -173,7 +175,9 @@ pub fn parse(source: &str, problems: &mut Vec<Problem>) -> Option<WorkflowDef> {
         steps: fields.take("steps").map(|field| reader.steps(&field)).unwrap_or_default(),
     };
     if !fields.had("steps") || (def.steps.is_empty() && reader.problems.is_empty()) {
-        reader.problems.push(Problem::new(0..source.len().min(1), "the workflow has no steps").help("give it `steps: [(id: …, run: …), …]`"));
+        reader
+            .problems
+            .push(Problem::new(0..source.len().min(1), "the workflow has no steps").help("give it `steps: [(id: …, run: …), …]`"));
     }
     reader.unknown(fields);
     Some(def)
@@ -326,7 +330,9 @@ impl Reader<'_> {
             return Some(input(None));
         }
         match ron_fields::value::<Value>(self.text(at)) {
-            Ok(Value::String(text)) if text.contains("${") => self.input_from(&text, at).map(|from| Input { from: Some(from), ..input(None) }),
+            Ok(Value::String(text)) if text.contains("${") => {
+                self.input_from(&text, at).map(|from| Input { from: Some(from), ..input(None) })
+            }
             Ok(value @ (Value::String(_) | Value::Number(_) | Value::Bool(_))) => Some(input(Some(value))),
             Ok(_) | Err(_) => {
                 let problem = Problem::new(at.clone(), "an input is a text, a number, `true` or `false`");
@@ -341,7 +347,8 @@ impl Reader<'_> {
         match path.filter(|path| matches!(source_of(path), Some(Source::Import { .. }))) {
             Some(path) => Some(Reference { path: path.to_owned(), at: at.clone() }),
             None => {
-                let problem = Problem::new(at.clone(), "the default of an input can refer to the followed run only, and to one value of it");
+                let problem =
+                    Problem::new(at.clone(), "the default of an input can refer to the followed run only, and to one value of it");
                 self.problems.push(problem.help("write ${workflow.step.output} or ${workflow.step.before.field}"));
                 None
             }
@@ -351,7 +358,8 @@ impl Reader<'_> {
     fn steps(&mut self, field: &RawField) -> Vec<StepDef> {
         match ron_fields::elements(self.text(&field.value)) {
             Ok(places) if places.len() > STEPS_MAX => {
-                self.problems.push(Problem::new(field.key.clone(), format!("{} steps are more than the {STEPS_MAX} allowed", places.len())));
+                self.problems
+                    .push(Problem::new(field.key.clone(), format!("{} steps are more than the {STEPS_MAX} allowed", places.len())));
                 Vec::new()
             }
             Ok(places) => {
@@ -385,7 +393,9 @@ impl Reader<'_> {
             self.problems.push(Problem::new(retry_at.clone().unwrap_or(0..0), problem));
         }
         if let Some(timeout) = timeout.as_ref().filter(|timeout| timeout.value.0.is_zero()) {
-            self.problems.push(Problem::new(timeout.at.clone(), "a step cannot end in no time").help("leave `timeout` out for the default of its kind"));
+            self.problems.push(
+                Problem::new(timeout.at.clone(), "a step cannot end in no time").help("leave `timeout` out for the default of its kind"),
+            );
         }
         let on_failure = self.setting(&mut fields, "on_failure");
         let on_unreachable = self.setting(&mut fields, "on_unreachable");
@@ -395,7 +405,21 @@ impl Reader<'_> {
         self.unknown(fields);
         let (id, (kind, params, params_at)) = (id?, run?);
         let timeout = timeout.map(|timeout| timeout.value);
-        Some(StepDef { id, needs, kind, params, params_at, timeout, retry, on_failure, on_unreachable, only, compensate, on_interrupted, at })
+        Some(StepDef {
+            id,
+            needs,
+            kind,
+            params,
+            params_at,
+            timeout,
+            retry,
+            on_failure,
+            on_unreachable,
+            only,
+            compensate,
+            on_interrupted,
+            at,
+        })
     }
 
     fn step_id(&mut self, id: Placed<String>) -> Option<Placed<StepId>> {

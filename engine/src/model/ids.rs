@@ -75,11 +75,7 @@ impl FromStr for StepId {
     type Err = IdError;
 
     fn from_str(text: &str) -> Result<Self, IdError> {
-        if is_name(text) {
-            Ok(Self(text.into()))
-        } else {
-            Err(IdError::Step { text: clip(text) })
-        }
+        if is_name(text) { Ok(Self(text.into())) } else { Err(IdError::Step { text: clip(text) }) }
     }
 }
 

@@ -208,7 +208,9 @@ mod tests {
 
     fn chain_of(n: u64) -> Vec<Sealed> {
         let mut chain = Chain::default();
-        let event = |i| if i % 2 == 0 { Event::RunPaused { reason: format!("{i}") } } else { Event::RunFinished { outcome: RunOutcome::Completed } };
+        let event = |i| {
+            if i % 2 == 0 { Event::RunPaused { reason: format!("{i}") } } else { Event::RunFinished { outcome: RunOutcome::Completed } }
+        };
         (0..n).map(|i| chain.extend(Timestamp::UNIX_EPOCH, 1, event(i)).expect("small").1).collect()
     }
 

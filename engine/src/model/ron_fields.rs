@@ -211,7 +211,12 @@ impl<'de> Deserializer<'de> for Probe<'_> {
         Err(de::Error::custom("only the shape is asked for"))
     }
 
-    fn deserialize_struct<V: Visitor<'de>>(self, _: &'static str, fields: &'static [&'static str], visitor: V) -> Result<V::Value, Self::Error> {
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
         self.0.set(fields);
         self.deserialize_any(visitor)
     }

@@ -208,7 +208,11 @@ impl RunState {
     ///
     /// # Errors
     /// When a record cannot follow the ones before it.
-    pub fn replay<'a>(workflow: Arc<Workflow>, duration: impl Fn(StepIx) -> Duration, records: impl IntoIterator<Item = &'a Record>) -> Result<Self, IllegalTransition> {
+    pub fn replay<'a>(
+        workflow: Arc<Workflow>,
+        duration: impl Fn(StepIx) -> Duration,
+        records: impl IntoIterator<Item = &'a Record>,
+    ) -> Result<Self, IllegalTransition> {
         let mut state = Self::new(workflow, duration);
         for record in records {
             state.apply(record)?;
@@ -225,7 +229,8 @@ impl RunState {
             Some(step) => {
                 let ix = self.workflow.find(step).ok_or_else(|| IllegalTransition::NoSuchStep { seq: record.seq, step: step.clone() })?;
                 let status = self.steps[ix].status;
-                let next = next_status(status, &record.event).filter(|_| self.phase_allows(&record.event) && self.turn_allows(ix, &record.event));
+                let next =
+                    next_status(status, &record.event).filter(|_| self.phase_allows(&record.event) && self.turn_allows(ix, &record.event));
                 let next = next.ok_or_else(|| IllegalTransition::Step { seq: record.seq, step: step.clone(), status })?;
                 self.apply_to_step(ix, next, record);
             }
@@ -239,7 +244,10 @@ impl RunState {
     fn phase_allows(&self, event: &Event) -> bool {
         let undoing = matches!(
             event,
-            Event::CompensationStarted { .. } | Event::CompensationAttemptFailed { .. } | Event::StepCompensated { .. } | Event::CompensationFailed { .. }
+            Event::CompensationStarted { .. }
+                | Event::CompensationAttemptFailed { .. }
+                | Event::StepCompensated { .. }
+                | Event::CompensationFailed { .. }
         );
         let by_hand = matches!(event, Event::ApprovalDecided { .. } | Event::StepRedone { .. } | Event::StepMarkedDone { .. });
         match self.phase {
@@ -266,9 +274,14 @@ impl RunState {
             (Event::WorkflowText { .. }, RunPhase::Forward) => true,
             (Event::RunPaused { .. }, RunPhase::Forward) => self.active.is_empty(),
             (Event::RunInterrupted { .. }, RunPhase::Forward | RunPhase::Compensating) => true,
-            (Event::RunResumed { .. }, RunPhase::Forward | RunPhase::Paused | RunPhase::Compensating | RunPhase::Finished(RunOutcome::Stuck)) => true,
+            (
+                Event::RunResumed { .. },
+                RunPhase::Forward | RunPhase::Paused | RunPhase::Compensating | RunPhase::Finished(RunOutcome::Stuck),
+            ) => true,
             (Event::RollbackStarted { .. }, RunPhase::Forward | RunPhase::Paused) => self.active.is_empty(),
-            (Event::RollbackStarted { .. }, RunPhase::Finished(outcome)) => matches!(outcome, RunOutcome::Completed | RunOutcome::CompletedWithExceptions),
+            (Event::RollbackStarted { .. }, RunPhase::Finished(outcome)) => {
+                matches!(outcome, RunOutcome::Completed | RunOutcome::CompletedWithExceptions)
+            }
             (Event::RunFinished { .. }, RunPhase::Forward | RunPhase::Compensating | RunPhase::Paused) => self.active.is_empty(),
             _ => false,
         };
@@ -701,7 +714,10 @@ pub fn next_status(status: StepStatus, event: &Event) -> Option<StepStatus> {
         (S::Running | S::Waiting | S::Retrying, Event::StepInterrupted { .. }) => S::Interrupted,
         (S::Pending, Event::StepSkipped { .. }) => S::Skipped,
         (S::Interrupted | S::Failed | S::Unreachable, Event::StepMarkedDone { .. }) => S::Succeeded,
-        (S::Succeeded | S::Failed | S::Unreachable | S::Interrupted | S::CompensationInterrupted | S::Compensating, Event::CompensationStarted { .. }) => S::Compensating,
+        (
+            S::Succeeded | S::Failed | S::Unreachable | S::Interrupted | S::CompensationInterrupted | S::Compensating,
+            Event::CompensationStarted { .. },
+        ) => S::Compensating,
         (S::Compensating, Event::CompensationAttemptFailed { .. }) => S::Compensating,
         (S::Compensating, Event::StepCompensated { .. }) => S::Compensated,
         (S::Compensating, Event::CompensationFailed { .. }) => S::CompensationFailed,

@@ -84,7 +84,9 @@ fn forward(state: &RunState, limits: &impl Limits) -> Option<Command> {
     match halted {
         _ if !state.active().is_empty() => None,
         Some(ix) => Some(Command::Pause(PauseCause::Undecided(ix))),
-        None if state.left() == 0 => Some(Command::Finish(if state.exceptions() { RunOutcome::CompletedWithExceptions } else { RunOutcome::Completed })),
+        None if state.left() == 0 => {
+            Some(Command::Finish(if state.exceptions() { RunOutcome::CompletedWithExceptions } else { RunOutcome::Completed }))
+        }
         None => None,
     }
 }

@@ -189,7 +189,10 @@ fn pieces(content: &str, source: &str, offset: usize, problems: &mut Vec<Problem
         }
         text.push_str(&rest[..at]);
         let Some(end) = rest[at..].find('}') else {
-            problems.push(Problem::new(offset + place..offset + place + 2, "`${` is not closed").help("write `$${` for the two characters themselves"));
+            problems.push(
+                Problem::new(offset + place..offset + place + 2, "`${` is not closed")
+                    .help("write `$${` for the two characters themselves"),
+            );
             rest = "";
             break;
         };

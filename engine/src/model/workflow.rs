@@ -92,7 +92,8 @@ impl Workflow {
 
     fn build(def: WorkflowDef, text: &str, problems: &mut Vec<Problem>) -> Self {
         let index = index_of(&def.steps, text, problems);
-        let mut workflow = Self { graph: DiGraph::with_capacity(def.steps.len(), def.steps.len()), def, text: text.to_owned(), index, order: Vec::new() };
+        let mut workflow =
+            Self { graph: DiGraph::with_capacity(def.steps.len(), def.steps.len()), def, text: text.to_owned(), index, order: Vec::new() };
         for _ in 0..workflow.def.steps.len() {
             workflow.graph.add_node(());
         }
@@ -154,7 +155,10 @@ impl Workflow {
             },
             Some(Source::Import { .. }) if self.def.follows.is_some() => Ok(None),
             Some(Source::Import { .. }) => Err(follows_none(reference)),
-            None => Err(problem(format!("`{}` is not a reference", reference.path)).help("write ${input}, ${step.output} or ${step.before.field}")),
+            None => {
+                Err(problem(format!("`{}` is not a reference", reference.path))
+                    .help("write ${input}, ${step.output} or ${step.before.field}"))
+            }
         }
     }
 
@@ -164,12 +168,18 @@ impl Workflow {
         let (id, need_id) = (&step.id.value, &need.id.value);
         match (step.only, need.only) {
             (Some(mine), Some(theirs)) if mine != theirs => {
-                let problem = Problem::new(at.clone(), format!("step `{id}` can never run: it is only {mine}, and `{need_id}`, which it waits for, only {theirs}"));
+                let problem = Problem::new(
+                    at.clone(),
+                    format!("step `{id}` can never run: it is only {mine}, and `{need_id}`, which it waits for, only {theirs}"),
+                );
                 Some(problem.help(format!("give both the same `only`, or take `{need_id}` out of the way of `{id}`")))
             }
             (None, Some(theirs)) if refers => {
                 let other_mode = if theirs == Mode::Planned { Mode::Unplanned } else { Mode::Planned };
-                let problem = Problem::new(at.clone(), format!("step `{id}` can never run when the run is {other_mode}: `{need_id}`, whose value it uses, is only {theirs}"));
+                let problem = Problem::new(
+                    at.clone(),
+                    format!("step `{id}` can never run when the run is {other_mode}: `{need_id}`, whose value it uses, is only {theirs}"),
+                );
                 Some(problem.help(format!("give `{id}` an `only` too")))
             }
             (Some(_), Some(_)) | (None, Some(_)) | (_, None) => None,
@@ -321,7 +331,8 @@ mod tests {
 
     #[test]
     fn needs_and_references_are_edges() {
-        let text = workflow(r#"(id: "c", needs: ["a"], run: X(v: "${b.out} ${a.out} ${region}")), (id: "a", run: X()), (id: "b", run: X())"#);
+        let text =
+            workflow(r#"(id: "c", needs: ["a"], run: X(v: "${b.out} ${a.out} ${region}")), (id: "a", run: X()), (id: "b", run: X())"#);
         let workflow = Workflow::parse(&text).expect("valid");
         let mut needs: Vec<_> = workflow.needs(0).collect();
         needs.sort_unstable();
@@ -362,7 +373,9 @@ mod tests {
 
     #[test]
     fn the_longest_way_counts_each_step_once() {
-        let text = workflow(r#"(id: "a", run: X()), (id: "b", needs: ["a"], run: X()), (id: "c", needs: ["a"], run: X()), (id: "d", needs: ["b", "c"], run: X())"#);
+        let text = workflow(
+            r#"(id: "a", run: X()), (id: "b", needs: ["a"], run: X()), (id: "c", needs: ["a"], run: X()), (id: "d", needs: ["b", "c"], run: X())"#,
+        );
         let workflow = Workflow::parse(&text).expect("valid");
         let secs = [1, 5, 2, 1];
         let remaining = workflow.remaining(|ix| std::time::Duration::from_secs(secs[ix]));

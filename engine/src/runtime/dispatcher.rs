@@ -420,7 +420,9 @@ impl Dispatcher {
             AttemptEnd::Done(outputs) => {
                 let len = serde_json::to_vec(&outputs).map_or(usize::MAX, |json| json.len());
                 if len > OUTPUTS_LEN_MAX {
-                    let failure = StepFailure::permanent(format!("the step's outputs are {len} bytes long, more than the {OUTPUTS_LEN_MAX} that can be recorded"));
+                    let failure = StepFailure::permanent(format!(
+                        "the step's outputs are {len} bytes long, more than the {OUTPUTS_LEN_MAX} that can be recorded"
+                    ));
                     return self.emit(Event::StepFailed { step, failure });
                 }
                 self.emit(Event::StepSucceeded { step, outputs })
@@ -465,7 +467,10 @@ impl Dispatcher {
         };
         // A compensation is tried at least as hard as the default: giving up leaves the world between two states.
         let retry = self.state.workflow().step(ix).retry;
-        let retry = crate::model::retry::RetryPolicy { attempts: retry.attempts.max(crate::model::retry::RetryPolicy::default().attempts), ..retry };
+        let retry = crate::model::retry::RetryPolicy {
+            attempts: retry.attempts.max(crate::model::retry::RetryPolicy::default().attempts),
+            ..retry
+        };
         let delay = if failure.kind == FailureKind::Permanent { None } else { retry.delay(attempt, fastrand::f64()) };
         match delay {
             Some(delay) => {
@@ -512,7 +517,8 @@ impl Dispatcher {
         let timer = self.state.step(ix).retry_at.is_some();
         if panicked {
             self.executing.remove(&ix);
-            let failure = StepFailure::permanent("the step kind has a bug: it panicked").hint("please report this; `wf resume` tries the step again");
+            let failure =
+                StepFailure::permanent("the step kind has a bug: it panicked").hint("please report this; `wf resume` tries the step again");
             return if undoing { self.undone(ix, Err(failure)) } else { self.attempt_failed(ix, failure) };
         }
         match (timer, undoing) {
@@ -594,7 +600,8 @@ impl Dispatcher {
             return Err(Refusal::Leaving);
         }
         let known = || (0..self.state.workflow().len()).map(|ix| self.state.workflow().id(ix).as_str());
-        let missing = || Refusal::NoSuchStep { step: step.to_string(), hint: crate::model::ron_fields::did_you_mean(step.as_str(), known()) };
+        let missing =
+            || Refusal::NoSuchStep { step: step.to_string(), hint: crate::model::ron_fields::did_you_mean(step.as_str(), known()) };
         let ix = self.state.workflow().find(step).ok_or_else(missing)?;
         match self.state.step(ix).status {
             StepStatus::Waiting => Ok(ix),
@@ -623,7 +630,10 @@ impl Dispatcher {
         match cause {
             PauseCause::Failed => self.failed_steps(),
             PauseCause::Undecided(ix) => {
-                format!("nobody can tell whether `{}` took effect before it was interrupted: look, then resume with --redo or --mark-done", self.state.workflow().id(*ix))
+                format!(
+                    "nobody can tell whether `{}` took effect before it was interrupted: look, then resume with --redo or --mark-done",
+                    self.state.workflow().id(*ix)
+                )
             }
         }
     }

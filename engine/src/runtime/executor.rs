@@ -36,7 +36,10 @@ pub(super) enum AttemptEnd {
     Done(Fields),
     Failed(StepFailure),
     /// The step's time was up. `unknown` says that a mutating call was cut off.
-    TimedOut { unknown: bool, waited_for: &'static str },
+    TimedOut {
+        unknown: bool,
+        waited_for: &'static str,
+    },
 }
 
 /// A message with its sender.
@@ -151,7 +154,11 @@ impl Attempt {
     }
 
     /// Runs the mutating call. It is not dropped when the run leaves, only when it takes too long after that.
-    async fn apply(&mut self, apply: impl Future<Output = Result<Value, StepFailure>>, deadline: jiff::Timestamp) -> Result<Result<Value, AttemptEnd>, Left> {
+    async fn apply(
+        &mut self,
+        apply: impl Future<Output = Result<Value, StepFailure>>,
+        deadline: jiff::Timestamp,
+    ) -> Result<Result<Value, AttemptEnd>, Left> {
         let mut apply = std::pin::pin!(apply);
         let mut cut = None;
         let result = match self.limited(apply.as_mut(), deadline).await {

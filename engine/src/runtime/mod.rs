@@ -67,7 +67,9 @@ pub enum RunError {
     #[error("the journal does not fit its workflow")]
     Illegal(#[from] IllegalTransition),
     /// The journal holds no run.
-    #[error("the journal of run {run} does not begin with a whole workflow: the run was cut off while it was being created, and did nothing")]
+    #[error(
+        "the journal of run {run} does not begin with a whole workflow: the run was cut off while it was being created, and did nothing"
+    )]
     NotARun {
         /// The run.
         run: crate::model::ids::RunId,

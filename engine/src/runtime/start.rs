@@ -142,7 +142,10 @@ async fn resume_claimed(runtime: Runtime, run: &RunId, claim: Claim, plan: Resum
     let approve_all = |header: &RunHeader| plan.approve_all || header.approve_all;
     let parts = Taken { journal: runtime.journal, registry: runtime.registry, clock: runtime.clock, reporter: runtime.reporter };
     let mut dispatcher = taken_over(parts, run, claim, plan.by.clone(), approve_all)?;
-    if let RunPhase::Finished(outcome @ (RunOutcome::Completed | RunOutcome::CompletedWithExceptions | RunOutcome::RolledBack | RunOutcome::Abandoned)) = dispatcher.state.phase() {
+    if let RunPhase::Finished(
+        outcome @ (RunOutcome::Completed | RunOutcome::CompletedWithExceptions | RunOutcome::RolledBack | RunOutcome::Abandoned),
+    ) = dispatcher.state.phase()
+    {
         return Err(RunError::Refused(Refusal::Finished { outcome, verb: "resume" }));
     }
     let decided = plan.mark_done.iter().map(|(step, _)| step).chain(&plan.redo);
@@ -199,7 +202,9 @@ async fn rollback_claimed(runtime: Runtime, run: &RunId, claim: Claim, request: 
 pub fn may_roll_back(state: &RunState, past_point_of_no_return: bool) -> Result<(), Refusal> {
     match state.phase() {
         RunPhase::Compensating | RunPhase::Finished(RunOutcome::Stuck) => return Err(Refusal::RollingBack),
-        RunPhase::Finished(outcome @ (RunOutcome::RolledBack | RunOutcome::Abandoned)) => return Err(Refusal::Finished { outcome, verb: "roll back" }),
+        RunPhase::Finished(outcome @ (RunOutcome::RolledBack | RunOutcome::Abandoned)) => {
+            return Err(Refusal::Finished { outcome, verb: "roll back" });
+        }
         RunPhase::Finished(RunOutcome::Completed | RunOutcome::CompletedWithExceptions) | RunPhase::Forward | RunPhase::Paused => {}
     }
     match state.point_of_no_return() {
@@ -220,7 +225,14 @@ fn decidable(state: &RunState, step: &StepId) -> Result<(), RunError> {
             let hint = crate::model::ron_fields::did_you_mean(step.as_str(), known);
             Err(RunError::Refused(Refusal::NoSuchStep { step: step.to_string(), hint }))
         }
-        Some(StepStatus::Running | StepStatus::Waiting | StepStatus::Retrying | StepStatus::Interrupted | StepStatus::Failed | StepStatus::Unreachable) => Ok(()),
+        Some(
+            StepStatus::Running
+            | StepStatus::Waiting
+            | StepStatus::Retrying
+            | StepStatus::Interrupted
+            | StepStatus::Failed
+            | StepStatus::Unreachable,
+        ) => Ok(()),
         Some(status) => Err(RunError::Refused(Refusal::NotUndecided { step: step.clone(), status: format!("{status:?}").to_lowercase() })),
     }
 }
@@ -233,7 +245,13 @@ struct Taken {
 }
 
 /// Rebuilds a claimed run and makes this process its owner.
-fn taken_over(taken: Taken, run: &RunId, claim: Claim, by: Operator, approve_all: impl Fn(&RunHeader) -> bool) -> Result<Dispatcher, RunError> {
+fn taken_over(
+    taken: Taken,
+    run: &RunId,
+    claim: Claim,
+    by: Operator,
+    approve_all: impl Fn(&RunHeader) -> bool,
+) -> Result<Dispatcher, RunError> {
     let (header, workflow) = stored(run, &claim.records)?;
     let imports = if header.imports.is_empty() { Imports::None } else { Imports::Values(&header.imports) };
     let bound = taken.registry.bind(Arc::clone(&workflow), &header.inputs, &imports);
@@ -242,7 +260,19 @@ fn taken_over(taken: Taken, run: &RunId, claim: Claim, by: Operator, approve_all
     let chain = Chain::resume(&claim.records, claim.head);
     let approve_all = approve_all(&header);
     let Taken { journal, registry, clock, reporter } = taken;
-    Ok(Dispatcher::new(Parts { run: run.clone(), journal, registry, clock, reporter, bound, state, chain, epoch: claim.epoch, by, approve_all }))
+    Ok(Dispatcher::new(Parts {
+        run: run.clone(),
+        journal,
+        registry,
+        clock,
+        reporter,
+        bound,
+        state,
+        chain,
+        epoch: claim.epoch,
+        by,
+        approve_all,
+    }))
 }
 
 /// Rebuilds a run from its records, without its kinds: for `status`, `log` and the runs that follow it.

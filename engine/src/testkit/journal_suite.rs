@@ -243,7 +243,8 @@ pub async fn runs_do_not_disturb_each_other(open: Open<'_>) {
 pub async fn the_largest_record_fits(open: Open<'_>) {
     let (journal, run, mut chain) = (open(), run_id(1), Chain::default());
     let epoch = journal.claim(&run, true).await.unwrap().epoch;
-    let all: Vec<_> = (0..12).map(|n| if n % 3 == 0 { record(&mut chain, epoch, "small") } else { largest_record(&mut chain, epoch) }).collect();
+    let all: Vec<_> =
+        (0..12).map(|n| if n % 3 == 0 { record(&mut chain, epoch, "small") } else { largest_record(&mut chain, epoch) }).collect();
     journal.append(&run, epoch, 0, all[..1].to_vec()).await.unwrap();
     journal.append(&run, epoch, 1, all[1..2].to_vec()).await.unwrap();
     journal.append(&run, epoch, 2, all[2..].to_vec()).await.unwrap();

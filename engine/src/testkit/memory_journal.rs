@@ -160,7 +160,9 @@ impl Run {
 fn check_contiguous(run: &RunId, expected_seq: u64, records: &[Sealed]) -> Result<(), JournalError> {
     match (expected_seq..).zip(records).find(|(expected, record)| *expected != record.seq) {
         None => Ok(()),
-        Some((expected, record)) => Err(JournalError::Damaged { run: run.clone(), source: RecordError::Gap { expected, found: record.seq } }),
+        Some((expected, record)) => {
+            Err(JournalError::Damaged { run: run.clone(), source: RecordError::Gap { expected, found: record.seq } })
+        }
     }
 }
 

@@ -37,11 +37,7 @@ impl Other {
     pub fn heard(&mut self) -> String {
         loop {
             let mut line = String::new();
-            assert_ne!(
-                self.lines.read_line(&mut line).unwrap(),
-                0,
-                "the other process ended too early"
-            );
+            assert_ne!(self.lines.read_line(&mut line).unwrap(), 0, "the other process ended too early");
             // The test harness says things too, some of them on the same line.
             if let Some((_, said)) = line.rsplit_once("child says ") {
                 return said.trim().to_owned();
@@ -55,11 +51,7 @@ impl Other {
         let mut rest = Vec::new();
         let mut line = String::new();
         while self.lines.read_line(&mut line).unwrap() > 0 {
-            rest.extend(
-                line.strip_suffix('\n')
-                    .and_then(|line| line.rsplit_once("child says "))
-                    .map(|(_, said)| said.to_owned()),
-            );
+            rest.extend(line.strip_suffix('\n').and_then(|line| line.rsplit_once("child says ")).map(|(_, said)| said.to_owned()));
             line.clear();
         }
         self.child.wait().unwrap();
@@ -87,8 +79,5 @@ pub fn say(what: &str) {
 
 /// Waits until the process that started this one has enough of it.
 pub fn wait_for_the_end() {
-    std::io::stdin()
-        .lock()
-        .read_line(&mut String::new())
-        .unwrap();
+    std::io::stdin().lock().read_line(&mut String::new()).unwrap();
 }
