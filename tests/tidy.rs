@@ -47,7 +47,19 @@ fn every_workflow_is_tested() {
 
 #[test]
 fn nothing_is_switched_off() {
-    let folders = ["cli", "cli/commands", "cli/render", "engine/src/model", "engine/src/runtime", "journal/src", "steps/src/kinds", "steps/src/aws", "sim/src", "tests", "tests/black_box"];
+    let folders = [
+        "cli",
+        "cli/commands",
+        "cli/render",
+        "engine/src/model",
+        "engine/src/runtime",
+        "journal/src",
+        "steps/src/kinds",
+        "steps/src/aws",
+        "sim/src",
+        "tests",
+        "tests/black_box",
+    ];
     for folder in folders {
         for name in names(folder, ".rs").into_iter().filter(|name| name != "tidy") {
             let text = read(format!("{folder}/{name}.rs"));
@@ -63,7 +75,8 @@ fn the_commands_of_the_readme_exist() {
     let readme = read("README.md");
     let args = read("cli/args.rs").to_lowercase();
     let commands = readme.lines().filter_map(|line| line.trim().trim_start_matches("$ ").strip_prefix("wf "));
-    let verbs: Vec<_> = commands.filter_map(|rest| rest.split_whitespace().next()).filter(|verb| verb.chars().all(|c| c.is_ascii_lowercase())).collect();
+    let verbs: Vec<_> =
+        commands.filter_map(|rest| rest.split_whitespace().next()).filter(|verb| verb.chars().all(|c| c.is_ascii_lowercase())).collect();
     assert!(verbs.len() >= 5, "{verbs:?}");
     for verb in verbs {
         assert!(args.contains(verb), "the README shows `wf {verb}`, the command line does not know it");

@@ -72,6 +72,11 @@ fn a_failover_that_is_killed_at_any_moment_completes_when_resumed() {
             assert!(effects(&scratch).is_empty(), "kill {kill}: an effect without a record");
             continue;
         }
+        if resumed.code == Some(4) && resumed.stderr.contains("completed") {
+            // Killed after the end was recorded, before the process was gone: there is nothing left to do.
+            assert_eq!(effects(&scratch).len(), expected.len(), "kill {kill}");
+            continue;
+        }
         cut_off += 1;
         assert_eq!(resumed.code, Some(0), "kill {kill}:\n{}\n{}", resumed.stdout, resumed.stderr);
         let effects = effects(&scratch);
