@@ -149,6 +149,9 @@ pub struct RunOptions {
     /// The seed of a new simulated world
     #[arg(long, value_name = "N", requires = "sim", help_heading = "Simulation")]
     pub sim_seed: Option<u64>,
+    /// Let programs of the workflow (`Exec`) run for real beside the simulated AWS
+    #[arg(long, requires = "sim", help_heading = "Simulation")]
+    pub sim_exec: bool,
     /// What a new simulated world looks like; `wf sim world` prints the default
     #[arg(long, value_name = "FILE", requires = "sim", value_hint = ValueHint::FilePath, help_heading = "Simulation")]
     pub sim_world: Option<PathBuf>,

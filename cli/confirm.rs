@@ -1,4 +1,4 @@
-//! Asks before the real world is changed. Under `--sim` nothing is asked: nothing can break there.
+//! Asks before the real world is changed. Under `--sim` nothing is asked: nothing can break there, and what could is refused.
 
 use wf_engine::model::event::Mode;
 use wf_engine::registry::BoundWorkflow;
@@ -34,6 +34,23 @@ pub fn run(console: &mut Console, bound: &BoundWorkflow, mode: Mode, yes: bool) 
         "start",
         "`--yes` confirms it, and approves in advance whatever its steps ask; `--sim` tries it on the simulated AWS",
     )
+}
+
+/// Lets a simulated run through whose steps all stay in the simulator: a program of the operator's own is run for real.
+pub fn simulated(bound: &BoundWorkflow, mode: Mode, programs_allowed: bool) -> Result<(), Failure> {
+    let workflow = bound.workflow();
+    let outside = |ix: &usize| bound.declared(*ix).info().iam.apply.is_empty();
+    let names: Vec<_> = changes(bound, mode).0.into_iter().filter(outside).map(|ix| format!("`{}`", workflow.id(ix))).collect();
+    if programs_allowed || names.is_empty() {
+        return Ok(());
+    }
+    let shown = names.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join(", ");
+    Err(Failure::refused(format!(
+        "{} of `{}` would act on this machine, not on the simulated AWS: {shown}",
+        count(names.len(), "step"),
+        workflow.name()
+    ))
+    .help("`--sim-exec` lets their programs run for real"))
 }
 
 /// Lets a rollback through that the operator confirms.

@@ -50,7 +50,9 @@ impl Launch<'_> {
         };
         let mode = self.options.mode.map_or(self.workflow.def().mode, Mode::from);
         let bound = self.bind(&offline_registry(), &inputs, &imports)?;
-        if !self.options.sim {
+        if self.options.sim {
+            confirm::simulated(&bound, mode, self.options.sim_exec)?;
+        } else {
             confirm::run(console, &bound, mode, self.options.yes)?;
         }
         let runs = Runs::open(state_dir)?;

@@ -313,7 +313,9 @@ fn a_failback_takes_what_the_failover_recorded() {
     sandbox.file("failback.ron", &back("failback", r#""count": "${failover.scale.stdout}""#));
     sandbox.wf(&["check", "failback.ron"]).exits(0);
     sandbox.wf(&["failback", "failback.ron", "--yes"]).exits(4).says("there is no completed run of `failover`");
-    sandbox.wf(&["run", "failover.ron", "--sim"]).exits(0);
+    // A program is no part of the simulated AWS: it runs for real, so that must be said.
+    sandbox.wf(&["run", "failover.ron", "--sim", "--yes"]).exits(4).says("`scale`").says("--sim-exec");
+    sandbox.wf(&["run", "failover.ron", "--sim", "--sim-exec"]).exits(0);
     sandbox.wf(&["failback", "failback.ron", "--yes"]).exits(4).says("the real AWS");
     let simulated = sandbox.latest();
     sandbox.wf(&["failback", "failback.ron", "--yes", "--from", &simulated]).exits(4).says("acted on the simulated AWS");
