@@ -1,6 +1,9 @@
-//! Black box: what an operator types, reads, and gets as an exit code. Steps only wait and run programs here; the cloud has tests of its own.
+//! Black box: what an operator types, reads, and gets as an exit code. The steps here wait and run programs; `crash` alone runs
+//! the shipped failover.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod bad_files;
+mod crash;
 mod sandbox;
 
 use std::fs;
@@ -17,7 +20,7 @@ const ASK: &str = r#"(id: "go", run: Approval(message: "Go on?")), (id: "after",
 /// Starts a run that waits for an answer, and returns it with its id.
 fn asking(sandbox: &Sandbox, steps: &str) -> (Live, String) {
     sandbox.workflow("ask", steps);
-    let mut live = sandbox.start(&["run", "ask.ron", "--sim"]);
+    let mut live = sandbox.start(&["run", "ask.ron", "--sim", "--sim-exec"]);
     live.until("Go on?");
     let run = sandbox.latest();
     (live, run)

@@ -60,10 +60,18 @@ impl Sandbox {
         command
     }
 
+    /// As [`Sandbox::command`], at the root of the checkout, where the shipped workflows are.
+    pub fn at_root(&self, args: &[&str]) -> Command {
+        let mut command = self.command(args);
+        command.current_dir(env!("CARGO_MANIFEST_DIR")).env("WF_STATE_DIR", self.path(".wf"));
+        command
+    }
+
     /// Runs `wf` to its end.
     pub fn wf(&self, args: &[&str]) -> Outcome {
-        let output = self.command(args).output().unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Outcome::of(&mut self.command(args))
+    }
+ = |bytes| String::from_utf8(bytes).unwrap();
         Outcome { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
     }
 
@@ -87,6 +95,13 @@ impl Sandbox {
 }
 
 impl Outcome {
+    /// Runs a command to its end.
+    pub fn of(command: &mut Command) -> Self {
+        let output = command.output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Self { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+
     /// Checks the exit code; shows everything when it is another one.
     #[track_caller]
     pub fn exits(&self, code: i32) -> &Self {
