@@ -71,9 +71,6 @@ impl Sandbox {
     pub fn wf(&self, args: &[&str]) -> Outcome {
         Outcome::of(&mut self.command(args))
     }
- = |bytes| String::from_utf8(bytes).unwrap();
-        Outcome { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
-    }
 
     /// Runs `wf` and reads what it writes to stdout as JSON.
     pub fn json(&self, args: &[&str]) -> Value {
