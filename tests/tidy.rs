@@ -58,7 +58,7 @@ fn nothing_is_switched_off() {
         "steps/src/aws",
         "sim/src",
         "tests",
-        "tests/black_box",
+        "tests/cli",
     ];
     for folder in folders {
         for name in names(folder, ".rs").into_iter().filter(|name| name != "tidy") {
