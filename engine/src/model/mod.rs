@@ -9,5 +9,7 @@ pub mod retry;
 pub mod ron_fields;
 pub mod run_state;
 pub mod schedule;
+pub mod step_state;
 pub mod template;
+pub mod transition;
 pub mod workflow;

@@ -8,144 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::Serialize;
 use serde_json::Value;
 
 use super::dsl::{Compensate, OnFailure, StepPolicy};
-use super::event::{Event, Fields, RunHeader, RunOutcome, StepFailure};
-use super::ids::StepId;
+use super::event::{Event, RunHeader, RunOutcome};
 use super::record::{Epoch, Record};
+pub use super::step_state::{StepState, UndoState};
+pub use super::transition::{IllegalTransition, RunPhase, StepStatus, is_active, next_status};
 use super::workflow::{Source, StepIx, Workflow};
-
-/// Where a step is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-pub enum StepStatus {
-    /// Not started.
-    Pending,
-    /// Asks a human.
-    Waiting,
-    /// An attempt is under way.
-    Running,
-    /// An attempt failed, another one will follow.
-    Retrying,
-    /// Started, no result on record: it is observed again before anything else.
-    Interrupted,
-    /// The world is as desired.
-    Succeeded,
-    /// Failed for good.
-    Failed,
-    /// Not part of this run.
-    Skipped,
-    /// Its world could not be reached.
-    Unreachable,
-    /// Its before-image is being restored.
-    Compensating,
-    /// Restoring was started, no result on record.
-    CompensationInterrupted,
-    /// Its before-image is restored.
-    Compensated,
-    /// Restoring failed for good.
-    CompensationFailed,
-}
-
-/// Where a run is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub enum RunPhase {
-    /// Steps are being done.
-    Forward,
-    /// Nothing is started until an operator says so.
-    Paused,
-    /// Steps are being undone.
-    Compensating,
-    /// Over.
-    Finished(RunOutcome),
-}
-
-/// An event that cannot follow what is on record: the journal is not of this workflow, or the engine has a bug.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum IllegalTransition {
-    /// The workflow has no such step.
-    #[error("record {seq} is about step `{step}`, which the workflow does not have")]
-    NoSuchStep {
-        /// The record.
-        seq: u64,
-        /// The step.
-        step: StepId,
-    },
-    /// The step is not where the event says.
-    #[error("record {seq} cannot follow: step `{step}` is {status:?}")]
-    Step {
-        /// The record.
-        seq: u64,
-        /// The step.
-        step: StepId,
-        /// Where it is.
-        status: StepStatus,
-    },
-    /// The run is not where the event says.
-    #[error("record {seq} cannot follow: the run is {phase:?}")]
-    Run {
-        /// The record.
-        seq: u64,
-        /// Where it is.
-        phase: RunPhase,
-    },
-}
-
-/// What is known of a step.
-#[derive(Debug, Clone, PartialEq)]
-pub struct StepState {
-    /// Where it is.
-    pub status: StepStatus,
-    /// The number of its latest attempt; 0 before the first.
-    pub attempt: u32,
-    /// How often it was tried anew after it had failed for good.
-    pub generation: u32,
-    /// The before-image: of the intent if there is one, of the latest look otherwise.
-    pub before: Option<Value>,
-    /// Whether changing the world was intended: from then on it may have been changed.
-    pub intent: bool,
-    /// What `apply` returned.
-    pub handle: Option<Value>,
-    /// What later steps can refer to.
-    pub outputs: Fields,
-    /// Why the latest attempt failed.
-    pub failure: Option<StepFailure>,
-    /// When it was first started.
-    pub started_at: Option<Timestamp>,
-    /// When its present life began, from which its timeout counts: its start, or its latest resume.
-    pub alive_since: Option<Timestamp>,
-    /// When it succeeded, failed or was skipped.
-    pub ended_at: Option<Timestamp>,
-    /// When the next attempt is due, while it is retrying or its compensation is.
-    pub retry_at: Option<Timestamp>,
-    /// The decision of a human, once there is one.
-    pub approval: Option<(bool, String, String)>,
-    /// Whether it is irreversible and was applied.
-    pub irreversible: bool,
-    /// Whether it was left between intent and handle, so that only the world knows what it did.
-    pub unknown: bool,
-    /// Whether an operator said that it may run again although nobody knows what it did.
-    pub redo: bool,
-    /// How many of its needs are not done yet.
-    waits_for: u32,
-    /// Its compensation.
-    pub undo: UndoState,
-}
-
-/// What is known of a step's compensation.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct UndoState {
-    /// The number of its latest attempt; 0 before the first.
-    pub attempt: u32,
-    /// When it was first started.
-    pub started_at: Option<Timestamp>,
-    /// When it succeeded or failed.
-    pub ended_at: Option<Timestamp>,
-    /// How many dependents are not undone yet.
-    waits_for: u32,
-    done: bool,
-}
 
 /// The state of a run: nothing but its journal's events applied in order.
 #[derive(Debug, Clone)]
@@ -312,67 +182,11 @@ impl RunState {
     fn apply_to_step(&mut self, ix: StepIx, next: StepStatus, record: &Record) {
         self.ready.remove(&self.key(ix));
         self.undo_ready.remove(&self.key(ix));
-        let now = record.at;
         let step = &mut self.steps[ix];
         let previous = std::mem::replace(&mut step.status, next);
-        match &record.event {
-            Event::StepStarted { attempt, .. } => {
-                step.attempt = *attempt;
-                step.started_at.get_or_insert(now);
-                if previous != StepStatus::Retrying {
-                    step.alive_since = Some(now);
-                }
-                step.retry_at = None;
-                step.unknown = false;
-                step.redo = false;
-            }
-            Event::StepObserved { before, satisfied, .. } => {
-                step.before = Some(before.clone());
-                step.intent = !satisfied;
-            }
-            Event::PointOfNoReturnPassed { .. } => {
-                step.irreversible = true;
-                self.point_of_no_return.get_or_insert(ix);
-            }
-            Event::StepApplied { handle, .. } => step.handle = Some(handle.clone()),
-            Event::ApprovalDecided { granted, by, reason, .. } => step.approval = Some((*granted, by.user.clone(), reason.clone())),
-            Event::AttemptFailed { failure, retry_at, .. } => {
-                step.failure = Some(failure.clone());
-                step.retry_at = Some(*retry_at);
-            }
-            Event::StepSucceeded { outputs, .. } | Event::StepMarkedDone { outputs, .. } => {
-                step.outputs.clone_from(outputs);
-                step.ended_at = Some(now);
-            }
-            Event::StepFailed { failure, .. } | Event::StepUnreachable { failure, .. } => {
-                step.failure = Some(failure.clone());
-                step.ended_at = Some(now);
-            }
-            Event::StepSkipped { .. } => step.ended_at = Some(now),
-            Event::StepRedone { .. } => step.redo = true,
-            Event::CompensationStarted { attempt, .. } => {
-                step.undo.attempt = *attempt;
-                step.undo.started_at.get_or_insert(now);
-                step.retry_at = None;
-            }
-            Event::CompensationAttemptFailed { failure, retry_at, .. } => {
-                step.failure = Some(failure.clone());
-                step.retry_at = Some(*retry_at);
-            }
-            Event::StepCompensated { .. } => step.undo.ended_at = Some(now),
-            Event::CompensationFailed { failure, .. } => {
-                step.failure = Some(failure.clone());
-                step.undo.ended_at = Some(now);
-            }
-            Event::StepInterrupted { .. } => step.unknown = left_unknown(previous, step),
-            Event::ApprovalRequested { .. } => {}
-            Event::RunStarted(_)
-            | Event::WorkflowText { .. }
-            | Event::RunPaused { .. }
-            | Event::RunInterrupted { .. }
-            | Event::RunResumed { .. }
-            | Event::RollbackStarted { .. }
-            | Event::RunFinished { .. } => {}
+        step.record(&record.event, previous, record.at);
+        if matches!(record.event, Event::PointOfNoReturnPassed { .. }) {
+            self.point_of_no_return.get_or_insert(ix);
         }
         self.moved(ix, previous);
     }
@@ -450,7 +264,7 @@ impl RunState {
             let step = &mut self.steps[ix];
             let undoing = step.status == StepStatus::Compensating;
             step.retry_at = None;
-            step.unknown = left_unknown(step.status, step);
+            step.unknown = step.left_unknown(step.status);
             self.set_status(ix, if undoing { StepStatus::CompensationInterrupted } else { StepStatus::Interrupted });
         }
     }
@@ -648,79 +462,6 @@ impl RunState {
     }
 }
 
-impl StepState {
-    fn new(waits_for: u32) -> Self {
-        Self {
-            status: StepStatus::Pending,
-            attempt: 0,
-            generation: 0,
-            before: None,
-            intent: false,
-            handle: None,
-            outputs: Fields::new(),
-            failure: None,
-            started_at: None,
-            alive_since: None,
-            ended_at: None,
-            retry_at: None,
-            approval: None,
-            irreversible: false,
-            unknown: false,
-            redo: false,
-            waits_for,
-            undo: UndoState::default(),
-        }
-    }
-}
-
-/// Tells whether a step that is left now may have changed the world without our knowing.
-fn left_unknown(status: StepStatus, step: &StepState) -> bool {
-    status == StepStatus::Running && step.intent && step.handle.is_none()
-}
-
 fn count(steps: impl Iterator<Item = StepIx>) -> u32 {
     u32::try_from(steps.count()).unwrap_or(u32::MAX)
-}
-
-/// Tells whether a step in this status has an executor, or a timer for one.
-pub fn is_active(status: StepStatus) -> bool {
-    match status {
-        StepStatus::Waiting | StepStatus::Running | StepStatus::Retrying | StepStatus::Compensating => true,
-        StepStatus::Pending
-        | StepStatus::Interrupted
-        | StepStatus::Succeeded
-        | StepStatus::Failed
-        | StepStatus::Skipped
-        | StepStatus::Unreachable
-        | StepStatus::CompensationInterrupted
-        | StepStatus::Compensated
-        | StepStatus::CompensationFailed => false,
-    }
-}
-
-/// The one table of legal transitions: where a step is after an event, or `None` if the event cannot follow.
-pub fn next_status(status: StepStatus, event: &Event) -> Option<StepStatus> {
-    use StepStatus as S;
-    Some(match (status, event) {
-        (S::Pending | S::Interrupted | S::Retrying, Event::StepStarted { .. }) => S::Running,
-        (S::Running, Event::StepObserved { .. } | Event::PointOfNoReturnPassed { .. } | Event::StepApplied { .. }) => S::Running,
-        (S::Running, Event::ApprovalRequested { .. }) => S::Waiting,
-        (S::Waiting, Event::ApprovalDecided { .. }) => S::Running,
-        (S::Interrupted, Event::ApprovalDecided { .. } | Event::StepRedone { .. }) => S::Interrupted,
-        (S::Running | S::Waiting, Event::AttemptFailed { .. }) => S::Retrying,
-        (S::Running | S::Waiting, Event::StepSucceeded { .. }) => S::Succeeded,
-        (S::Running | S::Waiting, Event::StepFailed { .. }) => S::Failed,
-        (S::Running | S::Waiting, Event::StepUnreachable { .. }) => S::Unreachable,
-        (S::Running | S::Waiting | S::Retrying, Event::StepInterrupted { .. }) => S::Interrupted,
-        (S::Pending, Event::StepSkipped { .. }) => S::Skipped,
-        (S::Interrupted | S::Failed | S::Unreachable, Event::StepMarkedDone { .. }) => S::Succeeded,
-        (
-            S::Succeeded | S::Failed | S::Unreachable | S::Interrupted | S::CompensationInterrupted | S::Compensating,
-            Event::CompensationStarted { .. },
-        ) => S::Compensating,
-        (S::Compensating, Event::CompensationAttemptFailed { .. }) => S::Compensating,
-        (S::Compensating, Event::StepCompensated { .. }) => S::Compensated,
-        (S::Compensating, Event::CompensationFailed { .. }) => S::CompensationFailed,
-        _ => return None,
-    })
 }
