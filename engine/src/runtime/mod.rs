@@ -1,8 +1,8 @@
 //! The thin async shell around the pure model: starts, resumes and drives one run.
 //!
-//! One owner, one loop ([`dispatcher`]): decide → append → report → act. Deciding applies events to the state in memory, so that
+//! One owner, one loop (`dispatcher`): decide → append → report → act. Deciding applies events to the state in memory, so that
 //! a completion and the starts that it allows go in one commit; nothing leaves the process, neither a call nor a word on the
-//! screen, before the append is durable. Each attempt runs in a task of its own ([`executor`]) that talks to the loop.
+//! screen, before the append is durable. Each attempt runs in a task of its own (`executor`) that talks to the loop.
 
 mod control;
 mod dispatcher;
@@ -37,7 +37,7 @@ pub struct Runtime {
     pub control: control::ControlReceiver,
 }
 
-/// How a call of [`start`], [`resume`] or [`rollback`] ended. A rolled-back failover is not an error.
+/// How a call of [`start()`], [`resume`] or [`rollback`] ended. A rolled-back failover is not an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RunEnd {
     /// The run is over, or stuck.
