@@ -1,28 +1,30 @@
 //! The loop that owns a run: decide → append → report → act.
 
+mod orders;
+mod reports;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-use super::control::{Control, ControlReceiver, Refusal};
-use super::executor::{Attempt, AttemptEnd, Message, Report};
+use super::control::{ControlReceiver, Refusal};
+use super::executor::{Attempt, Message};
 use super::{RunEnd, RunError};
 use crate::clock::{Clock, between};
 use crate::journal::Journal;
-use crate::model::event::{Event, FailureKind, Mode, Operator, StepFailure};
+use crate::model::event::{Event, Mode, Operator, StepFailure};
 use crate::model::ids::{RunId, StepId};
 use crate::model::record::{Chain, Epoch, Record, Sealed};
 use crate::model::run_state::{RunPhase, RunState, StepStatus};
 use crate::model::schedule::{Command, Limits, PauseCause, next_command};
 use crate::model::workflow::StepIx;
 use crate::registry::{BoundWorkflow, Registry};
-use crate::report::{Notice, Reporter};
-use crate::step::{Decision, Reversibility, SignalSink, StepContext, StepSignal};
+use crate::report::Reporter;
+use crate::step::{Decision, SignalSink, StepContext, StepSignal};
 
 /// The most records in one append. A larger batch is appended in several, each whole.
 const APPEND_MAX: usize = 2_000;
@@ -377,236 +379,6 @@ impl Dispatcher {
             }
         }
         Ok(())
-    }
-
-    fn reported(&mut self, message: Message) -> Result<(), RunError> {
-        let Message { ix, serial, report } = message;
-        if self.executing.get(&ix).is_none_or(|executing| executing.serial != serial) {
-            return Ok(());
-        }
-        match report {
-            Report::Observed { before, satisfied, go } => self.observed(ix, before, satisfied, go),
-            Report::Applied { handle } => self.emit(Event::StepApplied { step: self.id(ix), handle }),
-            Report::Ended(end) => {
-                self.executing.remove(&ix);
-                self.attempt_ended(ix, end)
-            }
-            Report::Undone(result) => {
-                self.executing.remove(&ix);
-                self.undone(ix, result)
-            }
-            Report::Left => self.left(ix),
-        }
-    }
-
-    fn observed(&mut self, ix: StepIx, before: Value, satisfied: bool, go: Option<oneshot::Sender<()>>) -> Result<(), RunError> {
-        let leaving = self.executing.get(&ix).is_some_and(|executing| *executing.leave.borrow());
-        let irreversible = self.bound.declared(ix).reversibility() == Reversibility::Irreversible;
-        if !satisfied && (leaving || (irreversible && !self.state.blocking().is_empty())) {
-            // Nothing is changed any more, and nothing irreversible after a failure: without a go, the executor leaves.
-            return Ok(());
-        }
-        self.emit(Event::StepObserved { step: self.id(ix), before, satisfied })?;
-        if irreversible && !satisfied {
-            self.emit(Event::PointOfNoReturnPassed { step: self.id(ix) })?;
-        }
-        self.actions.extend(go.map(Action::Go));
-        Ok(())
-    }
-
-    fn attempt_ended(&mut self, ix: StepIx, end: AttemptEnd) -> Result<(), RunError> {
-        let step = self.id(ix);
-        match end {
-            AttemptEnd::Done(outputs) => {
-                let len = serde_json::to_vec(&outputs).map_or(usize::MAX, |json| json.len());
-                if len > OUTPUTS_LEN_MAX {
-                    let failure = StepFailure::permanent(format!(
-                        "the step's outputs are {len} bytes long, more than the {OUTPUTS_LEN_MAX} that can be recorded"
-                    ));
-                    return self.emit(Event::StepFailed { step, failure });
-                }
-                self.emit(Event::StepSucceeded { step, outputs })
-            }
-            AttemptEnd::TimedOut { unknown: true, .. } if self.bound.halts(ix) => self.emit(Event::StepInterrupted { step }),
-            AttemptEnd::TimedOut { unknown, waited_for } => {
-                let timeout = crate::units::Span(self.bound.timeout(ix));
-                let mut failure = StepFailure::permanent(format!("timed out after {timeout}, waiting for {waited_for}"));
-                if unknown {
-                    failure = failure.because("the call may have taken effect: the step is observed again before anything else is done");
-                }
-                self.emit(Event::StepFailed { step, failure })
-            }
-            AttemptEnd::Failed(failure) => self.attempt_failed(ix, failure),
-        }
-    }
-
-    fn attempt_failed(&mut self, ix: StepIx, failure: StepFailure) -> Result<(), RunError> {
-        let (step, attempt) = (self.id(ix), self.state.step(ix).attempt);
-        let delay = match failure.kind {
-            FailureKind::Permanent => None,
-            FailureKind::Transient | FailureKind::Unreachable => self.state.workflow().step(ix).retry.delay(attempt, fastrand::f64()),
-        };
-        match (delay, failure.kind) {
-            (Some(_), _) if self.leaving.is_some() => self.emit(Event::StepInterrupted { step }),
-            (Some(delay), _) => {
-                let retry_at = self.clock.now() + delay;
-                self.emit(Event::AttemptFailed { step, attempt, failure, retry_at })?;
-                self.await_retry(ix, retry_at);
-                Ok(())
-            }
-            (None, FailureKind::Unreachable) => self.emit(Event::StepUnreachable { step, failure }),
-            (None, FailureKind::Permanent | FailureKind::Transient) => self.emit(Event::StepFailed { step, failure }),
-        }
-    }
-
-    fn undone(&mut self, ix: StepIx, result: Result<(), StepFailure>) -> Result<(), RunError> {
-        let (step, attempt) = (self.id(ix), self.state.step(ix).undo.attempt);
-        let failure = match result {
-            Ok(()) => return self.emit(Event::StepCompensated { step }),
-            Err(failure) => failure,
-        };
-        // A compensation is tried at least as hard as the default: giving up leaves the world between two states.
-        let retry = self.state.workflow().step(ix).retry;
-        let retry = crate::model::retry::RetryPolicy {
-            attempts: retry.attempts.max(crate::model::retry::RetryPolicy::default().attempts),
-            ..retry
-        };
-        let delay = if failure.kind == FailureKind::Permanent { None } else { retry.delay(attempt, fastrand::f64()) };
-        match delay {
-            Some(delay) => {
-                let retry_at = self.clock.now() + delay;
-                self.emit(Event::CompensationAttemptFailed { step, attempt, failure, retry_at })?;
-                self.await_retry(ix, retry_at);
-                Ok(())
-            }
-            None => self.emit(Event::CompensationFailed { step, failure }),
-        }
-    }
-
-    fn await_retry(&mut self, ix: StepIx, at: Timestamp) {
-        if self.leaving.is_some() {
-            return;
-        }
-        self.serial += 1;
-        let serial = self.serial;
-        let (leave, _) = watch::channel(false);
-        self.executing.insert(ix, Executing { serial, leave, question: None });
-        self.actions.push(Action::Retry { ix, serial, at });
-    }
-
-    fn left(&mut self, ix: StepIx) -> Result<(), RunError> {
-        self.executing.remove(&ix);
-        // When the whole run leaves, one event interrupts all steps.
-        if self.leaving.is_some() || self.state.step(ix).status == StepStatus::Compensating {
-            return Ok(());
-        }
-        self.emit(Event::StepInterrupted { step: self.id(ix) })
-    }
-
-    /// A task is over: a timer that rang, an executor that reported before, or one that panicked.
-    fn task_ended(&mut self, ended: Result<(tokio::task::Id, (StepIx, u64)), tokio::task::JoinError>) -> Result<(), RunError> {
-        let (id, panicked) = match &ended {
-            Ok((id, _)) => (*id, false),
-            Err(error) => (error.id(), error.is_panic()),
-        };
-        let Some((ix, serial)) = self.task_steps.remove(&id) else { return Ok(()) };
-        if self.executing.get(&ix).is_none_or(|executing| executing.serial != serial) {
-            return Ok(());
-        }
-        let undoing = self.state.phase() == RunPhase::Compensating;
-        let timer = self.state.step(ix).retry_at.is_some();
-        if panicked {
-            self.executing.remove(&ix);
-            let failure =
-                StepFailure::permanent("the step kind has a bug: it panicked").hint("please report this; `wf resume` tries the step again");
-            return if undoing { self.undone(ix, Err(failure)) } else { self.attempt_failed(ix, failure) };
-        }
-        match (timer, undoing) {
-            (true, true) => {
-                self.executing.remove(&ix);
-                self.compensate(ix)
-            }
-            (true, false) => {
-                self.executing.remove(&ix);
-                self.start(ix)
-            }
-            // Its last message is still in the channel.
-            (false, _) => Ok(()),
-        }
-    }
-
-    fn signalled(&mut self, signalled: Signalled) -> Result<(), RunError> {
-        let Signalled { ix, serial, signal } = signalled;
-        let Some(executing) = self.executing.get_mut(&ix).filter(|executing| executing.serial == serial) else { return Ok(()) };
-        match signal {
-            StepSignal::Progress(text) => {
-                let notice = Notice::Progress { step: self.id(ix), text };
-                self.reporter.notice(&notice, &self.state);
-                Ok(())
-            }
-            StepSignal::Ask { message, timeout, answer } => {
-                if let Some((granted, by, reason)) = self.state.step(ix).approval.clone() {
-                    self.actions.push(Action::Answer(answer, Decision { granted, by, reason }));
-                    return Ok(());
-                }
-                executing.question = Some(answer);
-                let expires_at = self.clock.now() + timeout;
-                self.emit(Event::ApprovalRequested { step: self.id(ix), message, expires_at })?;
-                if self.approve_all {
-                    let by = self.by.clone();
-                    self.decide_approval(ix, true, by, "approved in advance (--yes)".to_owned())?;
-                }
-                Ok(())
-            }
-        }
-    }
-
-    fn decide_approval(&mut self, ix: StepIx, granted: bool, by: Operator, reason: String) -> Result<(), RunError> {
-        let decision = Decision { granted, by: format!("{}@{}", by.user, by.host), reason: reason.clone() };
-        self.emit(Event::ApprovalDecided { step: self.id(ix), granted, by, reason })?;
-        if let Some(answer) = self.executing.get_mut(&ix).and_then(|executing| executing.question.take()) {
-            self.actions.push(Action::Answer(answer, decision));
-        }
-        Ok(())
-    }
-
-    fn ordered(&mut self, order: Control) -> Result<(), RunError> {
-        match order {
-            Control::Interrupt { reason } => {
-                if self.leaving.is_none() {
-                    self.reporter.notice(&Notice::Leaving { reason: reason.clone() }, &self.state);
-                    self.interrupt_active()?;
-                    self.leaving = Some(reason);
-                }
-                Ok(())
-            }
-            Control::Decide { step, granted, by, reason, reply } => match self.undecided(&step) {
-                Ok(ix) => {
-                    self.decide_approval(ix, granted, by, reason)?;
-                    self.actions.push(Action::Reply(reply));
-                    Ok(())
-                }
-                Err(refusal) => {
-                    // Whoever asked may have gone.
-                    drop(reply.send(Err(refusal)));
-                    Ok(())
-                }
-            },
-        }
-    }
-
-    fn undecided(&self, step: &StepId) -> Result<StepIx, Refusal> {
-        if self.leaving.is_some() {
-            return Err(Refusal::Leaving);
-        }
-        let known = || (0..self.state.workflow().len()).map(|ix| self.state.workflow().id(ix).as_str());
-        let missing =
-            || Refusal::NoSuchStep { step: step.to_string(), hint: crate::model::ron_fields::did_you_mean(step.as_str(), known()) };
-        let ix = self.state.workflow().find(step).ok_or_else(missing)?;
-        match self.state.step(ix).status {
-            StepStatus::Waiting => Ok(ix),
-            status => Err(Refusal::NotWaiting { step: step.clone(), status: format!("{status:?}").to_lowercase() }),
-        }
     }
 
     fn id(&self, ix: StepIx) -> StepId {
