@@ -229,6 +229,16 @@ mod tests {
         assert_eq!((chain.next_seq(), chain.head()), (5, records[4].hash.as_str()));
     }
 
+    /// What a process knew and what the next one reads must be the same number: a lag of seconds was off in its last digit.
+    #[test]
+    fn a_fraction_reads_back_to_the_last_digit() {
+        let mut chain = Chain::default();
+        let outputs = [("lag".to_owned(), serde_json::json!(126.932_790_283_470_96))].into_iter().collect();
+        let event = Event::StepSucceeded { step: "caught_up".parse().expect("an id"), outputs };
+        let (record, sealed) = chain.extend(Timestamp::UNIX_EPOCH, 1, event).expect("small");
+        assert_eq!(Record::decode(0, &sealed.bytes).expect("intact"), record);
+    }
+
     #[test]
     fn an_altered_record_shows_at_its_successor() {
         let mut records = chain_of(5);
