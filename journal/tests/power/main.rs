@@ -1,0 +1,145 @@
+//! Power loss: the calls that a journal makes are recorded, the disks that a power cut could have left are rebuilt from them by the
+//! thousand, and each is opened. See `disk.rs` for what a power cut may do and `check.rs` for what is demanded.
+//!
+//! A longer run: `WF_POWER_JOURNALS=200000 WF_POWER_SEED=7 cargo test -p wf-journal --test power -- --nocapture`.
+//! `WF_POWER_KEEP=<dir>` keeps the disks that were found broken.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod campaign;
+mod check;
+mod disk;
+mod image;
+mod load;
+mod rng;
+mod trace;
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use campaign::{Campaign, Outcome};
+use check::Broken;
+use disk::{Disk, Ignoring};
+use load::{Player, ROLE, burst_len, failover_len};
+use trace::{Op, Recorder};
+
+/// What the recorded processes do.
+#[tokio::test]
+async fn child() {
+    let Ok(role) = std::env::var(ROLE) else { return };
+    let player = Player::new(&PathBuf::from(std::env::var_os("WF_POWER_STATE").unwrap()));
+    match role.as_str() {
+        "failover" => player.failover().await,
+        "resume and die" => player.resume_and_die().await,
+        "resume" => player.resume().await,
+        "burst" => Arc::new(player).burst().await,
+        "failing sync" => player.failing_sync().await,
+        role => panic!("no such role: {role}"),
+    }
+}
+
+/// The tests use all cores each, and follow one another.
+fn one_at_a_time() -> MutexGuard<'static, ()> {
+    static RUNNING: Mutex<()> = Mutex::new(());
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn number(variable: &str, default: u64) -> u64 {
+    std::env::var(variable).map_or(default, |number| number.parse().unwrap())
+}
+
+fn failover() -> Vec<Op> {
+    let recorder = Recorder::new();
+    assert_eq!(recorder.play("failover").code(), Some(9), "it dies in the middle of an append");
+    assert_eq!(recorder.play("resume and die").code(), Some(9));
+    assert!(recorder.play("resume").success());
+    checked(&recorder)
+}
+
+fn burst() -> Vec<Op> {
+    let recorder = Recorder::new();
+    assert!(recorder.play("burst").success());
+    checked(&recorder)
+}
+
+/// What was recorded, after making sure that nothing was overlooked: without a power cut the model and the real files are the same.
+fn checked(recorder: &Recorder) -> Vec<Op> {
+    let ops = recorder.ops();
+    let mut disk = Disk::new(Ignoring::Nothing);
+    for op in &ops {
+        disk.apply(op);
+    }
+    let files = disk.live();
+    for (path, image) in &files {
+        let real = recorder.root().join(path);
+        match image {
+            None => assert_eq!(
+                real.read_dir().unwrap().count(),
+                files.keys().filter(|file| file.parent() == Some(path)).count(),
+                "{}",
+                real.display()
+            ),
+            Some(image) => assert!(std::fs::read(&real).unwrap() == image.bytes(), "{} is not what the model says", real.display()),
+        }
+    }
+    ops
+}
+
+fn say(what: &str, outcome: &Outcome) {
+    let Outcome { disks, journals, cuts, broken, seconds } = outcome;
+    let _ = writeln!(
+        std::io::stderr(),
+        "{what}: {cuts} cuts, {disks} disks, {journals} journals opened, {} broken, {seconds:.1} s",
+        broken.len()
+    );
+}
+
+fn campaign(ops: &[Op], runs: std::ops::Range<u64>, share: u64) -> Campaign<'_> {
+    Campaign {
+        ops,
+        text_len: if runs.end == 2 { failover_len } else { burst_len },
+        runs,
+        journals: (number("WF_POWER_JOURNALS", 1_000) * share / 100) as usize,
+        seed: number("WF_POWER_SEED", 1),
+        ignoring: Ignoring::Nothing,
+    }
+}
+
+fn assert_unbroken(what: &str, campaign: &Campaign<'_>) {
+    let outcome = campaign.run();
+    say(what, &outcome);
+    assert!(outcome.broken.is_empty(), "seed {}: {:#?}", campaign.seed, outcome.broken);
+    assert!(outcome.journals >= campaign.journals, "only {} different journals", outcome.journals);
+}
+
+#[test]
+fn a_power_cut_during_a_failover_loses_nothing() {
+    let _alone = one_at_a_time();
+    assert_unbroken("failover", &campaign(&failover(), 1..2, 60));
+}
+
+#[test]
+fn a_power_cut_during_a_burst_loses_nothing() {
+    let _alone = one_at_a_time();
+    assert_unbroken("burst", &campaign(&burst(), 0..3, 40));
+}
+
+/// The test can fail: on a disk that ignores a barrier, records are lost, so both the barrier and the test are needed.
+#[test]
+fn without_its_barriers_the_journal_loses_records() {
+    let _alone = one_at_a_time();
+    let ops = failover();
+    for ignoring in [Ignoring::Fdatasync, Ignoring::DirectorySync] {
+        let outcome = Campaign { ignoring, journals: 1_000, ..campaign(&ops, 1..2, 10) }.run();
+        say(&format!("failover, ignoring {ignoring:?}"), &outcome);
+        assert!(outcome.broken.iter().any(|(_, broken)| matches!(broken, Broken::Lost(_))), "nothing was lost: {:#?}", outcome.broken);
+    }
+}
+
+#[test]
+fn after_a_failed_sync_nothing_is_acknowledged() {
+    let _alone = one_at_a_time();
+    let recorder = Recorder::new();
+    // The role itself demands that all ten appends after it fail.
+    assert!(recorder.play("failing sync").success());
+}

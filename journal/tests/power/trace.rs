@@ -1,0 +1,140 @@
+//! What a process did to its files: runs this test binary once more under the shim and reads what it wrote down.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::sync::Arc;
+
+use crate::load::{MARKS, ROLE};
+
+/// One call that changed something, or a mark that the process set.
+#[derive(Debug, Clone)]
+pub enum Op {
+    /// A process began: it has no files open.
+    Began,
+    Open {
+        fd: i32,
+        create: bool,
+        truncate: bool,
+        path: PathBuf,
+    },
+    Write {
+        fd: i32,
+        at: usize,
+        data: Arc<[u8]>,
+    },
+    Truncate {
+        fd: i32,
+        len: usize,
+    },
+    Fsync {
+        fd: i32,
+    },
+    Fdatasync {
+        fd: i32,
+    },
+    Close {
+        fd: i32,
+    },
+    Rename {
+        from: PathBuf,
+        to: PathBuf,
+    },
+    Unlink {
+        path: PathBuf,
+    },
+    Mkdir {
+        path: PathBuf,
+    },
+    Mark(String),
+}
+
+/// A directory in memory if there is one: the rebuilt disks are small and many, and nobody needs them to survive.
+pub fn scratch() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory).or_else(|_| tempfile::tempdir()).unwrap() } else { tempfile::tempdir().unwrap() }
+}
+
+/// A process under the shim, and where its files are.
+pub struct Recorder {
+    scratch: tempfile::TempDir,
+}
+
+impl Recorder {
+    /// Compiles the shim.
+    pub fn new() -> Self {
+        let scratch = scratch();
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/power/shim.c");
+        let compiled = Command::new("gcc")
+            .args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-pthread", "-o"])
+            .arg(scratch.path().join("shim.so"))
+            .arg(source)
+            .status();
+        assert!(compiled.expect("gcc is needed to compile tests/power/shim.c").success(), "tests/power/shim.c does not compile");
+        std::fs::create_dir(scratch.path().join("root")).unwrap();
+        Self { scratch }
+    }
+
+    /// The directory that is watched.
+    pub fn root(&self) -> PathBuf {
+        self.scratch.path().join("root")
+    }
+
+    /// The state directory of the roles, which makes it itself.
+    pub fn state(&self) -> PathBuf {
+        self.root().join("state")
+    }
+
+    /// Plays a role of [`crate::load`] and waits for its end.
+    pub fn play(&self, role: &str) -> ExitStatus {
+        let of = |name: &str| self.scratch.path().join(name);
+        std::fs::write(of("marks"), "").unwrap();
+        Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "child", "--nocapture", "--test-threads=1"])
+            .env("LD_PRELOAD", of("shim.so"))
+            .env("WF_SHIM_ROOT", self.root())
+            .env("WF_SHIM_TRACE", of("trace"))
+            .env("WF_SHIM_MARKS", of("marks"))
+            .env(MARKS, of("marks"))
+            .env(ROLE, role)
+            .env("WF_POWER_STATE", self.state())
+            .stdout(std::process::Stdio::null())
+            .status()
+            .unwrap()
+    }
+
+    /// Everything that was done so far, with paths as they are under the root.
+    pub fn ops(&self) -> Vec<Op> {
+        let bytes = std::fs::read(self.scratch.path().join("trace")).unwrap();
+        let (mut rest, mut ops) = (bytes.as_slice(), Vec::new());
+        while let Some((head, after)) = rest.split_first_chunk::<17>() {
+            let (data, after) = after.split_at(u32::from_le_bytes(head[13..].try_into().unwrap()) as usize);
+            let (fd, number) = (i32::from_le_bytes(head[1..5].try_into().unwrap()), u64::from_le_bytes(head[5..13].try_into().unwrap()));
+            ops.push(self.op(head[0], fd, number as usize, data));
+            rest = after;
+        }
+        assert!(rest.is_empty(), "the trace is cut off");
+        ops
+    }
+
+    fn op(&self, kind: u8, fd: i32, number: usize, data: &[u8]) -> Op {
+        let text = || std::str::from_utf8(data).unwrap();
+        let under = |path: &str| Path::new(path).strip_prefix(self.root()).unwrap().to_owned();
+        match kind {
+            b'P' => Op::Began,
+            b'O' => Op::Open { fd, create: number & 1 != 0, truncate: number & 2 != 0, path: under(text()) },
+            b'W' => Op::Write { fd, at: number, data: data.into() },
+            b'T' => Op::Truncate { fd, len: number },
+            b'S' => Op::Fsync { fd },
+            b'D' => Op::Fdatasync { fd },
+            b'C' => Op::Close { fd },
+            b'R' => {
+                let (from, to) = text().split_once('\0').unwrap();
+                Op::Rename { from: under(from), to: under(to) }
+            }
+            b'U' => Op::Unlink { path: under(text()) },
+            b'M' => Op::Mkdir { path: under(text()) },
+            b'A' => Op::Mark(text().to_owned()),
+            kind => panic!("the shim wrote {kind}"),
+        }
+    }
+}
