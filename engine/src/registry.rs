@@ -141,6 +141,32 @@ where
     }
 }
 
+/// What [`Registry::wrapped`] puts around a step.
+#[cfg(feature = "testkit")]
+pub type Wrapping = Arc<dyn Fn(Arc<dyn Step>) -> Arc<dyn Step> + Send + Sync>;
+
+/// A kind whose steps are wrapped.
+#[cfg(feature = "testkit")]
+struct Wrapped {
+    kind: Box<dyn Kind>,
+    wrapping: Wrapping,
+}
+
+#[cfg(feature = "testkit")]
+impl Kind for Wrapped {
+    fn info(&self) -> &'static KindInfo {
+        self.kind.info()
+    }
+
+    fn param_names(&self) -> &'static [&'static str] {
+        self.kind.param_names()
+    }
+
+    fn bind(&self, params: &str) -> Result<Arc<dyn Step>, Vec<Problem>> {
+        self.kind.bind(params).map(|step| (self.wrapping)(step))
+    }
+}
+
 /// The step kinds that a workflow can use, by name.
 #[derive(Default)]
 pub struct Registry {
@@ -158,6 +184,14 @@ impl Registry {
     pub fn with<K: StepKind>(mut self, env: K::Env) -> Self {
         self.kinds.insert(K::INFO.name, Box::new(KindOf::<K> { env }));
         self
+    }
+
+    /// Wraps every step that this registry will make: for tests that cut a step off.
+    #[cfg(feature = "testkit")]
+    #[must_use]
+    pub fn wrapped(self, wrapping: &Wrapping) -> Self {
+        let wrapped = |kind| Box::new(Wrapped { kind, wrapping: Arc::clone(wrapping) }) as Box<dyn Kind>;
+        Self { kinds: self.kinds.into_iter().map(|(name, kind)| (name, wrapped(kind))).collect() }
     }
 
     /// Returns every kind, by name.

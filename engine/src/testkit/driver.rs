@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
+use super::crash::Stage;
 use super::{FakeWorld, MemoryJournal, fake_world};
 use crate::clock::SystemClock;
 use crate::model::event::{Event, Mode, Operator};
 use crate::model::ids::RunId;
 use crate::model::run_state::RunState;
 use crate::model::workflow::Workflow;
-use crate::registry::{Imports, resolve_inputs};
+use crate::registry::{Imports, Registry, resolve_inputs};
 use crate::report::Silent;
 use crate::runtime::{self, Controller, ResumePlan, RollbackRequest, RunEnd, RunError, Runtime, StartPlan, channel};
 
@@ -48,7 +49,16 @@ impl TestRun {
     fn runtime(&self) -> (Runtime, Controller) {
         let (controller, control) = channel();
         let registry = Arc::new(fake_world::registry(&self.world));
-        (Runtime { journal: Arc::new(self.journal.clone()), registry, clock: Arc::new(SystemClock), reporter: Box::new(Silent), control }, controller)
+        (
+            Runtime {
+                journal: Arc::new(self.journal.clone()),
+                registry,
+                clock: Arc::new(SystemClock),
+                reporter: Box::new(Silent),
+                control,
+            },
+            controller,
+        )
     }
 
     /// Starts the run.
@@ -63,10 +73,15 @@ impl TestRun {
     /// Starts the run, and returns the means to order it about.
     pub fn starting(&self) -> (impl Future<Output = Result<RunEnd, RunError>> + Send + 'static, Controller) {
         let (runtime, controller) = self.runtime();
+        let plan = self.plan(&runtime.registry);
+        (runtime::start(runtime, plan), controller)
+    }
+
+    fn plan(&self, registry: &Registry) -> StartPlan {
         let workflow = Arc::new(Workflow::parse(&self.text).expect("a valid workflow"));
         let inputs = resolve_inputs(&workflow, &[]).expect("no inputs are needed");
-        let bound = runtime.registry.bind(workflow, &inputs, &Imports::None).expect("known kinds");
-        let plan = StartPlan {
+        let bound = registry.bind(workflow, &inputs, &Imports::None).expect("known kinds");
+        StartPlan {
             run: self.run.clone(),
             bound,
             file: "test.ron".to_owned(),
@@ -78,8 +93,13 @@ impl TestRun {
             approve_all: self.approve_all,
             world: "test".to_owned(),
             by: somebody(),
-        };
-        (runtime::start(runtime, plan), controller)
+        }
+    }
+
+    /// Returns the run as something that is to die and live again: its journal is then its own.
+    pub fn stage(&self) -> Stage<'_> {
+        let (registry, plan) = (|| fake_world::registry(&self.world), |registry: &Registry| self.plan(registry));
+        Stage { run: self.run.clone(), clock: Arc::new(SystemClock), registry: Box::new(registry), plan: Box::new(plan) }
     }
 
     /// Resumes the run as a new process would.
@@ -108,7 +128,8 @@ impl TestRun {
     /// As [`runtime::rollback`].
     pub async fn rollback(&self, past_point_of_no_return: bool) -> Result<RunEnd, RunError> {
         let (runtime, _controller) = self.runtime();
-        runtime::rollback(runtime, &self.run, RollbackRequest { by: somebody(), reason: "a test".to_owned(), past_point_of_no_return }).await
+        runtime::rollback(runtime, &self.run, RollbackRequest { by: somebody(), reason: "a test".to_owned(), past_point_of_no_return })
+            .await
     }
 
     /// Returns the run as another process finds it after this one died.

@@ -1,0 +1,179 @@
+//! One simulated world for each trial, and what can be said of it at the end.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use indexmap::IndexMap;
+use serde_json::Value;
+use wf_engine::clock::{Clock, Sleep};
+use wf_engine::model::ids::RunId;
+use wf_engine::model::workflow::Workflow;
+use wf_engine::registry::{Imports, Registry, resolve_inputs};
+use wf_engine::runtime::StartPlan;
+use wf_engine::testkit::crash::Stage;
+use wf_engine::testkit::somebody;
+use wf_sim::{DEFAULT_WORLD, Sim, SimClock, SimOptions, WorldDef};
+use wf_steps::aws::Cloud;
+
+struct Virtual(SimClock);
+
+impl Clock for Virtual {
+    fn now(&self) -> jiff::Timestamp {
+        self.0.now()
+    }
+
+    fn sleep(&self, duration: Duration) -> Sleep {
+        let clock = self.0.clone();
+        Box::pin(async move { clock.sleep(duration).await })
+    }
+}
+
+/// Where every trial of a scenario begins.
+#[derive(Clone, Default)]
+pub struct Origin {
+    /// A kept world to begin in; none means the night of the fire.
+    pub kept: Option<PathBuf>,
+    /// What goes wrong there on purpose.
+    pub faults: Vec<&'static str>,
+    /// What the run takes over from the one it follows.
+    pub imports: IndexMap<String, Value>,
+}
+
+/// A world of a trial's own.
+pub struct Trial {
+    pub sim: Sim,
+    pub clock: Arc<dyn Clock>,
+    imports: IndexMap<String, Value>,
+    calls_before: usize,
+    _dir: Option<tempfile::TempDir>,
+}
+
+/// What is compared: the world without its measurements.
+#[derive(Debug, PartialEq)]
+pub struct Result {
+    pub world: Value,
+    pub split_brain_rows: u64,
+    pub serving_region: Option<String>,
+}
+
+/// Which call, about what, with which parameters.
+pub type Call = (String, String, String);
+
+impl Trial {
+    pub fn begin(origin: &Origin) -> Self {
+        let dir = origin.kept.as_ref().map(|kept| copied(kept));
+        let faults = origin.faults.iter().map(|fault| fault.parse().unwrap()).collect();
+        let state_dir = dir.as_ref().map(|dir| dir.path().to_owned());
+        let sim = Sim::open(SimOptions { world: brisk_world(), state_dir, speed: 1.0, seed: None, faults }).unwrap();
+        let clock = Arc::new(Virtual(sim.clock()));
+        let calls_before = sim.calls().len();
+        Self { sim, clock, imports: origin.imports.clone(), calls_before, _dir: dir }
+    }
+
+    /// Begins in the night of the fire, in a directory in which the world stays.
+    pub fn kept_in(dir: &Path) -> Self {
+        let options = SimOptions { world: brisk_world(), state_dir: Some(dir.to_owned()), speed: 1.0, seed: None, faults: vec![] };
+        let sim = Sim::open(options).unwrap();
+        let clock = Arc::new(Virtual(sim.clock()));
+        Self { sim, clock, imports: IndexMap::new(), calls_before: 0, _dir: None }
+    }
+
+    /// Puts a shipped workflow on the stage.
+    pub fn stage<'a>(&'a self, workflow: &'a Arc<Workflow>) -> Stage<'a> {
+        let run = RunId::new(1, 1);
+        let of_run = run.clone();
+        let plan = move |registry: &Registry| {
+            let inputs = resolve_inputs(workflow, &[]).unwrap();
+            let bound = registry.bind(Arc::clone(workflow), &inputs, &Imports::Values(&self.imports)).unwrap();
+            StartPlan {
+                run: of_run.clone(),
+                bound,
+                file: "shipped.ron".to_owned(),
+                inputs,
+                imports: self.imports.clone(),
+                follows: None,
+                mode: workflow.def().mode,
+                max_parallel: None,
+                approve_all: true,
+                world: "sim".to_owned(),
+                by: somebody(),
+            }
+        };
+        let registry = || wf_steps::registry(Cloud::with_http_client(self.sim.http_client(), Arc::clone(&self.clock)));
+        Stage { run, clock: Arc::clone(&self.clock), registry: Box::new(registry), plan: Box::new(plan) }
+    }
+
+    /// Lets what the run began come to rest, so that worlds of different pasts can be compared.
+    pub async fn result(&self) -> Result {
+        self.clock.sleep(Duration::from_secs(5 * 60)).await;
+        let (status, traffic) = (self.sim.status(), self.sim.traffic());
+        let world = ["regions", "dns"].iter().map(|part| sizes(&status[part])).collect();
+        Result { world, split_brain_rows: traffic.split_brain_rows, serving_region: traffic.serving_region }
+    }
+
+    /// Counts the calls of this run that changed the world. Messages are left out: they are delivered at least once.
+    pub fn effects(&self) -> BTreeMap<Call, usize> {
+        let mut effects = BTreeMap::new();
+        for call in self.sim.calls().into_iter().skip(self.calls_before).filter(|call| call.effective && call.action != "Publish") {
+            *effects.entry((call.action, call.resource, call.params.to_string())).or_default() += 1;
+        }
+        effects
+    }
+}
+
+pub fn shipped(file: &str) -> Arc<Workflow> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../workflows").join(file);
+    Arc::new(Workflow::parse(&std::fs::read_to_string(path).unwrap()).unwrap())
+}
+
+fn copied(kept: &Path) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for file in ["world.json", "calls.jsonl"] {
+        std::fs::copy(kept.join(file), dir.path().join(file)).unwrap();
+    }
+    dir
+}
+
+/// The default world, in which everything takes a fraction of its time: most of a trial would go into asking whether it is done.
+fn brisk_world() -> WorldDef {
+    let brisk = [
+        ("promote: (min: 300, max: 480)", "promote: (min: 60, max: 90)"),
+        ("create_replica: (min: 1200, max: 2400)", "create_replica: (min: 60, max: 90)"),
+        ("modify: (min: 60, max: 180)", "modify: (min: 15, max: 45)"),
+        ("delete: (min: 120, max: 240)", "delete: (min: 30, max: 60)"),
+        ("instance_launch: (min: 60, max: 120)", "instance_launch: (min: 20, max: 40)"),
+        ("instance_terminate: (min: 20, max: 45)", "instance_terminate: (min: 15, max: 30)"),
+        ("nodegroup_update: (min: 120, max: 180)", "nodegroup_update: (min: 30, max: 45)"),
+    ];
+    let shorten = |world: String, (long, short): (&str, &str)| {
+        assert!(world.contains(long), "the world file has no `{long}`");
+        world.replace(long, short)
+    };
+    brisk.into_iter().fold(DEFAULT_WORLD.to_owned(), shorten).parse().unwrap()
+}
+
+/// Whatever of a part of the world's status is not a measurement: sizes, names, records.
+fn sizes(status: &Value) -> Value {
+    let measured = [
+        "last",
+        "in_service",
+        "pending",
+        "terminating",
+        "healthy",
+        "unhealthy",
+        "instances",
+        "nodes",
+        "lag_seconds",
+        "targets",
+        "activities",
+    ];
+    match status {
+        Value::Object(fields) => {
+            fields.iter().filter(|(name, _)| !measured.contains(&name.as_str())).map(|(name, value)| (name.clone(), sizes(value))).collect()
+        }
+        Value::Array(items) => items.iter().map(sizes).collect(),
+        value => value.clone(),
+    }
+}
