@@ -128,14 +128,14 @@ fn after_failover(dir: &std::path::Path, faults: Vec<&'static str>) -> Origin {
 #[test]
 fn failover_completes() {
     let (workflow, outcome) = (shipped("failover.ron"), RunOutcome::Completed);
-    Scenario { name: "failover", workflow, origin: Origin::default(), outcome, pairs: 20, points_min: 60 }.crash_everywhere();
+    Scenario { name: "failover", workflow, origin: Origin::default(), outcome, pairs: 40, points_min: 60 }.crash_everywhere();
 }
 
 #[test]
 fn failover_rolls_back() {
     let (workflow, outcome) = (shipped("failover.ron"), RunOutcome::RolledBack);
     let origin = Origin { faults: vec!["fail EksScaleNodegroup"], ..Origin::default() };
-    Scenario { name: "failover rolled back", workflow, origin, outcome, pairs: 20, points_min: 30 }.crash_everywhere();
+    Scenario { name: "failover rolled back", workflow, origin, outcome, pairs: 40, points_min: 30 }.crash_everywhere();
 }
 
 #[test]

@@ -139,13 +139,15 @@ fn copied(kept: &Path) -> tempfile::TempDir {
 /// The default world, in which everything takes a fraction of its time: most of a trial would go into asking whether it is done.
 fn brisk_world() -> WorldDef {
     let brisk = [
-        ("promote: (min: 300, max: 480)", "promote: (min: 60, max: 90)"),
-        ("create_replica: (min: 1200, max: 2400)", "create_replica: (min: 60, max: 90)"),
+        ("promote: (min: 300, max: 480)", "promote: (min: 30, max: 45)"),
+        ("create_replica: (min: 1200, max: 2400)", "create_replica: (min: 30, max: 45)"),
+        ("replica_catch_up: (min: 60, max: 180)", "replica_catch_up: (min: 5, max: 15)"),
         ("modify: (min: 60, max: 180)", "modify: (min: 15, max: 45)"),
         ("delete: (min: 120, max: 240)", "delete: (min: 30, max: 60)"),
         ("instance_launch: (min: 60, max: 120)", "instance_launch: (min: 20, max: 40)"),
         ("instance_terminate: (min: 20, max: 45)", "instance_terminate: (min: 15, max: 30)"),
-        ("nodegroup_update: (min: 120, max: 180)", "nodegroup_update: (min: 30, max: 45)"),
+        ("dns_insync: (min: 20, max: 60)", "dns_insync: (min: 5, max: 15)"),
+        ("nodegroup_update: (min: 120, max: 180)", "nodegroup_update: (min: 20, max: 30)"),
     ];
     let shorten = |world: String, (long, short): (&str, &str)| {
         assert!(world.contains(long), "the world file has no `{long}`");
