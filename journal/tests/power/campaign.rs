@@ -42,7 +42,8 @@ struct Journal {
     name: String,
     files: Files,
     promise: Promise,
-    read_first: bool,
+    /// Which of the more expensive checks are made.
+    extra: u64,
 }
 
 impl Campaign<'_> {
@@ -60,8 +61,9 @@ impl Campaign<'_> {
             })
             .collect();
         let mut cuts = 0;
+        let timeline = self.timeline();
         for round in 0..ROUNDS_MAX {
-            cuts = self.round(round, seen, &mut |journal| {
+            cuts = self.round(round, &timeline, seen, &mut |journal| {
                 let _ = queue.send(journal);
                 broken.lock().unwrap().len() < 20
             });
@@ -75,15 +77,23 @@ impl Campaign<'_> {
         Outcome { disks: seen.disks.len(), journals: seen.journals.len(), cuts, broken, seconds: started.elapsed().as_secs_f64() }
     }
 
-    /// Cuts the power once after each call, at every call of the trace.
-    fn round(&self, round: usize, seen: &mut Seen, open: &mut dyn FnMut(Journal) -> bool) -> usize {
-        let mut disk = Disk::new(self.ignoring);
+    /// What is promised after each call.
+    fn timeline(&self) -> Vec<Vec<Promise>> {
         let mut promises: Vec<_> = self.runs.clone().map(Promise::nothing).collect();
-        let mut cuts = 0;
-        for (at, op) in self.ops.iter().enumerate() {
+        let mut after = |op: &Op| {
             if let Op::Mark(mark) = op {
                 promises.iter_mut().for_each(|promise| promise.note(mark, self.text_len));
             }
+            promises.clone()
+        };
+        self.ops.iter().map(&mut after).collect()
+    }
+
+    /// Cuts the power once after each call, at every call of the trace.
+    fn round(&self, round: usize, timeline: &[Vec<Promise>], seen: &mut Seen, open: &mut dyn FnMut(Journal) -> bool) -> usize {
+        let mut disk = Disk::new(self.ignoring);
+        let mut cuts = 0;
+        for (at, (op, promises)) in self.ops.iter().zip(timeline).enumerate() {
             // After a mark the disk is the same, but more is promised.
             if !disk.apply(op) && !matches!(op, Op::Mark(_)) {
                 continue;
@@ -92,14 +102,14 @@ impl Campaign<'_> {
             let seed = mixed(self.seed, mixed(round as u64, at as u64));
             let files = disk.cut(&mut Rng(seed));
             seen.disks.insert(disk::sum(&files));
-            for promise in &promises {
+            for promise in promises {
                 let files = of_run(&files, promise);
                 let key = mixed(disk::sum(&files), mixed(promise.number, promise.acked as u64));
                 if seen.journals.len() >= self.journals || !seen.journals.insert(key) {
                     continue;
                 }
-                let name = format!("cut {at} of round {round} ({op:.60?}), run {}", promise.number);
-                if !open(Journal { name, files, promise: promise.clone(), read_first: key & 1 == 0 }) {
+                let name = format!("cut {at} of round {round} (after {}), run {}", op.name(), promise.number);
+                if !open(Journal { name, files, promise: promise.clone(), extra: key }) {
                     return cuts;
                 }
             }
@@ -127,7 +137,7 @@ fn work(journals: &Mutex<Receiver<Journal>>, broken: &Mutex<Vec<(String, Broken)
         let Ok(journal) = journals.lock().unwrap().recv() else { return };
         let dir = scratch();
         check::write(&journal.files, dir.path());
-        let checked = runtime.block_on(check::check(&dir.path().join("state"), &journal.promise, journal.read_first));
+        let checked = runtime.block_on(check::check(&dir.path().join("state"), &journal.promise, journal.extra));
         if let Err(what) = checked {
             keep(&journal);
             broken.lock().unwrap().push((journal.name, what));

@@ -34,17 +34,17 @@ pub fn write(files: &Files, dir: &Path) {
 }
 
 /// Opens the run, compares it with what was promised, and uses it.
-pub async fn check(state: &Path, promise: &Promise, read_first: bool) -> Result<(), Broken> {
-    match tokio::time::timeout(OPENING_MAX, check_now(state, promise, read_first)).await {
+pub async fn check(state: &Path, promise: &Promise, extra: u64) -> Result<(), Broken> {
+    match tokio::time::timeout(OPENING_MAX, check_now(state, promise, extra)).await {
         Ok(checked) => checked,
         Err(_) => Err(Broken::Other(format!("it hangs: not opened after {OPENING_MAX:?}"))),
     }
 }
 
-async fn check_now(state: &Path, promise: &Promise, read_first: bool) -> Result<(), Broken> {
+async fn check_now(state: &Path, promise: &Promise, extra: u64) -> Result<(), Broken> {
     let run = &promise.run;
     let journal = SledJournal::open(state).map_err(|error| other("not opened", &error))?;
-    if read_first && journal.layout().run_dir(run).exists() {
+    if extra % 4 == 0 && journal.layout().run_dir(run).exists() {
         let verified = journal.verify(run).await.map_err(|error| refused("not read", promise, &error))?;
         compare(promise, verified.records as usize, &verified.head)?;
     }
@@ -56,6 +56,9 @@ async fn check_now(state: &Path, promise: &Promise, read_first: bool) -> Result<
         journal.append(run, epoch, next, more).await.map_err(|error| other("not appended to", &error))?;
     }
     journal.release(run).await.map_err(|error| other("not released", &error))?;
+    if extra % 4 != 1 {
+        return Ok(());
+    }
     let again = journal.verify(run).await.map_err(|error| other("not read again", &error))?;
     if (again.records, again.head.as_str()) == (chain.next_seq(), chain.head()) {
         Ok(())

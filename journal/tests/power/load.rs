@@ -19,7 +19,7 @@ pub const ROLE: &str = "WF_POWER_ROLE";
 pub const MARKS: &str = "WF_POWER_MARKS";
 
 const BURST_RUNS: u64 = 3;
-const BURST_ROUNDS: u64 = 30;
+const BURST_ROUNDS: u64 = 45;
 
 /// Makes the next record of a run.
 pub fn next_record(chain: &mut Chain, run: u64, epoch: Epoch, text_len: fn(u64, &mut Rng) -> usize) -> Sealed {
@@ -91,31 +91,30 @@ impl Player {
         }
     }
 
-    /// A run that is started, released, resumed, and dies in the middle of a large append.
+    /// A run that is started, released and resumed, and dies between a write and its sync.
     pub async fn failover(&self) {
         let (epoch, mut chain) = self.claim(1).await;
         self.fail_over(epoch, &mut chain, 130).await;
         self.journal.release(&run_id(1)).await.unwrap();
         let (epoch, mut chain) = self.claim(1).await;
-        self.fail_over(epoch, &mut chain, 200).await;
-        self.mark("die 2");
-        let many = (0..900).map(|_| next_record(&mut chain, 1, epoch, failover_len)).collect();
-        self.append(1, epoch, many).await;
-    }
-
-    /// The run once more; the process dies between a write and its sync.
-    pub async fn resume_and_die(&self) {
-        let (epoch, mut chain) = self.claim(1).await;
-        let until = chain.next_seq() + 30;
-        self.fail_over(epoch, &mut chain, until).await;
+        self.fail_over(epoch, &mut chain, 220).await;
         self.mark("die 1");
         self.append(1, epoch, vec![next_record(&mut chain, 1, epoch, failover_len)]).await;
     }
 
-    /// The run once more, to its end.
+    /// A run that dies in the middle of an append that is too large for one sync.
+    pub async fn torn_append(&self) {
+        let (epoch, mut chain) = self.claim(1).await;
+        self.fail_over(epoch, &mut chain, 20).await;
+        self.mark("die 2");
+        let many = (0..550).map(|_| next_record(&mut chain, 1, epoch, failover_len)).collect();
+        self.append(1, epoch, many).await;
+    }
+
+    /// The run once more, and on.
     pub async fn resume(&self) {
         let (epoch, mut chain) = self.claim(1).await;
-        let until = chain.next_seq() + 60;
+        let until = chain.next_seq() + 80;
         self.fail_over(epoch, &mut chain, until).await;
     }
 
@@ -128,7 +127,9 @@ impl Player {
         for round in 0..BURST_ROUNDS {
             let mut tasks = tokio::task::JoinSet::new();
             for (run, (epoch, chain)) in &mut runs {
-                for _ in 0..=(round + *run) % 3 {
+                // One run gets far enough for sled to use segments again, and the others run beside it.
+                let appends = if *run == 0 { 3 } else { u64::from((round + *run).is_multiple_of(4)) };
+                for _ in 0..appends {
                     let n = 1 + chain.next_seq() % 4;
                     let records = (0..n).map(|_| next_record(chain, *run, *epoch, burst_len)).collect();
                     let (player, run, epoch) = (Arc::clone(&self), *run, *epoch);
@@ -191,7 +192,7 @@ impl Promise {
     fn records_from(&self, epoch: Epoch, text_len: fn(u64, &mut Rng) -> usize) -> Vec<Sealed> {
         let (mut chain, mut records) = (Chain::default(), self.records[..self.acked].to_vec());
         records.iter().for_each(|record| drop(chain.follow(record.seq, &record.bytes).unwrap()));
-        let more = (0..1200).map(|_| next_record(&mut chain, self.number, epoch, text_len));
+        let more = (0..900).map(|_| next_record(&mut chain, self.number, epoch, text_len));
         records.extend(more);
         records
     }

@@ -48,6 +48,24 @@ pub enum Op {
     Mark(String),
 }
 
+impl Op {
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Began => "a start",
+            Self::Open { .. } => "an open",
+            Self::Write { .. } => "a write",
+            Self::Truncate { .. } => "a truncate",
+            Self::Fsync { .. } => "an fsync",
+            Self::Fdatasync { .. } => "an fdatasync",
+            Self::Close { .. } => "a close",
+            Self::Rename { .. } => "a rename",
+            Self::Unlink { .. } => "an unlink",
+            Self::Mkdir { .. } => "a mkdir",
+            Self::Mark(_) => "a mark",
+        }
+    }
+}
+
 /// A directory in memory if there is one: the rebuilt disks are small and many, and nobody needs them to survive.
 pub fn scratch() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
