@@ -7,6 +7,7 @@ use wf_engine::journal::JournalError;
 use wf_engine::model::event::{Event, FailureKind, RunOutcome};
 use wf_engine::model::run_state::{RunPhase, StepStatus};
 use wf_engine::runtime::{Control, Refusal, RunEnd, RunError};
+use wf_engine::testkit::crash::{Cut, Life, Moment};
 use wf_engine::testkit::{AppendFault, FakeWorld, Part, TestRun, somebody};
 
 const COMPLETED: RunEnd = RunEnd::Finished(RunOutcome::Completed);
@@ -176,6 +177,26 @@ async fn a_compensation_is_retried() {
     run.world.fail("a", Part::Compensate, 2, FailureKind::Transient);
     assert_eq!(run.start().await.unwrap(), ROLLED_BACK);
     assert_eq!(run.state().step(0).undo.attempt, 3);
+}
+
+/// A compensation has three attempts. Crashes are none: two of them and a failure that passes left the run stuck.
+#[tokio::test(start_paused = true)]
+async fn a_crash_uses_no_attempt_of_a_compensation_up() {
+    let mut cut_off = 0;
+    for at in 0..40 {
+        let run = TestRun::of_steps(r#"(id: "a", run: Set(key: "a")), (id: "b", needs: ["a"], run: Set(key: "b"))"#);
+        run.world.fail("b", Part::Observe, 1, FailureKind::Permanent);
+        run.world.fail("a", Part::Compensate, 2, FailureKind::Transient);
+        // The moments of a life that begins there: before and after the append of its start, and restoring.
+        let story = run.stage().live(&[Cut::Crash(at), Cut::Crash(2)]).await;
+        let restoring = |life: &Life| matches!(life.cut_at, Some(Moment::BeforeCompensate(_)));
+        if restoring(&story.lives[0]) {
+            assert!(restoring(&story.lives[1]), "{:?}", story.lives);
+            assert_eq!(story.end, ROLLED_BACK, "after {:?}", story.lives);
+            cut_off += 1;
+        }
+    }
+    assert_eq!(cut_off, 3, "each of the three attempts was cut off");
 }
 
 #[tokio::test(start_paused = true)]

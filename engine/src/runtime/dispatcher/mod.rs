@@ -317,7 +317,10 @@ impl Dispatcher {
     }
 
     fn compensate(&mut self, ix: StepIx) -> Result<(), RunError> {
-        let attempt = self.state.step(ix).undo.attempt + 1;
+        let step = self.state.step(ix);
+        // As going forward: an attempt that was cut off is carried on, so that no crash uses an attempt up.
+        let carried_on = step.status == StepStatus::CompensationInterrupted && step.undo.attempt > 0;
+        let attempt = if carried_on { step.undo.attempt } else { step.undo.attempt + 1 };
         self.emit(Event::CompensationStarted { step: self.id(ix), attempt })?;
         match self.bound.resolve(&self.registry, ix, |source| self.state.value_of(source)) {
             Ok(step) => {
