@@ -54,6 +54,9 @@ pub(crate) struct State {
 
 impl OpenRun {
     /// Locks, opens and verifies a run. `create` makes what is missing.
+    ///
+    /// What the last owner wrote and died before syncing is found and counts from here on, so it is synced before it is returned: sled
+    /// does so only when it cuts a segment short.
     pub(crate) fn open(layout: &Layout, id: &RunId, create: bool) -> Result<(Self, Replay), JournalError> {
         let storage = |doing| move |source: io::Error| storage_error(id, doing, source);
         require_run_dir(layout, id, create)?;
@@ -70,6 +73,7 @@ impl OpenRun {
         let db = open_sled(&dir).map_err(|error| sled_error(id, "opened", error))?;
         layout::restrict(&dir).map_err(storage("opened"))?;
         let replay = replay(id, &db, &acked)?;
+        data.sync_data().map_err(storage("opened"))?;
         remove_unfinished(&db, &replay).map_err(|error| sled_error(id, "opened", error))?;
         let state = State { epoch: replay.epoch + 1, next_seq: replay.chain.next_seq(), poisoned: false };
         Ok((Self { id: id.clone(), db: Some(db), data, acked, state: Mutex::new(state), _lock: lock }, replay))
@@ -89,6 +93,9 @@ impl OpenRun {
         layout::restrict(&dir).map_err(storage("opened"))?;
         let replay = replay(id, &db, &acked);
         close(db);
+        File::open(dir.join("db"))
+            .and_then(|data| data.sync_data())
+            .map_err(storage("read"))?;
         replay
     }
 
