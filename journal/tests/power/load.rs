@@ -64,7 +64,7 @@ impl Player {
     }
 
     fn mark(&self, what: &str) {
-        self.marks.lock().unwrap().write_all(what.as_bytes()).unwrap();
+        self.marks.lock().unwrap().write_all(format!("{what}\n").as_bytes()).unwrap();
     }
 
     async fn claim(&self, run: u64) -> (Epoch, Chain) {
@@ -152,6 +152,18 @@ impl Player {
             assert!(!self.append(1, epoch, vec![next_record(&mut next, 1, epoch, failover_len)]).await);
         }
     }
+
+    /// Appends until the disk is full. Nothing may be acknowledged from there on.
+    pub async fn until_full(&self) {
+        let (epoch, mut chain) = self.claim(1).await;
+        while self.append(1, epoch, vec![next_record(&mut chain, 1, epoch, burst_len)]).await {
+            assert!(chain.next_seq() < 10_000, "the disk is not full");
+        }
+        for _ in 0..10 {
+            let mut next = chain.clone();
+            assert!(!self.append(1, epoch, vec![next_record(&mut next, 1, epoch, burst_len)]).await);
+        }
+    }
 }
 
 /// What was promised for a run at some moment of the trace.
@@ -173,7 +185,7 @@ impl Promise {
 
     /// Takes note of a mark of this run's.
     pub fn note(&mut self, mark: &str, text_len: fn(u64, &mut Rng) -> usize) {
-        let words: Vec<_> = mark.split(' ').collect();
+        let words: Vec<_> = mark.split_whitespace().collect();
         let number = |i: usize| words[i].parse::<u64>().unwrap();
         if number(1) != self.number {
             return;

@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use campaign::{Campaign, Outcome};
 use check::Broken;
 use disk::{Disk, Ignoring};
-use load::{Player, ROLE, burst_len, failover_len};
+use load::{Player, Promise, ROLE, burst_len, failover_len};
 use trace::{Op, Recorder};
 
 /// sled's segments, as `journal/src/run.rs` has them.
@@ -38,6 +38,7 @@ async fn child() {
         "resume" => player.resume().await,
         "burst" => Arc::new(player).burst().await,
         "failing sync" => player.failing_sync().await,
+        "until full" => player.until_full().await,
         role => panic!("no such role: {role}"),
     }
 }
@@ -166,4 +167,14 @@ fn after_a_failed_sync_nothing_is_acknowledged() {
     let recorder = Recorder::new();
     // The role itself demands that all ten appends after it fail.
     assert!(recorder.play("failing sync").success());
+}
+
+#[tokio::test]
+async fn on_a_full_disk_nothing_more_is_acknowledged_and_nothing_is_lost() {
+    let recorder = Recorder::new();
+    let mut promise = Promise::nothing(1);
+    recorder.play_on_a_full_disk("until full").lines().for_each(|mark| promise.note(mark, burst_len));
+    assert!(promise.acked > 10, "{}", promise.acked);
+    // The one who looks at it has space again.
+    check::check(&recorder.state(), &promise, 1).await.unwrap();
 }

@@ -120,6 +120,25 @@ impl Recorder {
             .unwrap()
     }
 
+    /// Plays a role whose files cannot grow beyond a few MiB, and returns its marks. The shim's own file would be in the way of the limit.
+    pub fn play_on_a_full_disk(&self, role: &str) -> String {
+        let marks = self.scratch.path().join("marks");
+        std::fs::write(&marks, "").unwrap();
+        let status = Command::new("sh")
+            .args(["-c", "trap '' XFSZ; ulimit -f 6144; exec \"$0\" \"$@\""])
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", "child", "--nocapture", "--test-threads=1"])
+            .env(MARKS, &marks)
+            .env(ROLE, role)
+            .env("WF_POWER_STATE", self.state())
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .status()
+            .unwrap();
+        assert!(status.success(), "{role}: {status}");
+        std::fs::read_to_string(marks).unwrap()
+    }
+
     /// Everything that was done so far, with paths as they are under the root.
     pub fn ops(&self) -> Vec<Op> {
         let bytes = std::fs::read(self.scratch.path().join("trace")).unwrap();
