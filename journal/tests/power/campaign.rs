@@ -18,7 +18,9 @@ const ROUNDS_MAX: usize = 20;
 /// A load and what to do with it.
 pub struct Campaign<'a> {
     pub ops: &'a [Op],
-    pub runs: std::ops::Range<u64>,
+    /// The disk before it, which is durable, and what was promised by then.
+    pub base: Files,
+    pub promises: Vec<Promise>,
     pub text_len: fn(u64, &mut Rng) -> usize,
     /// How many journals to open, no two of them the same.
     pub journals: usize,
@@ -78,8 +80,8 @@ impl Campaign<'_> {
     }
 
     /// What is promised after each call.
-    fn timeline(&self) -> Vec<Vec<Promise>> {
-        let mut promises: Vec<_> = self.runs.clone().map(Promise::nothing).collect();
+    pub fn timeline(&self) -> Vec<Vec<Promise>> {
+        let mut promises = self.promises.clone();
         let mut after = |op: &Op| {
             if let Op::Mark(mark) = op {
                 promises.iter_mut().for_each(|promise| promise.note(mark, self.text_len));
@@ -91,7 +93,7 @@ impl Campaign<'_> {
 
     /// Cuts the power once after each call, at every call of the trace.
     fn round(&self, round: usize, timeline: &[Vec<Promise>], seen: &mut Seen, open: &mut dyn FnMut(Journal) -> bool) -> usize {
-        let mut disk = Disk::new(self.ignoring);
+        let mut disk = Disk::new(&self.base, self.ignoring);
         let mut cuts = 0;
         for (at, (op, promises)) in self.ops.iter().zip(timeline).enumerate() {
             // After a mark the disk is the same, but more is promised.

@@ -65,9 +65,20 @@ pub struct Disk {
 const ROOT: Id = 0;
 
 impl Disk {
-    /// An empty one.
-    pub fn new(ignoring: Ignoring) -> Self {
-        Self { nodes: vec![empty_dir()], open: HashMap::new(), ignoring }
+    /// One with files on it, all of them durable.
+    pub fn new(files: &Files, ignoring: Ignoring) -> Self {
+        let mut disk = Self { nodes: vec![empty_dir()], open: HashMap::new(), ignoring };
+        for (path, image) in files.iter().filter(|(path, _)| !path.as_os_str().is_empty()) {
+            let file = |image: &Arc<Image>| Node::File { durable: Arc::clone(image), live: Image::clone(image), since: Vec::new() };
+            disk.add(path, image.as_ref().map_or_else(empty_dir, file));
+        }
+        for node in &mut disk.nodes {
+            if let Node::Dir { durable, live, since } = node {
+                durable.clone_from(live);
+                since.clear();
+            }
+        }
+        disk
     }
 
     /// Does what the process did. Tells whether a power cut right after it could leave something new.

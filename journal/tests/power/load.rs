@@ -118,6 +118,12 @@ impl Player {
         self.fail_over(epoch, &mut chain, until).await;
     }
 
+    /// The run is opened, and the process dies.
+    pub async fn open(&self) {
+        self.claim(1).await;
+        std::process::exit(9);
+    }
+
     /// Several runs at once, each with several appends on their way.
     pub async fn burst(self: Arc<Self>) {
         let mut runs = Vec::new();
