@@ -196,7 +196,8 @@ impl RdsModifyInstance {
             }
             (Some(old), _) => Ok(old),
             (None, Some(new)) => Ok(new),
-            (None, None) => Err(rds::missing(&self.region, &self.instance)),
+            // Renamed back between the two looks, unless it really is gone.
+            (None, None) => rds::get(cx, &self.region, &self.instance).await,
         }
     }
 

@@ -85,6 +85,31 @@ impl World {
     }
 }
 
+// ---- RDS ----
+
+fn database(id: &str, status: &str) -> Answer {
+    let database =
+        format!("<DBInstance><DBInstanceIdentifier>{id}</DBInstanceIdentifier><DBInstanceStatus>{status}</DBInstanceStatus></DBInstance>");
+    result("DescribeDBInstances", &format!("<DBInstances>{database}</DBInstances>"))
+}
+
+/// The instance gets its old name back after the look under that name and before the look under the new one. A rollback of the
+/// failback ended stuck on it.
+#[tokio::test(start_paused = true)]
+async fn an_instance_renamed_back_between_two_looks_is_not_missing() {
+    let world = world(|asked, before| match (asked, before) {
+        (asked, _) if asked.says("ModifyDBInstance") => result("ModifyDBInstance", ""),
+        // Found under its new name, then renamed back.
+        (_, 1) => database("db-aside", "available"),
+        (_, 0 | 2 | 3) => refused(404, "DBInstanceNotFound"),
+        _ => database("db", "available"),
+    });
+    let rename = step(&world.cloud, r#"RdsModifyInstance(instance: "db", region: "us-east-1", new_identifier: "db-aside")"#);
+    let before = json!({ "identifier": "db", "backup_retention_days": 0, "instance_class": "" });
+    rename.compensate(&world.cx, &before, Some(&json!(null))).await.unwrap();
+    assert_eq!(world.count("ModifyDBInstance"), 1);
+}
+
 // ---- Route 53 ----
 
 const DNS: &str = r#"Route53Failover(zone: "company.com", record: "app.company.com", type: "A", set_identifier: "primary",
