@@ -263,6 +263,7 @@ impl RunState {
         for ix in std::mem::take(&mut self.active) {
             let step = &mut self.steps[ix];
             let undoing = step.status == StepStatus::Compensating;
+            step.undo.cut_off = undoing && step.retry_at.is_none();
             step.retry_at = None;
             step.unknown = step.left_unknown(step.status);
             self.set_status(ix, if undoing { StepStatus::CompensationInterrupted } else { StepStatus::Interrupted });

@@ -59,6 +59,8 @@ pub struct UndoState {
     /// How many dependents are not undone yet.
     pub(super) waits_for: u32,
     pub(super) done: bool,
+    /// Whether its latest attempt was left without a result.
+    pub cut_off: bool,
 }
 
 impl StepState {
@@ -121,6 +123,7 @@ impl StepState {
             Event::StepRedone { .. } => self.redo = true,
             Event::CompensationStarted { attempt, .. } => {
                 self.undo.attempt = *attempt;
+                self.undo.cut_off = false;
                 self.undo.started_at.get_or_insert(now);
                 self.retry_at = None;
             }

@@ -317,10 +317,10 @@ impl Dispatcher {
     }
 
     fn compensate(&mut self, ix: StepIx) -> Result<(), RunError> {
-        let step = self.state.step(ix);
-        // As going forward: an attempt that was cut off is carried on, so that no crash uses an attempt up.
-        let carried_on = step.status == StepStatus::CompensationInterrupted && step.undo.attempt > 0;
-        let attempt = if carried_on { step.undo.attempt } else { step.undo.attempt + 1 };
+        // An attempt that was cut off is carried on with its number, so that no crash uses an attempt up. One that failed is
+        // not: kinds make tokens of the number.
+        let undo = &self.state.step(ix).undo;
+        let attempt = if undo.cut_off { undo.attempt } else { undo.attempt + 1 };
         self.emit(Event::CompensationStarted { step: self.id(ix), attempt })?;
         match self.bound.resolve(&self.registry, ix, |source| self.state.value_of(source)) {
             Ok(step) => {
