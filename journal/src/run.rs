@@ -93,9 +93,7 @@ impl OpenRun {
         layout::restrict(&dir).map_err(storage("opened"))?;
         let replay = replay(id, &db, &acked);
         close(db);
-        File::open(dir.join("db"))
-            .and_then(|data| data.sync_data())
-            .map_err(storage("read"))?;
+        File::open(dir.join("db")).and_then(|data| data.sync_data()).map_err(storage("read"))?;
         replay
     }
 

@@ -13,7 +13,8 @@ use crate::load::Promise;
 use crate::rng::Rng;
 use crate::trace::{Op, scratch};
 
-const ROUNDS_MAX: usize = 20;
+/// So many broken ones tell enough.
+const BROKEN_MAX: usize = 20;
 
 /// A load and what to do with it.
 pub struct Campaign<'a> {
@@ -49,7 +50,7 @@ struct Journal {
 }
 
 impl Campaign<'_> {
-    /// Rebuilds disks until enough different journals were opened, or enough of them were found broken.
+    /// Rebuilds disks until enough different journals were opened, or there are no more, or enough of them were found broken.
     pub fn run(&self) -> Outcome {
         let started = Instant::now();
         let (broken, seen) = (Arc::new(Mutex::new(Vec::new())), &mut Seen::default());
@@ -64,12 +65,14 @@ impl Campaign<'_> {
             .collect();
         let mut cuts = 0;
         let timeline = self.timeline();
-        for round in 0..ROUNDS_MAX {
+        for round in 0.. {
+            let before = seen.journals.len();
             cuts = self.round(round, &timeline, seen, &mut |journal| {
                 let _ = queue.send(journal);
-                broken.lock().unwrap().len() < 20
+                broken.lock().unwrap().len() < BROKEN_MAX
             });
-            if seen.journals.len() >= self.journals || broken.lock().unwrap().len() >= 20 {
+            let found = seen.journals.len();
+            if found >= self.journals || found == before || broken.lock().unwrap().len() >= BROKEN_MAX {
                 break;
             }
         }

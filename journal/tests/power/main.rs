@@ -119,7 +119,7 @@ fn campaign(ops: &[Op], runs: std::ops::Range<u64>, share: u64) -> Campaign<'_> 
         base: Files::new(),
         text_len: if runs.end == 2 { failover_len } else { burst_len },
         promises: runs.map(Promise::nothing).collect(),
-        journals: (number("WF_POWER_JOURNALS", 10_000) * share / 100) as usize,
+        journals: (number("WF_POWER_JOURNALS", 10_500) * share / 100) as usize,
         seed: number("WF_POWER_SEED", 1),
         ignoring: Ignoring::Nothing,
     }
@@ -136,7 +136,7 @@ fn assert_unbroken(what: &str, campaign: &Campaign<'_>, at_least: usize) {
 fn a_power_cut_during_a_failover_loses_nothing() {
     let _alone = one_at_a_time();
     let ops = resumed("failover");
-    let campaign = campaign(&ops, 1..2, 70);
+    let campaign = campaign(&ops, 1..2, 82);
     assert_unbroken("failover", &campaign, campaign.journals);
 }
 
@@ -144,7 +144,7 @@ fn a_power_cut_during_a_failover_loses_nothing() {
 fn a_power_cut_after_a_death_in_a_large_append_loses_nothing() {
     let _alone = one_at_a_time();
     let ops = resumed("torn append");
-    let campaign = campaign(&ops, 1..2, 10);
+    let campaign = campaign(&ops, 1..2, 5);
     assert_unbroken("torn append", &campaign, campaign.journals);
 }
 
@@ -153,7 +153,7 @@ fn a_power_cut_during_a_burst_loses_nothing() {
     let _alone = one_at_a_time();
     let ops = burst();
     assert!(segments_reused(&ops) > 0, "the burst is too small");
-    let campaign = campaign(&ops, 0..3, 15);
+    let campaign = campaign(&ops, 0..3, 9);
     assert_unbroken("burst", &campaign, campaign.journals);
 }
 
