@@ -23,8 +23,8 @@ pub struct Campaign<'a> {
     pub base: Files,
     pub promises: Vec<Promise>,
     pub text_len: fn(u64, &mut Rng) -> usize,
-    /// How many journals to open, no two of them the same.
-    pub journals: usize,
+    /// How many disks to rebuild, no two of them the same.
+    pub disks: usize,
     pub seed: u64,
     pub ignoring: Ignoring,
 }
@@ -50,7 +50,7 @@ struct Journal {
 }
 
 impl Campaign<'_> {
-    /// Rebuilds disks until enough different journals were opened, or there are no more, or enough of them were found broken.
+    /// Rebuilds disks until there are enough different ones, or there are no more, or enough of them were found broken.
     pub fn run(&self) -> Outcome {
         let started = Instant::now();
         let (broken, seen) = (Arc::new(Mutex::new(Vec::new())), &mut Seen::default());
@@ -66,13 +66,13 @@ impl Campaign<'_> {
         let mut cuts = 0;
         let timeline = self.timeline();
         for round in 0.. {
-            let before = seen.journals.len();
+            let before = seen.disks.len();
             cuts = self.round(round, &timeline, seen, &mut |journal| {
                 let _ = queue.send(journal);
                 broken.lock().unwrap().len() < BROKEN_MAX
             });
-            let found = seen.journals.len();
-            if found >= self.journals || found == before || broken.lock().unwrap().len() >= BROKEN_MAX {
+            let found = seen.disks.len();
+            if found >= self.disks || found == before || broken.lock().unwrap().len() >= BROKEN_MAX {
                 break;
             }
         }
@@ -107,10 +107,13 @@ impl Campaign<'_> {
             let seed = mixed(self.seed, mixed(round as u64, at as u64));
             let files = disk.cut(&mut Rng(seed));
             seen.disks.insert(disk::sum(&files));
+            if seen.disks.len() > self.disks {
+                return cuts;
+            }
             for promise in promises {
                 let files = of_run(&files, promise);
                 let key = mixed(disk::sum(&files), mixed(promise.number, promise.acked as u64));
-                if seen.journals.len() >= self.journals || !seen.journals.insert(key) {
+                if !seen.journals.insert(key) {
                     continue;
                 }
                 let name = format!("cut {at} of round {round} (after {}), run {}", op.name(), promise.number);

@@ -1,7 +1,7 @@
 //! Power loss: the calls that a journal makes are recorded, the disks that a power cut could have left are rebuilt from them by the
 //! thousand, and each is opened. See `disk.rs` for what a power cut may do and `check.rs` for what is demanded.
 //!
-//! A longer run: `WF_POWER_JOURNALS=200000 WF_POWER_SEED=7 cargo test -p wf-journal --test power -- --nocapture`.
+//! A longer run: `WF_POWER_DISKS=200000 WF_POWER_SEED=7 cargo test -p wf-journal --test power -- --nocapture`.
 //! `WF_POWER_KEEP=<dir>` keeps the disks that were found broken.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -119,7 +119,7 @@ fn campaign(ops: &[Op], runs: std::ops::Range<u64>, share: u64) -> Campaign<'_> 
         base: Files::new(),
         text_len: if runs.end == 2 { failover_len } else { burst_len },
         promises: runs.map(Promise::nothing).collect(),
-        journals: (number("WF_POWER_JOURNALS", 10_500) * share / 100) as usize,
+        disks: (number("WF_POWER_DISKS", 10_000) * share / 100) as usize,
         seed: number("WF_POWER_SEED", 1),
         ignoring: Ignoring::Nothing,
     }
@@ -129,7 +129,7 @@ fn assert_unbroken(what: &str, campaign: &Campaign<'_>, at_least: usize) {
     let outcome = campaign.run();
     say(what, &outcome);
     assert!(outcome.broken.is_empty(), "seed {}: {:#?}", campaign.seed, outcome.broken);
-    assert!(outcome.journals >= at_least, "only {} different journals", outcome.journals);
+    assert!(outcome.disks >= at_least, "only {} different disks", outcome.disks);
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn a_power_cut_during_a_failover_loses_nothing() {
     let _alone = one_at_a_time();
     let ops = resumed("failover");
     let campaign = campaign(&ops, 1..2, 82);
-    assert_unbroken("failover", &campaign, campaign.journals);
+    assert_unbroken("failover", &campaign, campaign.disks);
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn a_power_cut_after_a_death_in_a_large_append_loses_nothing() {
     let _alone = one_at_a_time();
     let ops = resumed("torn append");
     let campaign = campaign(&ops, 1..2, 5);
-    assert_unbroken("torn append", &campaign, campaign.journals);
+    assert_unbroken("torn append", &campaign, campaign.disks);
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn a_power_cut_during_a_burst_loses_nothing() {
     let ops = burst();
     assert!(segments_reused(&ops) > 0, "the burst is too small");
     let campaign = campaign(&ops, 0..3, 9);
-    assert_unbroken("burst", &campaign, campaign.journals);
+    assert_unbroken("burst", &campaign, campaign.disks);
 }
 
 /// A journal that a power cut has left is opened, which repairs it, and the power goes once more.
@@ -174,7 +174,7 @@ fn a_power_cut_while_a_journal_is_repaired_loses_nothing() {
         check::write(&base, &recorder.root());
         assert_eq!(recorder.play("open").code(), Some(9));
         let ops = checked(&recorder, &base);
-        let repair = Campaign { ops: &ops, base, promises, journals: first.journals / 2, ..campaign(&[], 1..2, 1) };
+        let repair = Campaign { ops: &ops, base, promises, disks: first.disks / 2, ..campaign(&[], 1..2, 1) };
         // How many different disks there are depends on what there is to repair.
         assert_unbroken(&format!("repair of cut {at}"), &repair, 1);
     }
@@ -186,7 +186,7 @@ fn without_its_barriers_the_journal_loses_records() {
     let _alone = one_at_a_time();
     let ops = resumed("failover");
     for ignoring in [Ignoring::Fdatasync, Ignoring::DirectorySync] {
-        let outcome = Campaign { ignoring, journals: 1_000, ..campaign(&ops, 1..2, 10) }.run();
+        let outcome = Campaign { ignoring, disks: 1_000, ..campaign(&ops, 1..2, 10) }.run();
         say(&format!("failover, ignoring {ignoring:?}"), &outcome);
         assert!(outcome.broken.iter().any(|(_, broken)| matches!(broken, Broken::Lost(_))), "nothing was lost: {:#?}", outcome.broken);
     }
