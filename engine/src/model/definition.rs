@@ -1,0 +1,127 @@
+//! A workflow as it was written: settings decoded, places kept, params raw. [`super::dsl`] reads it, [`super::workflow`] validates it.
+
+use indexmap::IndexMap;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::event::Mode;
+use super::ids::StepId;
+use super::problem::{Place, Placed};
+use super::retry::RetryPolicy;
+use super::template::{Reference, Template};
+use crate::units::Span;
+
+/// A workflow as it was written.
+#[derive(Debug, Clone)]
+pub struct WorkflowDef {
+    /// Its name.
+    pub name: String,
+    /// What it must achieve.
+    pub objectives: Objectives,
+    /// Its inputs, in the order of the file.
+    pub inputs: IndexMap<String, Input>,
+    /// What to do when a step fails before the point of no return.
+    pub on_failure: OnFailure,
+    /// The most steps that may run at once.
+    pub max_parallel: u32,
+    /// The workflow file whose last completed run this one builds on; its values are `${workflow.step.output}`.
+    pub follows: Option<Placed<String>>,
+    /// The mode of a run that does not say otherwise.
+    pub mode: Mode,
+    /// The steps, in the order of the file.
+    pub steps: Vec<StepDef>,
+}
+
+/// What a workflow must achieve.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Objectives {
+    /// How long the service may be away.
+    pub rto: Option<Span>,
+    /// How much of the latest data may be lost, as a time.
+    pub rpo: Option<Span>,
+}
+
+/// A value that a run can be given.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Input {
+    /// The value when none is given; without one, and without `from`, the run must be given one.
+    pub default: Option<Value>,
+    /// The value of the followed run that stands in when none is given, such as `failover.fence.before.min`.
+    pub from: Option<Reference>,
+    /// Where the input is declared.
+    pub at: Place,
+}
+
+/// What to do when a step fails before the point of no return. After it a run always pauses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Default)]
+pub enum OnFailure {
+    /// Compensate everything attempted.
+    #[default]
+    Rollback,
+    /// Start nothing more and ask the operator.
+    Pause,
+}
+
+/// What a step's failure means for the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Default)]
+pub enum StepPolicy {
+    /// The run cannot go on.
+    #[default]
+    Fail,
+    /// The steps behind it go on as if it had succeeded.
+    Continue,
+}
+
+/// Whether a step is compensated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Default)]
+pub enum Compensate {
+    /// As its kind does.
+    #[default]
+    Default,
+    /// Not at all: what it changed stays.
+    None,
+}
+
+/// What to do with a step that was interrupted between intent and result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Default)]
+pub enum OnInterrupted {
+    /// As its kind says.
+    #[default]
+    Default,
+    /// Observe and carry on, even if the kind cannot tell.
+    Rerun,
+    /// Pause and ask, even if the kind can tell.
+    Halt,
+}
+
+/// A step as it was written.
+#[derive(Debug, Clone)]
+pub struct StepDef {
+    /// Its name.
+    pub id: Placed<StepId>,
+    /// The steps that it waits for, as listed.
+    pub needs: Vec<Placed<StepId>>,
+    /// The name of its kind.
+    pub kind: Placed<String>,
+    /// The params of its kind, parentheses included.
+    pub params: Template,
+    /// Where the params stand.
+    pub params_at: Place,
+    /// The limit of the whole step, retries included; each resume starts it anew.
+    pub timeout: Option<Span>,
+    /// How a failed attempt is followed by others.
+    pub retry: RetryPolicy,
+    /// What its failure means for the run.
+    pub on_failure: StepPolicy,
+    /// What it means that its world cannot be reached.
+    pub on_unreachable: StepPolicy,
+    /// The mode that it is part of; `None` means both.
+    pub only: Option<Mode>,
+    /// Whether it is compensated.
+    pub compensate: Compensate,
+    /// What to do when it was interrupted.
+    pub on_interrupted: OnInterrupted,
+    /// Where the step stands.
+    pub at: Place,
+}
