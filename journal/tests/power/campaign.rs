@@ -106,10 +106,10 @@ impl Campaign<'_> {
             cuts += 1;
             let seed = mixed(self.seed, mixed(round as u64, at as u64));
             let files = disk.cut(&mut Rng(seed));
-            seen.disks.insert(disk::sum(&files));
-            if seen.disks.len() > self.disks {
+            if seen.disks.len() >= self.disks {
                 return cuts;
             }
+            seen.disks.insert(disk::sum(&files));
             for promise in promises {
                 let files = of_run(&files, promise);
                 let key = mixed(disk::sum(&files), mixed(promise.number, promise.acked as u64));

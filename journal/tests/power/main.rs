@@ -192,12 +192,19 @@ fn without_its_barriers_the_journal_loses_records() {
     }
 }
 
-#[test]
-fn after_a_failed_sync_nothing_is_acknowledged() {
-    let _alone = one_at_a_time();
+#[tokio::test]
+async fn after_a_failed_sync_nothing_is_acknowledged_and_nothing_is_lost() {
     let recorder = Recorder::new();
     // The role itself demands that all ten appends after it fail.
     assert!(recorder.play("failing sync").success());
+    let mut promise = Promise::nothing(1);
+    for op in checked(&recorder, &Files::new()) {
+        if let Op::Mark(mark) = op {
+            promise.note(&mark, failover_len);
+        }
+    }
+    assert!(promise.acked >= 20, "{}", promise.acked);
+    check::check(&recorder.state(), &promise, 1).await.unwrap();
 }
 
 #[tokio::test]
