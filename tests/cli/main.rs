@@ -406,3 +406,25 @@ fn durability_costs_a_sync_a_step_and_no_more() {
     assert_eq!(sandbox.json(&["bench", "layers", "3x4"])["steps"], 12);
     sandbox.wf(&["bench", "layers", "3"]).exits(2);
 }
+
+#[test]
+fn of_two_resumes_at_once_exactly_one_proceeds() {
+    let sandbox = Sandbox::new();
+    let (live, run) = asking(&sandbox, ASK);
+    live.kill();
+    for round in 0..100 {
+        let two = [(), ()].map(|()| sandbox.start(&["resume", &run]));
+        let two = two.map(|mut live| std::thread::spawn(move || (live.says_before_it_ends("Go on?"), live)));
+        let two = two.map(|thread| thread.join().unwrap());
+        assert_eq!(two.iter().filter(|(proceeds, _)| *proceeds).count(), 1, "round {round}");
+        for (proceeds, live) in two {
+            if proceeds {
+                live.signal("INT");
+                live.end().exits(130);
+            } else {
+                live.end().exits(4).says("is in the hands of process");
+            }
+        }
+    }
+    sandbox.wf(&["resume", &run, "--yes"]).exits(0);
+}

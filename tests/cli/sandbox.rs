@@ -147,13 +147,21 @@ impl Live {
     /// Reads its stderr until a line has `words`.
     #[track_caller]
     pub fn until(&mut self, words: &str) -> &mut Self {
+        assert!(self.says_before_it_ends(words), "it ended before it said `{words}`:\n{}", self.seen);
+        self
+    }
+
+    /// Reads its stderr until a line has `words`, or there are no more.
+    pub fn says_before_it_ends(&mut self, words: &str) -> bool {
         loop {
             let mut line = String::new();
             let read = self.lines.read_line(&mut line).unwrap();
-            assert_ne!(read, 0, "it ended before it said `{words}`:\n{}", self.seen);
             self.seen.push_str(&line);
             if line.contains(words) {
-                return self;
+                return true;
+            }
+            if read == 0 {
+                return false;
             }
         }
     }
