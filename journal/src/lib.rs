@@ -30,8 +30,22 @@
 //! - Because the log is cut off at damage, the *last* acknowledged records could go missing without a trace. The file `acked` says how far the
 //!   run was acknowledged. It is written after the sync and not synced itself, so after a power cut it may be older than the journal, but
 //!   never newer: when the journal ends before it, records were lost, and the run is quarantined.
+//! - On opening it syncs only when it cuts off the end of a segment, not when the log ends with one. What a process wrote and was killed before
+//!   it had synced is in the page cache, so the next owner finds it; it is synced before a claim or a read returns it.
 //! - Its input and output happens on threads of its own, which report errors through a global state, and it panics on some kinds of damage. Both
 //!   end up as errors here, and a journal that failed once takes nothing more.
+//!
+//! # Power loss
+//!
+//! `tests/power/` records every call with which a journal changes its files (a shim in C that is loaded before libc), and rebuilds the disks
+//! that a power cut could have left after each of them: of what was not synced any sectors, in any order, files shorter than they were, names
+//! that are not there or not gone yet. `sync_file_range` counts as nothing, and so does a sync of a file for its name. Each disk is opened, compared with
+//! what was acknowledged by then, and appended to. The loads are a failover with a resume and a death before a sync, a death in an append
+//! that takes several syncs, a burst over several runs that goes on until sled uses segments again, and the repair of what a power cut has
+//! left. On a disk that ignores `fdatasync`, or the sync of directories, the same test finds lost records.
+//!
+//! Not covered: a kernel that drops what it could not write, tells the process that asked, and shows it to the next one all the same. After
+//! a sync that failed, what was *refused* may so be found by the next claim, and be gone after a power cut.
 
 mod codec;
 mod layout;
