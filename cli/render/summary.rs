@@ -142,7 +142,7 @@ pub struct Users {
     pub still_out: bool,
     /// Rows that they were told are safe, since the world began.
     pub rows_written: u64,
-    /// Those of them that are gone.
+    /// Rows that promotions of this run lost.
     pub rows_lost: u64,
     /// Those of them that were written to a database that another one had replaced.
     pub split_brain_rows: u64,
@@ -204,7 +204,7 @@ impl Users {
             still_out: outages.last().is_some_and(|outage| outage.until.is_none()),
             outages,
             rows_written: report.rows_written,
-            rows_lost: report.rows_lost,
+            rows_lost: report.losses.iter().filter(|loss| (start..=end).contains(&loss.at)).map(|loss| loss.rows).sum(),
             split_brain_rows: report.split_brain_rows,
         }
     }

@@ -178,7 +178,7 @@ fn users_text(users: &Users, look: &Look) -> String {
     };
     let lost = look.paint(ink(users.rows_lost > 0), &format!("{} lost", count_rows(users.rows_lost)));
     let split = look.paint(ink(users.split_brain_rows > 0), &format!("{} in split brain", users.split_brain_rows));
-    let rows = format!("{lost}, {split}, of {} since the world began", users.rows_written);
+    let rows = format!("{lost}; {split}, of {} since the world began", users.rows_written);
     format!("    users saw      {outage}{state}{reason}\n    users' data    {rows}\n")
 }
 
@@ -235,7 +235,8 @@ mod tests {
             requests: 1_100,
             failed: 590,
             rows_written: 510,
-            rows_lost: 13,
+            rows_lost: 20,
+            losses: vec![wf_sim::Loss { at: at(-450.0), rows: 7 }, wf_sim::Loss { at: at(60.0), rows: 13 }],
             split_brain_rows: 0,
             serving_region: Some("us-west-2".into()),
             last_error: None,
@@ -265,7 +266,7 @@ mod tests {
             RPO  13s of 5m             MET          replica lag at the promotion
             users saw      8m 10s of outage:
                            no healthy instance
-            users' data    13 rows lost, 0 in split brain, of 510 since the world began
+            users' data    13 rows lost; 0 in split brain, of 510 since the world began
         ");
     }
 

@@ -52,4 +52,4 @@ pub use faults::{Fault, FaultError};
 pub use serve::serve;
 pub use sim::{Sim, SimOptions, read_status, read_traffic};
 pub use store::{read_calls, reset};
-pub use traffic::{Outage, TrafficReport};
+pub use traffic::{Loss, Outage, TrafficReport};

@@ -20,12 +20,23 @@ pub struct TrafficReport {
     pub rows_written: u64,
     /// Rows of these that a promoted database did not have when it parted from its source.
     pub rows_lost: u64,
+    /// The promotions that lost rows, in order, the latest hundred.
+    pub losses: Vec<Loss>,
     /// Rows of these that were written to a database after another had been promoted from it.
     pub split_brain_rows: u64,
     /// The region that answered the last successful request; none before the first.
     pub serving_region: Option<String>,
     /// Why the last failed request failed.
     pub last_error: Option<String>,
+}
+
+/// A promotion that lost rows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Loss {
+    /// When the database was promoted (virtual).
+    pub at: Timestamp,
+    /// How many rows it did not have.
+    pub rows: u64,
 }
 
 /// An unbroken row of failed seconds.

@@ -164,7 +164,7 @@ impl World {
             until: now + takes,
             retention,
         });
-        self.traffic.rows_lost += lost;
+        self.traffic.lose(now, lost);
         Some(lost)
     }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::app::{Refusal, Served};
 use super::{Ms, World, timestamp};
-use crate::traffic::{Outage, TrafficReport};
+use crate::traffic::{Loss, Outage, TrafficReport};
 
 /// Outages that are kept one by one.
 const OUTAGES_MAX: usize = 1000;
@@ -25,6 +25,9 @@ pub(crate) struct Traffic {
     pub(crate) failed: u64,
     pub(crate) rows_written: u64,
     pub(crate) rows_lost: u64,
+    /// When rows were lost, and how many.
+    #[serde(default)]
+    pub(crate) losses: Vec<(Ms, u64)>,
     pub(crate) split_brain_rows: u64,
     pub(crate) serving_region: Option<String>,
     pub(crate) last_error: Option<String>,
@@ -53,9 +56,21 @@ impl Traffic {
             failed: self.failed,
             rows_written: self.rows_written,
             rows_lost: self.rows_lost,
+            losses: self.losses.iter().map(|(at, rows)| Loss { at: timestamp(*at), rows: *rows }).collect(),
             split_brain_rows: self.split_brain_rows,
             serving_region: self.serving_region.clone(),
             last_error: self.last_error.clone(),
+        }
+    }
+
+    /// Enters rows that a promotion lost.
+    pub(crate) fn lose(&mut self, at: Ms, rows: u64) {
+        const LOSSES_MAX: usize = 100;
+        self.rows_lost += rows;
+        if rows > 0 {
+            self.losses.push((at, rows));
+            let surplus = self.losses.len().saturating_sub(LOSSES_MAX);
+            self.losses.drain(..surplus);
         }
     }
 
