@@ -95,7 +95,9 @@ async fn a_failure_before_the_point_of_no_return_undoes_everything_attempted_in_
 
 #[tokio::test(start_paused = true)]
 async fn a_failure_after_the_point_of_no_return_pauses_and_resume_tries_again() {
-    let run = TestRun::of_steps(r#"(id: "a", run: Set(key: "a")), (id: "promote", needs: ["a"], run: Set(key: "p", irreversible: true)), (id: "c", needs: ["promote"], run: Set(key: "c"))"#);
+    let run = TestRun::of_steps(
+        r#"(id: "a", run: Set(key: "a")), (id: "promote", needs: ["a"], run: Set(key: "p", irreversible: true)), (id: "c", needs: ["promote"], run: Set(key: "c"))"#,
+    );
     run.world.fail("c", Part::Apply, 1, FailureKind::Permanent);
     let end = run.start().await.unwrap();
     assert!(matches!(&end, RunEnd::Paused { reason } if reason.contains("Apply of c failed")), "{end:?}");
@@ -109,7 +111,9 @@ async fn a_failure_after_the_point_of_no_return_pauses_and_resume_tries_again() 
 
 #[tokio::test(start_paused = true)]
 async fn rollback_past_the_point_of_no_return_undoes_the_rest() {
-    let run = TestRun::of_steps(r#"(id: "a", run: Set(key: "a")), (id: "promote", needs: ["a"], run: Set(key: "p", irreversible: true)), (id: "c", needs: ["promote"], run: Set(key: "c"))"#);
+    let run = TestRun::of_steps(
+        r#"(id: "a", run: Set(key: "a")), (id: "promote", needs: ["a"], run: Set(key: "p", irreversible: true)), (id: "c", needs: ["promote"], run: Set(key: "c"))"#,
+    );
     assert_eq!(run.start().await.unwrap(), COMPLETED);
     assert_eq!(run.rollback(true).await.unwrap(), ROLLED_BACK);
     assert_eq!(keys(&run.world), ["p"]);
@@ -131,7 +135,9 @@ async fn nothing_irreversible_begins_after_a_failure() {
 
 #[tokio::test(start_paused = true)]
 async fn an_unreachable_step_goes_on_or_fails_as_the_plan_says() {
-    let steps = |policy: &str| format!(r#"(id: "fence", run: Set(key: "f"), on_unreachable: {policy}), (id: "b", needs: ["fence"], run: Set(key: "b"))"#);
+    let steps = |policy: &str| {
+        format!(r#"(id: "fence", run: Set(key: "f"), on_unreachable: {policy}), (id: "b", needs: ["fence"], run: Set(key: "b"))"#)
+    };
     let run = TestRun::of_steps(&steps("Continue"));
     run.world.fail("f", Part::Observe, 99, FailureKind::Unreachable);
     assert_eq!(run.start().await.unwrap(), RunEnd::Finished(RunOutcome::CompletedWithExceptions));
@@ -161,7 +167,9 @@ async fn compensate_none_leaves_what_was_changed() {
 
 #[tokio::test(start_paused = true)]
 async fn a_compensation_that_fails_for_good_is_stuck_and_can_be_resumed() {
-    let run = TestRun::of_steps(r#"(id: "a", run: Set(key: "a")), (id: "b", needs: ["a"], run: Set(key: "b")), (id: "c", needs: ["b"], run: Set(key: "c"))"#);
+    let run = TestRun::of_steps(
+        r#"(id: "a", run: Set(key: "a")), (id: "b", needs: ["a"], run: Set(key: "b")), (id: "c", needs: ["b"], run: Set(key: "c"))"#,
+    );
     run.world.fail("c", Part::Apply, 1, FailureKind::Permanent);
     run.world.fail("b", Part::Compensate, 1, FailureKind::Permanent);
     assert_eq!(run.start().await.unwrap(), RunEnd::Finished(RunOutcome::Stuck));
@@ -211,7 +219,9 @@ async fn a_step_times_out_with_its_limit_and_what_it_waited_for() {
 
 #[tokio::test(start_paused = true)]
 async fn steps_of_the_other_mode_are_left_out() {
-    let run = TestRun::of_steps(r#"(id: "a", only: Planned, run: Set(key: "a")), (id: "b", needs: ["a"], run: Set(key: "b")), (id: "c", only: Unplanned, run: Set(key: "c"))"#);
+    let run = TestRun::of_steps(
+        r#"(id: "a", only: Planned, run: Set(key: "a")), (id: "b", needs: ["a"], run: Set(key: "b")), (id: "c", only: Unplanned, run: Set(key: "c"))"#,
+    );
     assert_eq!(run.start().await.unwrap(), COMPLETED);
     assert_eq!(keys(&run.world), ["b", "c"]);
     assert_eq!(run.state().step(0).status, StepStatus::Skipped);
@@ -219,14 +229,17 @@ async fn steps_of_the_other_mode_are_left_out() {
 
 #[tokio::test(start_paused = true)]
 async fn outputs_reach_the_steps_that_refer_to_them() {
-    let run = TestRun::of_steps(r#"(id: "a", run: Set(key: "a", value: 7)), (id: "b", run: Set(key: "k${a.before.value}", value: "${a.value}"))"#);
+    let run = TestRun::of_steps(
+        r#"(id: "a", run: Set(key: "a", value: 7)), (id: "b", run: Set(key: "k${a.before.value}", value: "${a.value}"))"#,
+    );
     assert_eq!(run.start().await.unwrap(), COMPLETED);
     assert_eq!(run.world.values()["k0"], 7);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_value_that_a_failed_step_did_not_give_fails_the_step_that_needs_it() {
-    let run = TestRun::of_steps(r#"(id: "a", run: Set(key: "a"), on_failure: Continue), (id: "b", run: Set(key: "b", value: "${a.value}"))"#);
+    let run =
+        TestRun::of_steps(r#"(id: "a", run: Set(key: "a"), on_failure: Continue), (id: "b", run: Set(key: "b", value: "${a.value}"))"#);
     run.world.fail("a", Part::Apply, 9, FailureKind::Permanent);
     assert_eq!(run.start().await.unwrap(), ROLLED_BACK);
     assert!(run.state().step(1).failure.clone().unwrap().message.contains("`${a.value}` has no value"));
@@ -248,12 +261,19 @@ async fn an_interrupt_leaves_waits_records_and_can_be_resumed() {
 #[tokio::test(start_paused = true)]
 async fn an_approval_waits_for_a_decision_and_its_refusal_rolls_back() {
     for granted in [true, false] {
-        let run = TestRun { approve_all: false, ..TestRun::of_steps(r#"(id: "go", run: Ask()), (id: "b", needs: ["go"], run: Set(key: "b"))"#) };
+        let run =
+            TestRun { approve_all: false, ..TestRun::of_steps(r#"(id: "go", run: Ask()), (id: "b", needs: ["go"], run: Set(key: "b"))"#) };
         let (running, controller) = run.starting();
         let running = tokio::spawn(running);
         tokio::time::sleep(Duration::from_secs(5)).await;
         let (reply, answered) = tokio::sync::oneshot::channel();
-        let decide = |step: &str, reply| Control::Decide { step: step.parse().unwrap(), granted, by: somebody(), reason: "because".to_owned(), reply };
+        let decide = |step: &str, reply| Control::Decide {
+            step: step.parse().unwrap(),
+            granted,
+            by: somebody(),
+            reason: "because".to_owned(),
+            reply,
+        };
         controller.send(decide("go", reply)).await.unwrap();
         assert_eq!(answered.await.unwrap(), Ok(()));
         assert_eq!(running.await.unwrap().unwrap(), if granted { COMPLETED } else { ROLLED_BACK });
@@ -263,13 +283,17 @@ async fn an_approval_waits_for_a_decision_and_its_refusal_rolls_back() {
 
 #[tokio::test(start_paused = true)]
 async fn orders_that_make_no_sense_are_refused_with_the_reason() {
-    let run = TestRun { approve_all: false, ..TestRun::of_steps(r#"(id: "go", run: Ask()), (id: "b", needs: ["go"], run: Set(key: "b"))"#) };
+    let run =
+        TestRun { approve_all: false, ..TestRun::of_steps(r#"(id: "go", run: Ask()), (id: "b", needs: ["go"], run: Set(key: "b"))"#) };
     let (running, controller) = run.starting();
     let running = tokio::spawn(running);
     tokio::time::sleep(Duration::from_secs(5)).await;
     for (step, said) in [("b", "is pending"), ("gone", "did you mean `go`?")] {
         let (reply, answered) = tokio::sync::oneshot::channel();
-        controller.send(Control::Decide { step: step.parse().unwrap(), granted: true, by: somebody(), reason: String::new(), reply }).await.unwrap();
+        controller
+            .send(Control::Decide { step: step.parse().unwrap(), granted: true, by: somebody(), reason: String::new(), reply })
+            .await
+            .unwrap();
         let refusal = answered.await.unwrap().unwrap_err().to_string();
         assert!(refusal.contains(said), "{refusal}");
     }
@@ -307,7 +331,15 @@ async fn nothing_is_done_that_could_not_be_recorded() {
 
 #[tokio::test(start_paused = true)]
 async fn a_chain_needs_one_append_a_step_and_a_fan_few_in_all() {
-    let chain: Vec<String> = (0..100).map(|i| if i == 0 { r#"(id: "s0", run: Nothing())"#.to_owned() } else { format!(r#"(id: "s{i}", needs: ["s{}"], run: Nothing())"#, i - 1) }).collect();
+    let chain: Vec<String> = (0..100)
+        .map(|i| {
+            if i == 0 {
+                r#"(id: "s0", run: Nothing())"#.to_owned()
+            } else {
+                format!(r#"(id: "s{i}", needs: ["s{}"], run: Nothing())"#, i - 1)
+            }
+        })
+        .collect();
     let run = TestRun::of_steps(&chain.join(","));
     assert_eq!(run.start().await.unwrap(), COMPLETED);
     assert!(run.journal.appends() <= 102, "{} appends", run.journal.appends());

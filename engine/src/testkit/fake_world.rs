@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::event::{FailureKind, Fields, StepFailure};
 use crate::registry::Registry;
-use crate::step::{Field, FieldType, Iam, Interruption, KindInfo, Observed, Reversibility, StepContext, StepKind, fields, nothing_to_apply};
+use crate::step::{
+    Field, FieldType, Iam, Interruption, KindInfo, Observed, Reversibility, StepContext, StepKind, fields, nothing_to_apply,
+};
 
 /// A part of a step kind, as failures name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -187,7 +189,8 @@ impl StepKind for Ask {
     type Before = ();
     type Handle = ();
 
-    const INFO: KindInfo = KindInfo { name: "Ask", summary: "asks a human", reversibility: Reversibility::ReadOnly, outputs: &[], before: &[], ..Set::INFO };
+    const INFO: KindInfo =
+        KindInfo { name: "Ask", summary: "asks a human", reversibility: Reversibility::ReadOnly, outputs: &[], before: &[], ..Set::INFO };
 
     async fn observe(&self, _: &StepContext<FakeWorld>, _: Option<&()>) -> Result<Observed<()>, StepFailure> {
         Ok(Observed::Satisfied(()))

@@ -51,7 +51,8 @@ async fn failback_goes_home_with_the_recorded_capacities_and_loses_no_row() {
     assert_eq!(traffic.serving_region.as_deref(), Some("us-east-1"));
     assert_eq!(traffic.rows_lost, lost, "the planned way home loses no row");
     assert_eq!(traffic.split_brain_rows, 0);
-    for path in ["/regions/us-east-1/groups", "/regions/us-west-2/groups", "/regions/us-east-1/nodegroups", "/regions/us-west-2/nodegroups"] {
+    for path in ["/regions/us-east-1/groups", "/regions/us-west-2/groups", "/regions/us-east-1/nodegroups", "/regions/us-west-2/nodegroups"]
+    {
         assert!(before.pointer(path).is_some(), "{path} in {before:#}");
         assert_eq!(world::sizes(before.pointer(path)), world::sizes(after.pointer(path)), "{path}");
     }
@@ -67,7 +68,9 @@ async fn a_node_group_that_fails_before_the_promotion_rolls_everything_back() {
     assert_eq!(run.end, RunEnd::Finished(RunOutcome::RolledBack));
     assert_eq!(world.effective("PromoteReadReplica"), 0);
     let after = world.sim.status();
-    for path in ["/regions/us-east-1/groups", "/regions/us-west-2/groups", "/regions/us-east-1/nodegroups", "/regions/us-west-2/nodegroups", "/dns"] {
+    for path in
+        ["/regions/us-east-1/groups", "/regions/us-west-2/groups", "/regions/us-east-1/nodegroups", "/regions/us-west-2/nodegroups", "/dns"]
+    {
         assert_eq!(world::sizes(before.pointer(path)), world::sizes(after.pointer(path)), "{path}");
     }
 }

@@ -147,14 +147,27 @@ pub fn critical_path(state: &RunState) -> Duration {
 
 /// Whatever of a part of the world's status is not a measurement: sizes, names, records.
 pub fn sizes(status: Option<&Value>) -> Value {
-    let changing = ["last", "in_service", "pending", "terminating", "healthy", "unhealthy", "instances", "nodes", "lag_seconds", "targets", "activities"];
+    let changing = [
+        "last",
+        "in_service",
+        "pending",
+        "terminating",
+        "healthy",
+        "unhealthy",
+        "instances",
+        "nodes",
+        "lag_seconds",
+        "targets",
+        "activities",
+    ];
     match status {
-        Some(Value::Object(fields)) => {
-            fields.iter().filter(|(name, _)| !changing.contains(&name.as_str())).map(|(name, value)| (name.clone(), sizes(Some(value)))).collect()
-        }
+        Some(Value::Object(fields)) => fields
+            .iter()
+            .filter(|(name, _)| !changing.contains(&name.as_str()))
+            .map(|(name, value)| (name.clone(), sizes(Some(value))))
+            .collect(),
         Some(Value::Array(items)) => items.iter().map(|item| sizes(Some(item))).collect(),
         Some(value) => value.clone(),
         None => Value::Null,
     }
 }
-
