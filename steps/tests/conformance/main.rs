@@ -6,6 +6,8 @@ mod live;
 mod rds;
 mod sns;
 mod stage;
+#[path = "../common/virtual_clock.rs"]
+mod virtual_clock;
 
 use std::collections::BTreeSet;
 

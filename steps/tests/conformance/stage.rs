@@ -10,30 +10,17 @@ use aws_smithy_runtime_api::client::http::{
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
-use jiff::Timestamp;
 use serde_json::Value;
-use wf_engine::clock::{Clock, Sleep};
+use wf_engine::clock::Clock;
 use wf_engine::model::event::{Fields, Mode, StepFailure};
 use wf_engine::model::ids::RunId;
 use wf_engine::model::workflow::Workflow;
 use wf_engine::registry::{Imports, Registry, Step};
 use wf_engine::step::{Decision, KindInfo, Observed, Reversibility, StepContext, StepSignal};
-use wf_sim::{CallRecord, DEFAULT_WORLD, Fault, Sim, SimClock, SimOptions};
+use wf_sim::{CallRecord, DEFAULT_WORLD, Fault, Sim, SimOptions};
 use wf_steps::aws::Cloud;
 
-/// The simulator's clock as the engine's.
-struct Virtual(SimClock);
-
-impl Clock for Virtual {
-    fn now(&self) -> Timestamp {
-        self.0.now()
-    }
-
-    fn sleep(&self, duration: Duration) -> Sleep {
-        let clock = self.0.clone();
-        Box::pin(async move { clock.sleep(duration).await })
-    }
-}
+use crate::virtual_clock::Virtual;
 
 /// A simulated world with the kinds on it.
 pub struct Stage {

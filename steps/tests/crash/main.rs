@@ -5,6 +5,10 @@
 //! A longer run: `CRASH_SECOND_LEVEL=5000 CRASH_SEED=1 cargo test -p wf-steps --test crash`.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "../common/sizes.rs"]
+mod sizes;
+#[path = "../common/virtual_clock.rs"]
+mod virtual_clock;
 mod world;
 
 use std::collections::BTreeMap;

@@ -7,28 +7,18 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 use serde_json::Value;
-use wf_engine::clock::{Clock, Sleep};
+use wf_engine::clock::Clock;
 use wf_engine::model::ids::RunId;
 use wf_engine::model::workflow::Workflow;
 use wf_engine::registry::{Imports, Registry, resolve_inputs};
 use wf_engine::runtime::StartPlan;
 use wf_engine::testkit::crash::Stage;
 use wf_engine::testkit::somebody;
-use wf_sim::{DEFAULT_WORLD, Sim, SimClock, SimOptions, WorldDef};
+use wf_sim::{DEFAULT_WORLD, Sim, SimOptions, WorldDef};
 use wf_steps::aws::Cloud;
 
-struct Virtual(SimClock);
-
-impl Clock for Virtual {
-    fn now(&self) -> jiff::Timestamp {
-        self.0.now()
-    }
-
-    fn sleep(&self, duration: Duration) -> Sleep {
-        let clock = self.0.clone();
-        Box::pin(async move { clock.sleep(duration).await })
-    }
-}
+use crate::sizes::sizes;
+use crate::virtual_clock::Virtual;
 
 /// Where every trial of a scenario begins.
 #[derive(Clone, Default)]
@@ -154,28 +144,4 @@ fn brisk_world() -> WorldDef {
         world.replace(long, short)
     };
     brisk.into_iter().fold(DEFAULT_WORLD.to_owned(), shorten).parse().unwrap()
-}
-
-/// Whatever of a part of the world's status is not a measurement: sizes, names, records.
-fn sizes(status: &Value) -> Value {
-    let measured = [
-        "last",
-        "in_service",
-        "pending",
-        "terminating",
-        "healthy",
-        "unhealthy",
-        "instances",
-        "nodes",
-        "lag_seconds",
-        "targets",
-        "activities",
-    ];
-    match status {
-        Value::Object(fields) => {
-            fields.iter().filter(|(name, _)| !measured.contains(&name.as_str())).map(|(name, value)| (name.clone(), sizes(value))).collect()
-        }
-        Value::Array(items) => items.iter().map(sizes).collect(),
-        value => value.clone(),
-    }
 }

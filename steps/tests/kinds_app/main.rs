@@ -6,3 +6,5 @@ mod local;
 mod scripted;
 mod simulated;
 mod support;
+#[path = "../common/virtual_clock.rs"]
+mod virtual_clock;

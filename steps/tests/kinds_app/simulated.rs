@@ -3,16 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use serde_json::{Value, json};
-use wf_engine::clock::{Clock, Sleep};
+use wf_engine::clock::Clock;
 use wf_engine::model::event::FailureKind;
 use wf_engine::registry::Step;
 use wf_engine::step::{Observed, StepContext};
-use wf_sim::{DEFAULT_WORLD, Sim, SimClock, SimOptions};
+use wf_sim::{DEFAULT_WORLD, Sim, SimOptions};
 use wf_steps::aws::Cloud;
 
 use crate::support::{Told, before, context, progress, run, step};
+use crate::virtual_clock::Virtual;
 
 const SCALE: &str = r#"AutoScalingScale(group: "prod-app-dr-asg", region: "us-west-2", min: 3, desired: 6)"#;
 const FENCE: &str = r#"AutoScalingScale(group: "prod-app-asg", region: "us-east-1", min: 0, desired: 0)"#;
@@ -21,19 +21,6 @@ const NODES: &str =
 const TARGETS: &str = r#"ElbWaitTargetsHealthy(target_group: "prod-app-dr-tg", region: "us-west-2", min_healthy: 6)"#;
 const DNS: &str = r#"Route53Failover(zone: "company.com", record: "app.company.com", type: "A", set_identifier: "primary",
     to: Alias(dns_name: "prod-app-dr-alb-2071366924.us-west-2.elb.amazonaws.com", zone_id: "Z1H1FL5HABSF5"))"#;
-
-struct SimTime(SimClock);
-
-impl Clock for SimTime {
-    fn now(&self) -> Timestamp {
-        self.0.now()
-    }
-
-    fn sleep(&self, duration: Duration) -> Sleep {
-        let clock = self.0.clone();
-        Box::pin(async move { clock.sleep(duration).await })
-    }
-}
 
 struct World {
     sim: Sim,
@@ -47,7 +34,7 @@ fn world(faults: &[&str]) -> World {
     let faults = faults.iter().map(|fault| fault.parse().unwrap()).collect();
     let options = SimOptions { world: DEFAULT_WORLD.parse().unwrap(), state_dir: None, speed: 1.0, seed: Some(7), faults };
     let sim = Sim::open(options).unwrap();
-    let clock: Arc<dyn Clock> = Arc::new(SimTime(sim.clock()));
+    let clock: Arc<dyn Clock> = Arc::new(Virtual(sim.clock()));
     let (cx, told) = context(Arc::clone(&clock));
     World { cloud: Cloud::with_http_client(sim.http_client(), clock), sim, cx, told }
 }

@@ -2,8 +2,13 @@
 //! milliseconds here. What is asserted is what the operator is promised.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "../common/sizes.rs"]
+mod sizes;
+#[path = "../common/virtual_clock.rs"]
+mod virtual_clock;
 mod world;
 
+use sizes::sizes;
 use wf_engine::model::event::RunOutcome;
 use wf_engine::model::run_state::StepStatus;
 use wf_engine::runtime::RunEnd;
@@ -54,7 +59,7 @@ async fn failback_goes_home_with_the_recorded_capacities_and_loses_no_row() {
     for path in ["/regions/us-east-1/groups", "/regions/us-west-2/groups", "/regions/us-east-1/nodegroups", "/regions/us-west-2/nodegroups"]
     {
         assert!(before.pointer(path).is_some(), "{path} in {before:#}");
-        assert_eq!(world::sizes(before.pointer(path)), world::sizes(after.pointer(path)), "{path}");
+        assert_eq!(before.pointer(path).map(sizes), after.pointer(path).map(sizes), "{path}");
     }
     let retire = world.follow("retire.ron", &failback).await;
     assert_eq!(retire.end, COMPLETED, "{:#?}", retire.failures());
@@ -71,7 +76,7 @@ async fn a_node_group_that_fails_before_the_promotion_rolls_everything_back() {
     for path in
         ["/regions/us-east-1/groups", "/regions/us-west-2/groups", "/regions/us-east-1/nodegroups", "/regions/us-west-2/nodegroups", "/dns"]
     {
-        assert_eq!(world::sizes(before.pointer(path)), world::sizes(after.pointer(path)), "{path}");
+        assert_eq!(before.pointer(path).map(sizes), after.pointer(path).map(sizes), "{path}");
     }
 }
 

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
-use wf_engine::clock::{Clock, Sleep, between};
+use wf_engine::clock::{Clock, between};
 use wf_engine::model::event::{Mode, StepFailure};
 use wf_engine::model::ids::RunId;
 use wf_engine::model::run_state::{RunState, StepState};
@@ -13,21 +12,10 @@ use wf_engine::registry::{Imports, Registry, collect_imports, resolve_inputs};
 use wf_engine::report::Silent;
 use wf_engine::runtime::{self, ResumePlan, RunEnd, Runtime, StartPlan, channel};
 use wf_engine::testkit::{MemoryJournal, somebody};
-use wf_sim::{DEFAULT_WORLD, Sim, SimClock, SimOptions};
+use wf_sim::{DEFAULT_WORLD, Sim, SimOptions};
 use wf_steps::aws::Cloud;
 
-struct Virtual(SimClock);
-
-impl Clock for Virtual {
-    fn now(&self) -> jiff::Timestamp {
-        self.0.now()
-    }
-
-    fn sleep(&self, duration: Duration) -> Sleep {
-        let clock = self.0.clone();
-        Box::pin(async move { clock.sleep(duration).await })
-    }
-}
+use crate::virtual_clock::Virtual;
 
 /// The default world on its bad night, and what acts on it.
 pub struct Shipped {
@@ -143,31 +131,4 @@ pub fn critical_path(state: &RunState) -> Duration {
         _ => Duration::ZERO,
     };
     state.workflow().remaining(duration).into_iter().max().unwrap()
-}
-
-/// Whatever of a part of the world's status is not a measurement: sizes, names, records.
-pub fn sizes(status: Option<&Value>) -> Value {
-    let changing = [
-        "last",
-        "in_service",
-        "pending",
-        "terminating",
-        "healthy",
-        "unhealthy",
-        "instances",
-        "nodes",
-        "lag_seconds",
-        "targets",
-        "activities",
-    ];
-    match status {
-        Some(Value::Object(fields)) => fields
-            .iter()
-            .filter(|(name, _)| !changing.contains(&name.as_str()))
-            .map(|(name, value)| (name.clone(), sizes(Some(value))))
-            .collect(),
-        Some(Value::Array(items)) => items.iter().map(|item| sizes(Some(item))).collect(),
-        Some(value) => value.clone(),
-        None => Value::Null,
-    }
 }
