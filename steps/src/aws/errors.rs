@@ -6,7 +6,6 @@ use std::error::Error;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
-use aws_smithy_types::error::display::DisplayErrorContext;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use wf_engine::model::event::StepFailure;
 
@@ -112,13 +111,9 @@ where
         SdkError::ServiceError(answer) if answer.raw().status().is_success() => unreadable(what, answer.raw(), error),
         SdkError::ServiceError(answer) => refused(action, what, answer.err(), answer.raw().status().as_u16()),
         SdkError::ResponseError(answer) => unreadable(what, answer.raw(), error),
-        SdkError::TimeoutError(_) => {
-            no_answer(format!("failed to {what}: no answer in time")).because(DisplayErrorContext(error).to_string()).hint(REACH)
-        }
+        SdkError::TimeoutError(_) => no_answer(format!("failed to {what}: no answer in time")).because(chain(error)).hint(REACH),
         SdkError::DispatchFailure(failure) if failure.is_user() => bad_request(what, error),
-        SdkError::DispatchFailure(_) => {
-            no_answer(format!("failed to {what}: {}", lost(error))).because(DisplayErrorContext(error).to_string()).hint(REACH)
-        }
+        SdkError::DispatchFailure(_) => no_answer(format!("failed to {what}: {}", lost(error))).because(chain(error)).hint(REACH),
         _ => bad_request(what, error),
     }
 }
@@ -128,7 +123,7 @@ const REACH: &str = "check that this machine reaches the region's endpoint (netw
 /// What was accepted, or not: the answer is lost.
 fn unreadable(what: &str, answer: &HttpResponse, error: &(dyn Error + 'static)) -> StepFailure {
     StepFailure::transient(format!("failed to {what}: the answer (HTTP {}) could not be read", answer.status()))
-        .because(DisplayErrorContext(error).to_string())
+        .because(chain(error))
         .hint("the next attempt looks at the world again before it acts")
 }
 
@@ -160,8 +155,7 @@ fn refused<E: ProvideErrorMetadata + Error>(action: &str, what: &str, error: &E,
     }
 }
 
-const LOG_IN: &str =
-    "log in again (such as `aws sso login`), or set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and then `wf resume`";
+const LOG_IN: &str = "log in again (such as `aws sso login`), or set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and then try again: `wf resume`, or `wf run` after a rollback";
 
 fn unusable_credentials(what: &str, error: &CredentialsError) -> StepFailure {
     let message = format!("failed to {what}: {error}");
@@ -169,14 +163,14 @@ fn unusable_credentials(what: &str, error: &CredentialsError) -> StepFailure {
         CredentialsError::ProviderTimedOut(_) => StepFailure::transient(message),
         _ => StepFailure::permanent(message),
     };
-    failure.because(DisplayErrorContext(error).to_string()).hint(LOG_IN)
+    failure.because(chain(error)).hint(LOG_IN)
 }
 
 fn bad_request<E>(what: &str, error: &SdkError<E, HttpResponse>) -> StepFailure
 where
     E: Error + Send + Sync + 'static,
 {
-    StepFailure::permanent(format!("failed to {what}: the request could not be made")).because(DisplayErrorContext(error).to_string())
+    StepFailure::permanent(format!("failed to {what}: the request could not be made")).because(chain(error))
 }
 
 /// Says in a few words how the connection failed.
@@ -200,6 +194,21 @@ fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a 
         next = error.source();
     }
     None
+}
+
+/// Says an error and its sources in their own words. Never their `Debug` form: that holds answers as they came, and the answer of
+/// a credentials provider may hold credentials.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut said = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let words = cause.to_string();
+        if !said.contains(&words) {
+            said = format!("{said}: {words}");
+        }
+        source = cause.source();
+    }
+    said
 }
 
 #[cfg(test)]
@@ -288,9 +297,12 @@ mod tests {
     async fn a_server_that_failed_is_not_asked_to_change_again() {
         let (read, change, asked) = failures(|| refusal(500, "InternalFailure", "oops")).await;
         assert_eq!((read.kind, change.kind, asked), (FailureKind::Transient, FailureKind::Transient, 1));
-        let (_, change, asked) =
-            failures(|| Ok(HttpResponse::new(200.try_into().map_err(|_| ConnectorError::user("".into()))?, SdkBody::from("<html>")))).await;
+        let (_, change, asked) = failures(|| {
+            Ok(HttpResponse::new(200.try_into().map_err(|_| ConnectorError::user("".into()))?, SdkBody::from("<html>a secret")))
+        })
+        .await;
         assert_eq!((change.kind, asked), (FailureKind::Transient, 1), "an answer that cannot be read: {change:?}");
+        assert!(!change.causes.concat().contains("a secret"), "what was answered is not repeated: {change:?}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -96,7 +96,7 @@ impl Instance {
                 "{} in {} is `{}`, a state that it does not leave by itself",
                 self.id, self.region, self.status
             ));
-            return Err(failure.hint("look at the events of the instance (`aws rds describe-events`), repair it, and then `wf resume`"));
+            return Err(failure.hint("look at the events of the instance (`aws rds describe-events`), repair it, and then try again: `wf resume`, or `wf run` after a rollback"));
         }
         Ok(())
     }

@@ -12,7 +12,6 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse, Or
 use aws_smithy_runtime_api::client::ser_de::DeserializeResponse;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
-use aws_smithy_types::error::display::DisplayErrorContext;
 use aws_smithy_types::timeout::TimeoutConfig;
 use http::Uri;
 use wf_engine::model::event::StepFailure;
@@ -98,8 +97,7 @@ impl Web {
             })
             .deserializer_impl::<Page, std::io::Error>(KeepStreaming)
             .build();
-        let page =
-            operation.invoke(()).await.map_err(|error| no_answer(uri, connect_to).because(DisplayErrorContext(&error).to_string()))?;
+        let page = operation.invoke(()).await.map_err(|error| no_answer(uri, connect_to).because(super::errors::chain(&error)))?;
         Ok(WebAnswer { status: page.status, body: head(page.body).await })
     }
 

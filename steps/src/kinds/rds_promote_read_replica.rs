@@ -212,11 +212,11 @@ impl RdsPromoteReadReplica {
             Some(seconds) => {
                 let (lag, limit) = (lag::show(seconds), Span(limit));
                 Err(StepFailure::permanent(format!("{place} is {lag} behind its source and max_replica_lag is {limit}: not promoted, nothing was changed")).hint(
-                    "wait until it has caught up and `wf resume`, or raise `max_replica_lag` to accept the loss. While the source is dead the lag grows by itself: compare it with how long the source has been down",
+                    "wait until it has caught up and try again (`wf run` after a rollback, `wf resume` after a pause), or raise `max_replica_lag` to accept the loss. While the source is dead the lag grows by itself: compare it with how long the source has been down",
                 ))
             }
             None => Err(StepFailure::permanent(format!("the lag of {place} is unknown, and max_replica_lag is {}: not promoted, nothing was changed", Span(limit)))
-                .hint("CloudWatch has no ReplicaLag of the last five minutes: replication may be broken. Look at the replica, and then `wf resume`; without `max_replica_lag` it is promoted as it is")),
+                .hint("CloudWatch has no ReplicaLag of the last five minutes: replication may be broken. Look at the replica, and then try again; without `max_replica_lag` it is promoted as it is")),
         }
     }
 
