@@ -119,6 +119,7 @@ async fn a_region_that_is_gone_is_passed_over() {
     assert_eq!(world.sim.traffic().serving_region.as_deref(), Some("us-west-2"));
 }
 
+/// By the world file's `stampede` assumption alone: with it switched off, DNS first costs the users no more.
 #[tokio::test(start_paused = true)]
 async fn traffic_before_the_promotion_hurts_the_users() {
     let outage = async |workflow: &str| {
