@@ -158,6 +158,14 @@ pub(crate) fn create_file(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
+/// Opens a file for reading; `None` when it is not there.
+pub(crate) fn open_file(path: &Path) -> io::Result<Option<File>> {
+    match File::open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        file => file.map(Some),
+    }
+}
+
 /// Gives everything under a directory, and the directory itself, the modes of a journal. sled makes files as the umask has it.
 pub(crate) fn restrict(dir: &Path) -> io::Result<()> {
     walk(dir, &mut |path, mode| fs::set_permissions(path, Permissions::from_mode(mode)))

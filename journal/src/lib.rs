@@ -32,8 +32,23 @@
 //!   never newer: when the journal ends before it, records were lost, and the run is quarantined.
 //! - On opening it syncs only when it cuts off the end of a segment, not when the log ends with one. What a process wrote and was killed before
 //!   it had synced is in the page cache, so the next owner finds it; it is synced before a claim or a read returns it.
+//! - What it cuts off or writes over on opening may be evidence. So a journal is opened as a private copy first, see below.
 //! - Its input and output happens on threads of its own, which report errors through a global state, and it panics on some kinds of damage. Both
 //!   end up as errors here, and a journal that failed once takes nothing more.
+//!
+//! # Reading never alters
+//!
+//! [`SledJournal`] reads and verifies a copy of the log: made under a shared lock and after an `fdatasync` of the original, in a directory of mode
+//! 0700 under `TMPDIR`, removed afterwards. Every byte of the run stays as it is, and a run can be read where nothing can be written.
+//!
+//! A claim verifies such a copy too, before sled opens the original: what is refused as damaged is as it was found. The records are read from the
+//! copy alone, as sled opens the same bytes in the same way; that both end with the same key is checked. So a claim costs the copy and one more
+//! recovery by sled. Measured (release build, two busy cores): 9 to 12 ms for 500 records (1 MiB), 15 to 18 ms for 5,000 (3 MiB), 0.14 to 0.25 s
+//! for 100,000 (37 MiB), 0.6 to 0.75 s for 400,000 (137 MiB); without a copy the same within the noise. So it is always done, with no guess at how
+//! likely damage is. When there is no place for a copy, a claim goes on without one: carrying a run on is worth more than the traces of a
+//! damage that there hardly is. A reader says so and stops.
+//!
+//! A process that is killed while it reads leaves its copy in `TMPDIR`, readable by its user alone.
 //!
 //! # Power loss
 //!
@@ -44,10 +59,13 @@
 //! that takes several syncs, a burst over several runs that goes on until sled uses segments again, and the repair of what a power cut has
 //! left. On a disk that ignores `fdatasync`, or the sync of directories, the same test finds lost records.
 //!
+//! An append looks whether the file still has its name before it says `Ok`: a state directory that was deleted takes everything and keeps nothing.
+//!
 //! Not covered: a kernel that drops what it could not write, tells the process that asked, and shows it to the next one all the same. After
 //! a sync that failed, what was *refused* may so be found by the next claim, and be gone after a power cut.
 
 mod codec;
+mod copy;
 mod layout;
 mod lock;
 mod run;
@@ -55,7 +73,8 @@ mod store;
 mod writer;
 
 pub use codec::CHUNK_LEN_MAX;
+pub use copy::CopyError;
 pub use layout::Layout;
 pub use lock::Holder;
-pub use run::SYNC_WINDOW;
+pub use run::{Gone, SYNC_WINDOW};
 pub use store::{OpenError, SledJournal, Verified};

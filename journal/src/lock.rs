@@ -1,8 +1,9 @@
-//! The lock on a run. The kernel releases it when the process ends, however it ends, so there are no stale locks to break and a process id
-//! that is used again fools nobody: what the file *says* is only for the message.
+//! The lock on a run: alone for its owner, shared among those who only read. The kernel releases it when the process ends, however it ends, so
+//! there are no stale locks to break and a process id that is used again fools nobody: what the file *says* is only for the message.
+//! Readers leave the file as it is, so that a run can be read where nothing can be written.
 
 use std::fs::{self, File, TryLockError};
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::layout;
 
-/// How long a claim waits for somebody who only reads.
+/// How long a claim waits for those who only read.
 const READER_WAIT_MAX: Duration = Duration::from_secs(5);
 /// How long a new holder may take to write its name.
 const NAME_WAIT_MAX: Duration = Duration::from_millis(100);
@@ -31,25 +32,22 @@ pub struct Holder {
     pub since: Timestamp,
     /// What it does: the program and its verb. Other arguments may be secret.
     pub command: String,
-    /// Whether it only reads, which takes a moment.
-    #[serde(default)]
-    pub reading: bool,
 }
 
 impl Holder {
-    fn this_process(reading: bool) -> Self {
+    fn this_process() -> Self {
         let mut words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
         let program = words.next().unwrap_or_default();
         let program = program.rsplit('/').next().unwrap_or_default().to_owned();
         let command = words.next().filter(|verb| !verb.starts_with('-')).map_or(program.clone(), |verb| format!("{program} {verb}"));
         let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned();
-        Self { pid: std::process::id(), host, user: user(), since: Timestamp::now(), command, reading }
+        Self { pid: std::process::id(), host, user: user(), since: Timestamp::now(), command }
     }
 }
 
 impl std::fmt::Display for Holder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { pid, host, user, since, command, reading: _ } = self;
+        let Self { pid, host, user, since, command } = self;
         // The file may have been written by anyone with access: nothing of it reaches the terminal raw.
         write!(f, "process {pid} (`{}` of {} on {}, since {since:.0})", command.escape_debug(), user.escape_debug(), host.escape_debug())
     }
@@ -69,45 +67,78 @@ pub(crate) enum LockError {
     Io(io::Error),
 }
 
-/// A locked run. Dropping it unlocks.
+/// A run that no other process can own. Dropping it unlocks.
 #[derive(Debug)]
 pub(crate) struct RunLock {
     file: File,
+    owner: bool,
 }
 
 impl RunLock {
-    /// Locks a run. Does not wait for an owner, but for somebody who only reads.
-    pub(crate) fn acquire(path: &Path, reading: bool) -> Result<Self, LockError> {
+    /// Makes this process the owner of a run. Does not wait for another owner, but for those who only read.
+    pub(crate) fn own(path: &Path) -> Result<Self, LockError> {
         let file = layout::create_file(path).map_err(LockError::Io)?;
-        let started = Instant::now();
-        loop {
-            match file.try_lock() {
-                Ok(()) => break,
-                Err(TryLockError::Error(error)) => return Err(LockError::Io(error)),
-                Err(TryLockError::WouldBlock) => {}
-            }
-            let holder = holder(path);
-            let patience = match &holder {
-                Some(holder) if holder.reading => READER_WAIT_MAX,
-                Some(holder) if alive(holder) => Duration::ZERO,
-                Some(_) | None => NAME_WAIT_MAX,
-            };
-            if started.elapsed() >= patience {
-                return Err(LockError::Held(holder.map(Box::new)));
-            }
-            std::thread::sleep(POLL);
-        }
-        write_name(&file, &Holder::this_process(reading)).map_err(LockError::Io)?;
-        Ok(Self { file })
+        wait(path, || file.try_lock(), || only_read(&file))?;
+        write_name(&file, &Holder::this_process()).map_err(LockError::Io)?;
+        Ok(Self { file, owner: true })
+    }
+
+    /// Keeps owners away while this process reads, without a trace. `None` when there is no lock, because nobody has ever owned the run.
+    pub(crate) fn share(path: &Path) -> Result<Option<Self>, LockError> {
+        let file = match File::open(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            file => file.map_err(LockError::Io)?,
+        };
+        wait(path, || file.try_lock_shared(), || Ok(false))?;
+        Ok(Some(Self { file, owner: false }))
     }
 }
 
 impl Drop for RunLock {
     fn drop(&mut self) {
-        // A name left behind is harmless: only a locked file's is believed.
-        let _ = self.file.set_len(0);
+        if self.owner {
+            // A name left behind is harmless: only a locked file's is believed.
+            let _ = self.file.set_len(0);
+        }
         let _ = self.file.unlock();
     }
+}
+
+/// Tries until the file is locked, or it is clear that an owner has it.
+fn wait(path: &Path, try_lock: impl Fn() -> Result<(), TryLockError>, only_read: impl Fn() -> io::Result<bool>) -> Result<(), LockError> {
+    let started = Instant::now();
+    loop {
+        match try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::Error(error)) => return Err(LockError::Io(error)),
+            Err(TryLockError::WouldBlock) => {}
+        }
+        // A name in a file that is only read is that of a former owner.
+        let (holder, patience) = match only_read().map_err(LockError::Io)? {
+            true => (None, READER_WAIT_MAX),
+            false => named(path),
+        };
+        if started.elapsed() >= patience {
+            return Err(LockError::Held(holder.map(Box::new)));
+        }
+        std::thread::sleep(POLL);
+    }
+}
+
+/// Tells whether those who have a file locked only read: then one more reader has a place among them.
+fn only_read(file: &File) -> io::Result<bool> {
+    match file.try_lock_shared() {
+        Ok(()) => file.unlock().map(|()| true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// Returns who owns a run as its file says it, and how long to wait for another name.
+fn named(path: &Path) -> (Option<Holder>, Duration) {
+    let holder = holder(path);
+    let patience = if holder.as_ref().is_some_and(alive) { Duration::ZERO } else { NAME_WAIT_MAX };
+    (holder, patience)
 }
 
 fn write_name(file: &File, holder: &Holder) -> io::Result<()> {

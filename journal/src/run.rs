@@ -2,9 +2,9 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,6 +14,7 @@ use wf_engine::model::ids::RunId;
 use wf_engine::model::record::{Epoch, RecordError, Sealed};
 
 use crate::codec::{self, Acked, ENTRY_LEN_MAX, Replay};
+use crate::copy::{CopyFailed, PrivateCopy};
 use crate::layout::{self, Layout};
 use crate::lock::{LockError, RunLock};
 
@@ -36,6 +37,8 @@ const SLED_LOCK_WAIT_MAX: Duration = Duration::from_secs(5);
 pub(crate) struct OpenRun {
     id: RunId,
     db: Option<sled::Db>,
+    /// Where sled's file is, as long as nobody takes it away.
+    path: PathBuf,
     /// The same file that sled writes, through a descriptor that was opened before the first write.
     data: File,
     acked: File,
@@ -53,7 +56,7 @@ pub(crate) struct State {
 }
 
 impl OpenRun {
-    /// Locks, opens and verifies a run. `create` makes what is missing.
+    /// Locks, verifies and opens a run. `create` makes what is missing.
     ///
     /// What the last owner wrote and died before syncing is found and counts from here on, so it is synced before it is returned: sled
     /// does so only when it cuts a segment short.
@@ -61,40 +64,49 @@ impl OpenRun {
         let storage = |doing| move |source: io::Error| storage_error(id, doing, source);
         require_run_dir(layout, id, create)?;
         layout.create_run_dir(id).map_err(storage("created"))?;
-        let lock = lock(layout, id, false)?;
+        let lock = RunLock::own(&layout.lock_file(id)).map_err(|error| lock_error(id, error))?;
         let acked = layout::create_file(&layout.acked_file(id)).map_err(storage("opened"))?;
         let dir = layout.journal_dir(id);
-        if !dir.exists() {
-            check_never_acked(id, &acked)?;
+        let verified = if dir.exists() {
+            verify_copy(id, &dir, &acked)?
+        } else {
+            check_never_acked(id, Some(&acked))?;
             create_journal(&dir).map_err(|error| sled_error(id, "created", error))?;
-        }
+            None
+        };
         layout::sync_dir(&layout.run_dir(id)).map_err(storage("created"))?;
-        let data = OpenOptions::new().read(true).open(dir.join("db")).map_err(storage("opened"))?;
+        let path = dir.join("db");
+        let data = OpenOptions::new().read(true).open(&path).map_err(storage("opened"))?;
         let db = open_sled(&dir).map_err(|error| sled_error(id, "opened", error))?;
         layout::restrict(&dir).map_err(storage("opened"))?;
-        let replay = replay(id, &db, &acked)?;
+        let replay = match verified {
+            Some(verified) => verified.of(id, &db)?,
+            None => replay(id, &db, Some(&acked))?,
+        };
         data.sync_data().map_err(storage("opened"))?;
         remove_unfinished(&db, &replay).map_err(|error| sled_error(id, "opened", error))?;
         let state = State { epoch: replay.epoch + 1, next_seq: replay.chain.next_seq(), poisoned: false };
-        Ok((Self { id: id.clone(), db: Some(db), data, acked, state: Mutex::new(state), _lock: lock }, replay))
+        Ok((Self { id: id.clone(), db: Some(db), path, data, acked, state: Mutex::new(state), _lock: lock }, replay))
     }
 
-    /// Reads and verifies a run that nobody has, and leaves it as it is.
+    /// Reads and verifies a run that nobody has, and leaves every byte of it as it is: it need not even be writable.
     pub(crate) fn read(layout: &Layout, id: &RunId) -> Result<Replay, JournalError> {
-        let storage = |doing| move |source: io::Error| storage_error(id, doing, source);
+        let storage = |source: io::Error| storage_error(id, "read", source);
         require_run_dir(layout, id, false)?;
-        let _lock = lock(layout, id, true)?;
-        let acked = layout::create_file(&layout.acked_file(id)).map_err(storage("opened"))?;
-        let dir = layout.journal_dir(id);
-        if !dir.exists() {
-            return check_never_acked(id, &acked).map(|()| Replay::default());
+        loop {
+            let lock = RunLock::share(&layout.lock_file(id)).map_err(|error| lock_error(id, error))?;
+            let acked = layout::open_file(&layout.acked_file(id)).map_err(storage)?;
+            let dir = layout.journal_dir(id);
+            let copy = if dir.exists() { Some(PrivateCopy::of(&dir).map_err(|error| copy_error(id, error))?) } else { None };
+            if lock.is_none() && layout.lock_file(id).exists() {
+                // The first owner came meanwhile, and may have written what was being copied.
+                continue;
+            }
+            return match copy {
+                None => check_never_acked(id, acked.as_ref()).map(|()| Replay::default()),
+                Some(copy) => Ok(read_copy(id, &copy, acked.as_ref())?.replay),
+            };
         }
-        let db = open_sled(&dir).map_err(|error| sled_error(id, "opened", error))?;
-        layout::restrict(&dir).map_err(storage("opened"))?;
-        let replay = replay(id, &db, &acked);
-        close(db);
-        File::open(dir.join("db")).and_then(|data| data.sync_data()).map_err(storage("read"))?;
-        replay
     }
 
     /// Returns which run this is.
@@ -118,7 +130,7 @@ impl OpenRun {
     /// Writes records and makes them durable. After an error the run is poisoned.
     pub(crate) fn append(&self, records: &[Sealed], syncs: &AtomicU64) -> Result<(), JournalError> {
         let state = self.state();
-        let written = catch_unwind(AssertUnwindSafe(|| self.write(state, records, syncs)));
+        let written = catch_unwind(AssertUnwindSafe(|| self.write(state, records, syncs).and_then(|()| self.check_there())));
         let written = written.unwrap_or_else(|_| Err(WriteError::Panicked));
         let mut state = self.lock_state();
         match written {
@@ -126,7 +138,13 @@ impl OpenRun {
             Err(_) => state.poisoned = true,
         }
         drop(state);
-        written.map_err(|error| JournalError::Storage { run: self.id.clone(), doing: "written", source: Box::new(error) })
+        written.map_err(|error| {
+            let source: Box<dyn std::error::Error + Send + Sync> = match error {
+                WriteError::Gone(gone) => Box::new(gone),
+                error => Box::new(error),
+            };
+            JournalError::Storage { run: self.id.clone(), doing: "written", source }
+        })
     }
 
     fn write(&self, state: State, records: &[Sealed], syncs: &AtomicU64) -> Result<(), WriteError> {
@@ -156,6 +174,16 @@ impl OpenRun {
         Ok(())
     }
 
+    /// A file whose name is gone takes everything and keeps nothing.
+    fn check_there(&self) -> Result<(), WriteError> {
+        let place = |file: fs::Metadata| (file.dev(), file.ino());
+        let ours = self.data.metadata().map(place);
+        match (ours, fs::metadata(&self.path).map(place)) {
+            (Ok(ours), Ok(there)) if ours == there => Ok(()),
+            _ => Err(WriteError::Gone(Gone { path: self.path.clone() })),
+        }
+    }
+
     fn note_acked(&self, next_seq: u64, records: &[Sealed]) -> Result<(), WriteError> {
         let hash = records.last().map(|last| last.hash.clone()).unwrap_or_default();
         self.acked.write_all_at(Acked { next_seq, hash }.encode().as_bytes(), 0).map_err(WriteError::Acked)
@@ -179,6 +207,14 @@ impl Drop for OpenRun {
     }
 }
 
+/// The file of a journal was taken away from the process that writes it: what is written there is found by nobody.
+#[derive(Debug, thiserror::Error)]
+#[error("{} is not there any more, or is another file: it was deleted or moved while the run was under way", path.display())]
+pub struct Gone {
+    /// Where it was.
+    pub path: PathBuf,
+}
+
 /// Says why records could not be written.
 #[derive(Debug, thiserror::Error)]
 enum WriteError {
@@ -190,6 +226,8 @@ enum WriteError {
     Sync(#[source] io::Error),
     #[error("the mark of what is acknowledged could not be set")]
     Acked(#[source] io::Error),
+    #[error(transparent)]
+    Gone(Gone),
     #[error("sled gave up in the middle of it")]
     Panicked,
 }
@@ -203,18 +241,60 @@ enum SledError {
     Io(#[from] io::Error),
     #[error("sled cannot make sense of it")]
     Panicked,
+    #[error("what was verified is not what was opened: somebody writes to it without the run's lock")]
+    Another,
 }
 
 fn require_run_dir(layout: &Layout, id: &RunId, create: bool) -> Result<(), JournalError> {
     if create || layout.run_dir(id).is_dir() { Ok(()) } else { Err(JournalError::NoSuchRun { run: id.clone() }) }
 }
 
-fn lock(layout: &Layout, id: &RunId, reading: bool) -> Result<RunLock, JournalError> {
-    RunLock::acquire(&layout.lock_file(id), reading).map_err(|error| match error {
+fn lock_error(id: &RunId, error: LockError) -> JournalError {
+    match error {
         LockError::Held(Some(holder)) => JournalError::Locked { run: id.clone(), pid: Some(holder.pid), holder: holder.to_string() },
         LockError::Held(None) => JournalError::Locked { run: id.clone(), pid: None, holder: "another process".to_owned() },
         LockError::Io(error) => storage_error(id, "locked", error),
-    })
+    }
+}
+
+/// What a copy of a journal holds.
+struct Verified {
+    replay: Replay,
+    last_key: Option<sled::IVec>,
+}
+
+impl Verified {
+    /// Takes it for what the original holds, which sled opens from the same bytes.
+    fn of(self, id: &RunId, original: &sled::Db) -> Result<Replay, JournalError> {
+        let last = original.last().map_err(|error| sled_error(id, "read", error.into()))?;
+        match last.map(|(key, _)| key) == self.last_key {
+            true => Ok(self.replay),
+            false => Err(sled_error(id, "opened", SledError::Another)),
+        }
+    }
+}
+
+/// Verifies a journal before sled opens it, and repairs it in its own way. `None` when there is no place for a copy: then the journal is opened as it
+/// is, as carrying a run on is worth more than the traces of a damage that there hardly is.
+fn verify_copy(id: &RunId, dir: &Path, acked: &File) -> Result<Option<Verified>, JournalError> {
+    match PrivateCopy::of(dir) {
+        Ok(copy) => read_copy(id, &copy, Some(acked)).map(Some),
+        Err(CopyFailed::Original(error)) => Err(storage_error(id, "opened", error)),
+        Err(CopyFailed::Copy(error)) => {
+            tracing::warn!(run = %id, %error, "the journal is opened unverified");
+            Ok(None)
+        }
+    }
+}
+
+fn read_copy(id: &RunId, copy: &PrivateCopy, acked: Option<&File>) -> Result<Verified, JournalError> {
+    let db = open_sled(copy.path()).map_err(|error| sled_error(id, "opened", error))?;
+    let verified = replay(id, &db, acked).and_then(|replay| {
+        let last = db.last().map_err(|error| sled_error(id, "read", error.into()))?;
+        Ok(Verified { replay, last_key: last.map(|(key, _)| key) })
+    });
+    close(db);
+    verified
 }
 
 /// Makes a sled that is durable as a whole before it gets its name.
@@ -268,7 +348,7 @@ fn close(db: sled::Db) {
     }
 }
 
-fn replay(id: &RunId, db: &sled::Db, acked: &File) -> Result<Replay, JournalError> {
+fn replay(id: &RunId, db: &sled::Db, acked: Option<&File>) -> Result<Replay, JournalError> {
     let mut replay = Replay::default();
     read_chunks(id, db.iter(), &mut replay)?;
     let damaged = |source| JournalError::Damaged { run: id.clone(), source };
@@ -291,13 +371,16 @@ fn read_chunks(id: &RunId, chunks: sled::Iter, replay: &mut Replay) -> Result<()
     read.unwrap_or_else(|_| Err(sled_error(id, "read", SledError::Panicked)))
 }
 
-fn read_acked(id: &RunId, acked: &File) -> Result<Option<Acked>, JournalError> {
+fn read_acked(id: &RunId, acked: Option<&File>) -> Result<Option<Acked>, JournalError> {
+    let Some(acked) = acked else {
+        return Ok(None);
+    };
     let mut line = vec![0; 128];
     let len = acked.read_at(&mut line, 0).map_err(|error| storage_error(id, "read", error))?;
     Ok(std::str::from_utf8(&line[..len]).ok().and_then(Acked::decode))
 }
 
-fn check_never_acked(id: &RunId, acked: &File) -> Result<(), JournalError> {
+fn check_never_acked(id: &RunId, acked: Option<&File>) -> Result<(), JournalError> {
     let damaged = |source| JournalError::Damaged { run: id.clone(), source };
     read_acked(id, acked)?.map_or(Ok(()), |acked| Replay::default().check_acked(&acked).map_err(damaged))
 }
@@ -311,6 +394,13 @@ fn remove_unfinished(db: &sled::Db, replay: &Replay) -> Result<(), SledError> {
         db.remove(key?)?;
     }
     Ok(())
+}
+
+fn copy_error(run: &RunId, error: CopyFailed) -> JournalError {
+    match error {
+        CopyFailed::Original(source) => storage_error(run, "read", source),
+        CopyFailed::Copy(source) => JournalError::Storage { run: run.clone(), doing: "read", source: Box::new(source) },
+    }
 }
 
 fn storage_error(run: &RunId, doing: &'static str, source: io::Error) -> JournalError {

@@ -4,8 +4,10 @@
 #[path = "support/journals.rs"]
 mod journals;
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 
 use journals::claim;
 use wf_engine::journal::{Journal as _, JournalError};
@@ -41,11 +43,28 @@ fn change(db: &sled::Db, first_seq: u64, change: impl Fn(&mut Vec<u8>)) {
     db.insert(key, value).unwrap();
 }
 
+/// Every file and directory under a directory, with its mode and its bytes.
+fn everything(dir: &Path) -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
+    let mut all = BTreeMap::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let bytes = if path.is_dir() { Vec::new() } else { fs::read(&path).unwrap() };
+        if path.is_dir() {
+            all.append(&mut everything(&path));
+        }
+        let mode = path.metadata().unwrap().permissions().mode();
+        all.insert(path, (mode, bytes));
+    }
+    all
+}
+
 async fn error_of(state: &Path) -> JournalError {
     let journal = SledJournal::open(state).unwrap();
+    let evidence = everything(state);
     let (read, verified) = (journal.read(&run_id(1)).await.unwrap_err(), journal.verify(&run_id(1)).await.unwrap_err());
     let claimed = journal.claim(&run_id(1), false).await.unwrap_err();
     assert_eq!((read.to_string(), verified.to_string()), (claimed.to_string(), claimed.to_string()));
+    assert!(everything(state) == evidence, "looking at it changed it");
     assert_eq!(journal.verify(&run_id(2)).await.unwrap().records, 2, "other runs work");
     claimed
 }
@@ -227,12 +246,16 @@ async fn all_or_error(damage: impl Fn(&Path, u64)) -> (usize, usize) {
         }
         fs::copy(original.acked_file(&run), journal.layout().acked_file(&run)).unwrap();
         damage(&to.join("db"), at);
+        let evidence = fs::read(to.join("db")).unwrap();
         match journal.claim(&run, false).await {
             Ok(claim) => {
                 assert_eq!(claim.records.len() as u64, 3 * appends, "damage at {at}: a shorter journal was taken for a whole one");
                 fine += 1;
             }
-            Err(JournalError::Damaged { .. } | JournalError::Storage { .. }) => refused += 1,
+            Err(JournalError::Damaged { .. } | JournalError::Storage { .. }) => {
+                assert!(fs::read(to.join("db")).unwrap() == evidence, "damage at {at}: the evidence was altered");
+                refused += 1;
+            }
             Err(other) => panic!("damage at {at}: {other}"),
         }
     }
