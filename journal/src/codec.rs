@@ -167,7 +167,7 @@ fn split_record(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     rest.split_at_checked(u32::from_be_bytes(*len) as usize)
 }
 
-fn unreadable(seq: u64, what: &str) -> RecordError {
+pub(crate) fn unreadable(seq: u64, what: &str) -> RecordError {
     RecordError::Unreadable { seq, source: serde_json::Error::custom(what) }
 }
 

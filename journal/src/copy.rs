@@ -2,7 +2,7 @@
 //! what may be evidence, is opened as a copy. Knows which files a journal has, and nothing of what is in them.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -27,11 +27,11 @@ pub(crate) struct PrivateCopy {
 }
 
 impl PrivateCopy {
-    /// Copies a journal, which somebody has to keep others away from meanwhile. sled's snapshots are not copied: they are shortcuts into
+    /// Copies the first `len_max` bytes of a journal, which somebody has to keep others away from meanwhile. sled's snapshots are not copied: they are shortcuts into
     /// the log, and the log is to be read.
-    pub(crate) fn of(journal: &Path) -> Result<Self, CopyFailed> {
+    pub(crate) fn of(journal: &Path, len_max: u64) -> Result<Self, CopyFailed> {
         let conf = layout::open_file(&journal.join("conf")).map_err(CopyFailed::Original)?;
-        let mut db = File::open(journal.join("db")).map_err(CopyFailed::Original)?;
+        let db = File::open(journal.join("db")).map_err(CopyFailed::Original)?;
         // What is read is durable before anybody acts on it. What cannot be written is not waiting to be.
         match db.sync_data() {
             Err(error) if error.kind() != ErrorKind::ReadOnlyFilesystem => return Err(CopyFailed::Original(error)),
@@ -40,8 +40,8 @@ impl PrivateCopy {
         let above = std::env::temp_dir();
         let made = tempfile::Builder::new().prefix("wf-").tempdir_in(&above);
         let copied = made.and_then(|dir| {
-            conf.map_or(Ok(()), |mut conf| copy(&mut conf, &dir.path().join("conf")))?;
-            copy(&mut db, &dir.path().join("db"))?;
+            conf.map_or(Ok(()), |conf| copy(conf, u64::MAX, &dir.path().join("conf")))?;
+            copy(db, len_max, &dir.path().join("db"))?;
             Ok(Self { dir })
         });
         copied.map_err(|source| CopyFailed::Copy(CopyError { dir: above, source }))
@@ -60,7 +60,7 @@ pub(crate) enum CopyFailed {
 }
 
 /// Unlike [`std::fs::copy`] it does not copy the mode: the copy of a file that must not be written is written to.
-fn copy(from: &mut File, to: &Path) -> io::Result<()> {
+fn copy(from: File, len_max: u64, to: &Path) -> io::Result<()> {
     let mut to = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?;
-    io::copy(from, &mut to).map(drop)
+    io::copy(&mut from.take(len_max), &mut to).map(drop)
 }

@@ -70,6 +70,7 @@ mod layout;
 mod lock;
 mod run;
 mod store;
+mod verify;
 mod writer;
 
 pub use codec::CHUNK_LEN_MAX;

@@ -14,16 +14,16 @@ use wf_engine::model::ids::RunId;
 use wf_engine::model::record::{Epoch, RecordError, Sealed};
 
 use crate::codec::{self, Acked, ENTRY_LEN_MAX, Replay};
-use crate::copy::{CopyFailed, PrivateCopy};
 use crate::layout::{self, Layout};
 use crate::lock::{LockError, RunLock};
+use crate::verify;
 
 /// How many bytes are given to sled between two `fdatasync` at most. sled writes about six times as much, and must not write two segments
 /// without a barrier: see the crate's documentation.
 pub const SYNC_WINDOW: usize = 512 * 1024;
 
 /// sled's segments. A page of more than a quarter of one would become a file of its own.
-const SEGMENT_LEN: usize = 2 * 1024 * 1024;
+pub(crate) const SEGMENT_LEN: usize = 2 * 1024 * 1024;
 const CACHE_LEN: u64 = 8 * 1024 * 1024;
 
 /// sled's own threads may hold its lock a moment longer than the journal that was closed.
@@ -68,9 +68,9 @@ impl OpenRun {
         let acked = layout::create_file(&layout.acked_file(id)).map_err(storage("opened"))?;
         let dir = layout.journal_dir(id);
         let verified = if dir.exists() {
-            verify_copy(id, &dir, &acked)?
+            verify::before_opening(id, &dir, &acked)?
         } else {
-            check_never_acked(id, Some(&acked))?;
+            never_acked(id, Some(&acked))?;
             create_journal(&dir).map_err(|error| sled_error(id, "created", error))?;
             None
         };
@@ -97,15 +97,12 @@ impl OpenRun {
             let lock = RunLock::share(&layout.lock_file(id)).map_err(|error| lock_error(id, error))?;
             let acked = layout::open_file(&layout.acked_file(id)).map_err(storage)?;
             let dir = layout.journal_dir(id);
-            let copy = if dir.exists() { Some(PrivateCopy::of(&dir).map_err(|error| copy_error(id, error))?) } else { None };
+            let found = if dir.exists() { verify::copied(id, &dir, acked.as_ref()) } else { never_acked(id, acked.as_ref()) };
             if lock.is_none() && layout.lock_file(id).exists() {
                 // The first owner came meanwhile, and may have written what was being copied.
                 continue;
             }
-            return match copy {
-                None => check_never_acked(id, acked.as_ref()).map(|()| Replay::default()),
-                Some(copy) => Ok(read_copy(id, &copy, acked.as_ref())?.replay),
-            };
+            return found;
         }
     }
 
@@ -234,7 +231,7 @@ enum WriteError {
 
 /// Says why sled could not be opened.
 #[derive(Debug, thiserror::Error)]
-enum SledError {
+pub(crate) enum SledError {
     #[error(transparent)]
     Sled(#[from] sled::Error),
     #[error(transparent)]
@@ -243,6 +240,16 @@ enum SledError {
     Panicked,
     #[error("what was verified is not what was opened: somebody writes to it without the run's lock")]
     Another,
+}
+
+impl SledError {
+    /// Tells whether the bytes are at fault, and not the machine.
+    pub(crate) fn is_damage(&self) -> bool {
+        match self {
+            Self::Panicked | Self::Sled(sled::Error::Corruption { .. } | sled::Error::ReportableBug(_)) => true,
+            Self::Io(_) | Self::Another | Self::Sled(_) => false,
+        }
+    }
 }
 
 fn require_run_dir(layout: &Layout, id: &RunId, create: bool) -> Result<(), JournalError> {
@@ -255,46 +262,6 @@ fn lock_error(id: &RunId, error: LockError) -> JournalError {
         LockError::Held(None) => JournalError::Locked { run: id.clone(), pid: None, holder: "another process".to_owned() },
         LockError::Io(error) => storage_error(id, "locked", error),
     }
-}
-
-/// What a copy of a journal holds.
-struct Verified {
-    replay: Replay,
-    last_key: Option<sled::IVec>,
-}
-
-impl Verified {
-    /// Takes it for what the original holds, which sled opens from the same bytes.
-    fn of(self, id: &RunId, original: &sled::Db) -> Result<Replay, JournalError> {
-        let last = original.last().map_err(|error| sled_error(id, "read", error.into()))?;
-        match last.map(|(key, _)| key) == self.last_key {
-            true => Ok(self.replay),
-            false => Err(sled_error(id, "opened", SledError::Another)),
-        }
-    }
-}
-
-/// Verifies a journal before sled opens it, and repairs it in its own way. `None` when there is no place for a copy: then the journal is opened as it
-/// is, as carrying a run on is worth more than the traces of a damage that there hardly is.
-fn verify_copy(id: &RunId, dir: &Path, acked: &File) -> Result<Option<Verified>, JournalError> {
-    match PrivateCopy::of(dir) {
-        Ok(copy) => read_copy(id, &copy, Some(acked)).map(Some),
-        Err(CopyFailed::Original(error)) => Err(storage_error(id, "opened", error)),
-        Err(CopyFailed::Copy(error)) => {
-            tracing::warn!(run = %id, %error, "the journal is opened unverified");
-            Ok(None)
-        }
-    }
-}
-
-fn read_copy(id: &RunId, copy: &PrivateCopy, acked: Option<&File>) -> Result<Verified, JournalError> {
-    let db = open_sled(copy.path()).map_err(|error| sled_error(id, "opened", error))?;
-    let verified = replay(id, &db, acked).and_then(|replay| {
-        let last = db.last().map_err(|error| sled_error(id, "read", error.into()))?;
-        Ok(Verified { replay, last_key: last.map(|(key, _)| key) })
-    });
-    close(db);
-    verified
 }
 
 /// Makes a sled that is durable as a whole before it gets its name.
@@ -311,7 +278,7 @@ fn create_journal(dir: &Path) -> Result<(), SledError> {
     fs::rename(&new, dir).map_err(SledError::Io)
 }
 
-fn open_sled(dir: &Path) -> Result<sled::Db, SledError> {
+pub(crate) fn open_sled(dir: &Path) -> Result<sled::Db, SledError> {
     let started = Instant::now();
     loop {
         remove_snapshots(dir)?;
@@ -342,13 +309,13 @@ fn remove_snapshots(dir: &Path) -> io::Result<()> {
 }
 
 /// sled writes and syncs when it is dropped, and panics when that fails. Nothing that was acknowledged depends on it.
-fn close(db: sled::Db) {
+pub(crate) fn close(db: sled::Db) {
     if catch_unwind(AssertUnwindSafe(move || drop(db))).is_err() {
         tracing::warn!("sled could not be closed; all that was acknowledged is safe");
     }
 }
 
-fn replay(id: &RunId, db: &sled::Db, acked: Option<&File>) -> Result<Replay, JournalError> {
+pub(crate) fn replay(id: &RunId, db: &sled::Db, acked: Option<&File>) -> Result<Replay, JournalError> {
     let mut replay = Replay::default();
     read_chunks(id, db.iter(), &mut replay)?;
     let damaged = |source| JournalError::Damaged { run: id.clone(), source };
@@ -380,9 +347,13 @@ fn read_acked(id: &RunId, acked: Option<&File>) -> Result<Option<Acked>, Journal
     Ok(std::str::from_utf8(&line[..len]).ok().and_then(Acked::decode))
 }
 
-fn check_never_acked(id: &RunId, acked: Option<&File>) -> Result<(), JournalError> {
-    let damaged = |source| JournalError::Damaged { run: id.clone(), source };
-    read_acked(id, acked)?.map_or(Ok(()), |acked| Replay::default().check_acked(&acked).map_err(damaged))
+/// A run without a journal has no records, unless some were acknowledged.
+fn never_acked(id: &RunId, acked: Option<&File>) -> Result<Replay, JournalError> {
+    let none = Replay::default();
+    if let Some(acked) = read_acked(id, acked)? {
+        none.check_acked(&acked).map_err(|source| JournalError::Damaged { run: id.clone(), source })?;
+    }
+    Ok(none)
 }
 
 /// What a crash left of an entry would mix with the entry that takes its place.
@@ -396,18 +367,11 @@ fn remove_unfinished(db: &sled::Db, replay: &Replay) -> Result<(), SledError> {
     Ok(())
 }
 
-fn copy_error(run: &RunId, error: CopyFailed) -> JournalError {
-    match error {
-        CopyFailed::Original(source) => storage_error(run, "read", source),
-        CopyFailed::Copy(source) => JournalError::Storage { run: run.clone(), doing: "read", source: Box::new(source) },
-    }
-}
-
-fn storage_error(run: &RunId, doing: &'static str, source: io::Error) -> JournalError {
+pub(crate) fn storage_error(run: &RunId, doing: &'static str, source: io::Error) -> JournalError {
     JournalError::Storage { run: run.clone(), doing, source: Box::new(source) }
 }
 
-fn sled_error(run: &RunId, doing: &'static str, source: SledError) -> JournalError {
+pub(crate) fn sled_error(run: &RunId, doing: &'static str, source: SledError) -> JournalError {
     match source {
         SledError::Sled(error) if is_sleds_lock(&error) => JournalError::Locked {
             run: run.clone(),

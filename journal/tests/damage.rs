@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use journals::claim;
 use wf_engine::journal::{Journal as _, JournalError};
 use wf_engine::model::record::RecordError;
-use wf_engine::testkit::journal_suite::{records, run_id};
+use wf_engine::testkit::journal_suite::{largest_record, records, run_id};
 use wf_journal::SledJournal;
 
 /// Makes a run of `appends` times `each` records.
@@ -278,4 +278,35 @@ async fn a_flipped_bit_is_found_or_harmless() {
 async fn a_truncated_file_is_found() {
     let (fine, refused) = all_or_error(|db, at| fs::OpenOptions::new().write(true).open(db).unwrap().set_len(at).unwrap()).await;
     assert!(refused > 0 && fine == 0, "{fine} fine, {refused} refused");
+}
+
+/// Damage before the last segment makes sled panic: how far the journal can be read without the rest is still told.
+#[tokio::test]
+async fn damage_that_sled_gives_up_on_is_placed_too() {
+    const SEGMENT_LEN: usize = 2 * 1024 * 1024;
+    let (dir, run) = (tempfile::tempdir().unwrap(), run_id(1));
+    let journal = SledJournal::open(dir.path()).unwrap();
+    let (epoch, mut chain) = claim(&journal, &run).await;
+    for _ in 0..100 {
+        let next = chain.next_seq();
+        journal.append(&run, epoch, next, vec![largest_record(&mut chain, epoch)]).await.unwrap();
+    }
+    journal.release(&run).await.unwrap();
+    let db = journal.layout().journal_dir(&run).join("db");
+    let whole = fs::read(&db).unwrap();
+    let (segments, mut found) = (whole.len() / SEGMENT_LEN, Vec::new());
+    assert!(segments >= 3, "{segments} whole segments");
+    for segment in 0..segments {
+        let mut bytes = whole.clone();
+        bytes[segment * SEGMENT_LEN + SEGMENT_LEN / 2] ^= 0x10;
+        fs::write(&db, &bytes).unwrap();
+        match journal.read(&run).await {
+            Err(JournalError::Damaged { source: RecordError::Unreadable { seq, .. }, .. }) => found.push(seq),
+            Err(other) => panic!("segment {segment}: {other}"),
+            // Nothing lived there any more.
+            Ok(records) => assert_eq!(records.len(), 100, "segment {segment}"),
+        }
+        assert!(fs::read(&db).unwrap() == bytes, "the evidence was altered");
+    }
+    assert!(found.len() > 2 && found.iter().all(|seq| *seq < 100) && found.iter().any(|seq| *seq > 0), "{found:?}");
 }
