@@ -27,9 +27,9 @@ pub(crate) struct PrivateCopy {
 }
 
 impl PrivateCopy {
-    /// Copies the first `len_max` bytes of a journal, which somebody has to keep others away from meanwhile. sled's snapshots are not copied: they are shortcuts into
+    /// Copies the first `len_max` bytes of a journal to a directory under `above`, which somebody has to keep others away from meanwhile. sled's snapshots are not copied: they are shortcuts into
     /// the log, and the log is to be read.
-    pub(crate) fn of(journal: &Path, len_max: u64) -> Result<Self, CopyFailed> {
+    pub(crate) fn of(journal: &Path, above: &Path, len_max: u64) -> Result<Self, CopyFailed> {
         let conf = layout::open_file(&journal.join("conf")).map_err(CopyFailed::Original)?;
         let db = File::open(journal.join("db")).map_err(CopyFailed::Original)?;
         // What is read is durable before anybody acts on it. What cannot be written is not waiting to be.
@@ -37,14 +37,13 @@ impl PrivateCopy {
             Err(error) if error.kind() != ErrorKind::ReadOnlyFilesystem => return Err(CopyFailed::Original(error)),
             Ok(()) | Err(_) => {}
         }
-        let above = std::env::temp_dir();
-        let made = tempfile::Builder::new().prefix("wf-").tempdir_in(&above);
+        let made = tempfile::Builder::new().prefix("wf-").tempdir_in(above);
         let copied = made.and_then(|dir| {
             conf.map_or(Ok(()), |conf| copy(conf, u64::MAX, &dir.path().join("conf")))?;
             copy(db, len_max, &dir.path().join("db"))?;
             Ok(Self { dir })
         });
-        copied.map_err(|source| CopyFailed::Copy(CopyError { dir: above, source }))
+        copied.map_err(|source| CopyFailed::Copy(CopyError { dir: above.to_owned(), source }))
     }
 
     pub(crate) fn path(&self) -> &Path {

@@ -22,12 +22,24 @@ const FILE_MODE: u32 = 0o600;
 #[derive(Debug, Clone)]
 pub struct Layout {
     state_dir: PathBuf,
+    copies_dir: PathBuf,
 }
 
 impl Layout {
     /// Describes a state directory, which need not exist.
     pub fn new(state_dir: &Path) -> Self {
-        Self { state_dir: state_dir.to_owned() }
+        Self { state_dir: state_dir.to_owned(), copies_dir: std::env::temp_dir() }
+    }
+
+    /// The same, with another directory for the copies that are made to read from.
+    #[must_use]
+    pub fn with_copies_in(self, copies_dir: &Path) -> Self {
+        Self { copies_dir: copies_dir.to_owned(), ..self }
+    }
+
+    /// Returns the directory in which private copies are made: that of all temporary files, if nothing else was said.
+    pub fn copies_dir(&self) -> &Path {
+        &self.copies_dir
     }
 
     /// Returns the state directory.

@@ -68,7 +68,7 @@ impl OpenRun {
         let acked = layout::create_file(&layout.acked_file(id)).map_err(storage("opened"))?;
         let dir = layout.journal_dir(id);
         let verified = if dir.exists() {
-            verify::before_opening(id, &dir, &acked)?
+            verify::before_opening(layout, id, &acked)?
         } else {
             never_acked(id, Some(&acked))?;
             create_journal(&dir).map_err(|error| sled_error(id, "created", error))?;
@@ -97,7 +97,7 @@ impl OpenRun {
             let lock = RunLock::share(&layout.lock_file(id)).map_err(|error| lock_error(id, error))?;
             let acked = layout::open_file(&layout.acked_file(id)).map_err(storage)?;
             let dir = layout.journal_dir(id);
-            let found = if dir.exists() { verify::copied(id, &dir, acked.as_ref()) } else { never_acked(id, acked.as_ref()) };
+            let found = if dir.exists() { verify::copied(layout, id, acked.as_ref()) } else { never_acked(id, acked.as_ref()) };
             if lock.is_none() && layout.lock_file(id).exists() {
                 // The first owner came meanwhile, and may have written what was being copied.
                 continue;

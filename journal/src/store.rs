@@ -81,6 +81,12 @@ impl SledJournal {
         Ok(Self { layout: Layout::new(state_dir), owned: Arc::default(), writer })
     }
 
+    /// Makes copies to read from in another directory than that of all temporary files.
+    #[must_use]
+    pub fn with_copies_in(self, dir: &Path) -> Self {
+        Self { layout: self.layout.with_copies_in(dir), ..self }
+    }
+
     /// Returns where things are.
     pub fn layout(&self) -> &Layout {
         &self.layout

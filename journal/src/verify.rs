@@ -1,13 +1,13 @@
 //! What a journal holds, told from a private copy of it: whole, or up to its first bad record. The original stays as it is.
 
 use std::fs::File;
-use std::path::Path;
 
 use wf_engine::journal::JournalError;
 use wf_engine::model::ids::RunId;
 
 use crate::codec::{Replay, unreadable};
 use crate::copy::{CopyFailed, PrivateCopy};
+use crate::layout::Layout;
 use crate::run::{SEGMENT_LEN, SledError, close, open_sled, replay, sled_error, storage_error};
 
 /// In how many places a log is cut at most to read its beginning.
@@ -29,9 +29,9 @@ impl Verified {
 
 /// Verifies a journal that nobody else has before sled opens it, and repairs it in its own way. `None` when there is no place for a copy: then the
 /// journal is opened as it is, as carrying a run on is worth more than the traces of a damage that there hardly is.
-pub(crate) fn before_opening(id: &RunId, dir: &Path, acked: &File) -> Result<Option<Verified>, JournalError> {
-    match PrivateCopy::of(dir, u64::MAX) {
-        Ok(copy) => whole_or_damaged(id, dir, &copy, Some(acked)).map(Some),
+pub(crate) fn before_opening(layout: &Layout, id: &RunId, acked: &File) -> Result<Option<Verified>, JournalError> {
+    match PrivateCopy::of(&layout.journal_dir(id), layout.copies_dir(), u64::MAX) {
+        Ok(copy) => whole_or_damaged(layout, id, &copy, Some(acked)).map(Some),
         Err(CopyFailed::Original(error)) => Err(storage_error(id, "opened", error)),
         Err(CopyFailed::Copy(error)) => {
             tracing::warn!(run = %id, %error, "the journal is opened unverified");
@@ -41,28 +41,29 @@ pub(crate) fn before_opening(id: &RunId, dir: &Path, acked: &File) -> Result<Opt
 }
 
 /// Reads and verifies a journal that nobody has.
-pub(crate) fn copied(id: &RunId, dir: &Path, acked: Option<&File>) -> Result<Replay, JournalError> {
-    let copy = PrivateCopy::of(dir, u64::MAX).map_err(|error| match error {
+pub(crate) fn copied(layout: &Layout, id: &RunId, acked: Option<&File>) -> Result<Replay, JournalError> {
+    let copy = PrivateCopy::of(&layout.journal_dir(id), layout.copies_dir(), u64::MAX).map_err(|error| match error {
         CopyFailed::Original(error) => storage_error(id, "read", error),
         CopyFailed::Copy(error) => JournalError::Storage { run: id.clone(), doing: "read", source: Box::new(error) },
     })?;
-    Ok(whole_or_damaged(id, dir, &copy, acked)?.replay)
+    Ok(whole_or_damaged(layout, id, &copy, acked)?.replay)
 }
 
-fn whole_or_damaged(id: &RunId, dir: &Path, copy: &PrivateCopy, acked: Option<&File>) -> Result<Verified, JournalError> {
+fn whole_or_damaged(layout: &Layout, id: &RunId, copy: &PrivateCopy, acked: Option<&File>) -> Result<Verified, JournalError> {
     let verified = verified(id, copy, acked);
     match &verified {
-        Err(JournalError::Storage { source, .. }) if source.downcast_ref().is_some_and(SledError::is_damage) => Err(cut_short(id, dir)),
+        Err(JournalError::Storage { source, .. }) if source.downcast_ref().is_some_and(SledError::is_damage) => Err(cut_short(layout, id)),
         Ok(_) | Err(_) => verified,
     }
 }
 
 /// Finds how far a journal can still be read that sled gives up on as a whole: as far as its log can be opened when it is cut off before some
 /// segment. Once sled has used segments again that may be less than what is left of it, but never more.
-fn cut_short(id: &RunId, dir: &Path) -> JournalError {
+fn cut_short(layout: &Layout, id: &RunId) -> JournalError {
+    let dir = layout.journal_dir(id);
     let segments = dir.join("db").metadata().map_or(0, |log| log.len() / SEGMENT_LEN as u64);
     let readable = (1..=segments).rev().take(CUTS_MAX).find_map(|segments| {
-        let copy = PrivateCopy::of(dir, segments * SEGMENT_LEN as u64).ok()?;
+        let copy = PrivateCopy::of(&dir, layout.copies_dir(), segments * SEGMENT_LEN as u64).ok()?;
         verified(id, &copy, None).ok().map(|verified| verified.replay.chain.next_seq())
     });
     let source =
