@@ -10,7 +10,7 @@ use wf_engine::model::ids::RunId;
 use wf_engine::model::record::Record;
 use wf_engine::model::run_state::RunState;
 use wf_engine::model::workflow::Workflow;
-use wf_engine::runtime::{self, Controller, Replayed, ResumePlan, RollbackRequest, RunError, Runtime, StartPlan};
+use wf_engine::runtime::{self, Controller, Replayed, ResumePlan, RollbackRequest, RunEnd, RunError, Runtime, StartPlan};
 
 use crate::console::Console;
 use crate::control_socket::{ControlSocket, Served};
@@ -47,7 +47,6 @@ impl Drive {
     /// Drives the run until it ends, pauses or is interrupted, and tells how it went.
     pub async fn go(self, console: &mut Console, runs: &Runs) -> Result<Exit, Failure> {
         let Self { run, world, journal, workflow, earlier, way } = self;
-        let signals = interrupt::Signals::catch()?;
         // Whatever a cache says is not so any more, even if this process is killed.
         let _ = std::fs::remove_file(runs.layout().summary_file(&run));
         let (controller, control) = runtime::channel();
@@ -57,8 +56,8 @@ impl Drive {
         let (recorder, questions) = Recorder::new(Arc::clone(&ledger), live);
         let served = Served { ledger: Arc::clone(&ledger), controller: controller.clone(), clock: Arc::clone(&world.clock) };
         let socket = tokio::spawn(serve(runs.layout().control_socket(&run), served, suspend.clone()));
-        let mut helpers = vec![tokio::spawn(interrupt::obey(signals, run.clone(), controller.clone(), suspend.clone()))];
-        helpers.extend(console.asks().then(|| tokio::spawn(approvals::ask(questions, controller.clone(), operator::this(), suspend))));
+        let over = interrupt::obey(run.clone(), controller.clone(), suspend.clone())?;
+        let asking = console.asks().then(|| tokio::spawn(approvals::ask(questions, controller.clone(), operator::this(), suspend.clone())));
         let runtime = Runtime {
             journal,
             registry: Arc::clone(&world.registry),
@@ -71,14 +70,20 @@ impl Drive {
             Way::Resume(plan) => runtime::resume(runtime, &run, plan).await,
             Way::Rollback(request) => runtime::rollback(runtime, &run, request).await,
         };
-        wind_up(&ledger, helpers, socket, controller).await;
-        if let Some(sim) = &world.sim {
-            sim.flush()?;
-        }
+        over.send_replace(Some(exit(&end)));
+        wind_up(&ledger, asking, socket, controller).await;
+        suspend.finish();
+        let flushed = world.sim.as_ref().map_or(Ok(()), wf_sim::Sim::flush);
+        // That the journal failed is worth more than that the simulated world could not be kept either.
         let end = end.map_err(|source| failed(&run, source))?;
+        flushed?;
         let records = ledger.since(0);
         let replayed = replayed(&run, workflow, &records).map_err(|source| failed(&run, source))?;
-        tell(console, runs, &world, &replayed, &records)?;
+        match tell(console, runs, &world, &replayed, &records) {
+            // How the run went does not depend on who reads about it.
+            Err(Failure::Output(error)) => console.say(&format!("the summary could not be written ({error}): wf status {run}")),
+            told => told?,
+        }
         Ok(Exit::from(&end))
     }
 }
@@ -102,11 +107,19 @@ async fn serve(path: std::path::PathBuf, served: Served, suspend: Suspend) {
     }
 }
 
-async fn wind_up(ledger: &Ledger, helpers: Vec<JoinHandle<()>>, socket: JoinHandle<()>, controller: Controller) {
+/// Returns the exit code of how a run ended, or did not.
+fn exit(end: &Result<RunEnd, RunError>) -> Exit {
+    match end {
+        Ok(end) => Exit::from(end),
+        Err(error) => Exit::from(error),
+    }
+}
+
+async fn wind_up(ledger: &Ledger, asking: Option<JoinHandle<()>>, socket: JoinHandle<()>, controller: Controller) {
     drop(controller);
     ledger.end();
-    for helper in helpers {
-        helper.abort();
+    if let Some(asking) = asking {
+        asking.abort();
     }
     // Ends by itself soon after the ledger has.
     let _ = socket.await;

@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -31,17 +30,18 @@ const IDLE_TICK: Duration = Duration::from_secs(3600);
 const PAUSE: Duration = Duration::from_millis(40);
 /// How much of the run's time lies between two lines about what one step waits for, where there is no block.
 const PROGRESS_PAUSE: Duration = Duration::from_secs(30);
+/// How long the end of a run waits for a terminal that takes nothing: the run is to be given back, whoever reads.
+const FAREWELL_MAX: Duration = Duration::from_secs(2);
 /// The most bytes that wait to be written.
 const PENDING_MAX: usize = 4 * 1024 * 1024;
 /// The height of a terminal that does not tell.
 const HEIGHT_DEFAULT: usize = 24;
 
-/// Shows a run while it happens. Everything is written when it is dropped.
+/// Shows a run while it happens. When it is dropped everything is written, or its terminal is stuck: then the writer goes on beside.
 pub struct LiveReporter {
     look: Look,
     clock: Arc<dyn Clock>,
     shared: Arc<Shared>,
-    writer: Option<JoinHandle<()>>,
     told: BTreeMap<StepId, (String, Timestamp)>,
 }
 
@@ -54,6 +54,7 @@ pub struct Suspend {
 struct Shared {
     desk: Mutex<Desk>,
     news: Condvar,
+    done: Condvar,
 }
 
 /// What waits to be shown.
@@ -65,6 +66,8 @@ struct Desk {
     prompt: String,
     entered: usize,
     closed: bool,
+    /// Whether the writer is still there.
+    writing: bool,
     /// The output, once the writer is done with it.
     out: Option<Box<dyn Write + Send>>,
 }
@@ -116,13 +119,18 @@ impl Desk {
 impl LiveReporter {
     /// Shows a run on `out`, which is a terminal if `look` says so. `clock` is the run's.
     pub fn new(look: Look, out: Box<dyn Write + Send>, clock: Arc<dyn Clock>) -> Self {
-        let shared = Arc::new(Shared { desk: Mutex::default(), news: Condvar::new() });
+        let shared = Arc::new(Shared { desk: Mutex::default(), news: Condvar::new(), done: Condvar::new() });
         let writer = Writer { look, clock: Arc::clone(&clock), shared: Arc::clone(&shared), screen: Screen::new(out) };
-        let spawned = std::thread::Builder::new().name("display".to_owned()).spawn(move || writer.run());
-        if let Err(error) = &spawned {
+        shared.lock().writing = true;
+        let gone = Gone(Arc::clone(&shared));
+        let spawned = std::thread::Builder::new().name("display".to_owned()).spawn(move || {
+            let _gone = gone;
+            writer.run();
+        });
+        if let Err(error) = spawned {
             tracing::warn!(%error, "the run is not shown: no thread for the display");
         }
-        Self { look, clock, shared, writer: spawned.ok(), told: BTreeMap::new() }
+        Self { look, clock, shared, told: BTreeMap::new() }
     }
 
     /// Returns a way to print without tearing the display.
@@ -178,10 +186,19 @@ impl Reporter for LiveReporter {
 impl Drop for LiveReporter {
     fn drop(&mut self) {
         self.shared.change(|desk| desk.closed = true);
-        if let Some(writer) = self.writer.take() {
-            // A display that failed is no reason to fail.
-            let _ = writer.join();
-        }
+        let desk = self.shared.lock();
+        // A display that is stuck or failed is no reason to fail.
+        drop(self.shared.done.wait_timeout_while(desk, FAREWELL_MAX, |desk| desk.writing).unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// Tells that the writer is gone, however it went.
+struct Gone(Arc<Shared>);
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        self.0.lock().writing = false;
+        self.0.done.notify_all();
     }
 }
 
@@ -195,6 +212,12 @@ impl Suspend {
             desk.write_on();
         });
         result
+    }
+
+    /// Waits until all is shown, for as long as the terminal takes. Only for a process that holds nothing any more and that a signal ends.
+    pub fn finish(&self) {
+        let desk = self.shared.lock();
+        drop(self.shared.done.wait_while(desk, |desk| desk.closed && desk.writing).unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Shows a question below everything, with the cursor behind it; an empty one takes it away. What is typed there stays visible
