@@ -6,6 +6,7 @@ use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, Na
 use wf_engine::journal::JournalError;
 use wf_engine::model::event::RunOutcome;
 use wf_engine::model::problem::{Problem, line_column};
+use wf_engine::model::record::RecordError;
 use wf_engine::runtime::{RunEnd, RunError};
 use wf_sim::SimError;
 
@@ -51,17 +52,23 @@ impl From<&Failure> for Exit {
             Failure::Usage { .. } | Failure::Unreadable { .. } => Self::Usage,
             Failure::Refused { .. } => Self::Refused,
             Failure::Invalid { .. } => Self::InvalidWorkflow,
-            Failure::Run { source, .. } => match source {
-                RunError::Journal(error) => error.into(),
-                RunError::Record(_) | RunError::Illegal(_) | RunError::NotARun { .. } => Self::JournalUnusable,
-                RunError::Workflow { .. } => Self::InvalidWorkflow,
-                RunError::Stalled { .. } => Self::Unexpected,
-                RunError::Refused(_) => Self::Refused,
-            },
+            Failure::Run { source, .. } => source.into(),
             Failure::Journal(error) => error.into(),
             Failure::State(_) | Failure::Files { .. } => Self::JournalUnusable,
             Failure::Sim(error) => error.into(),
             Failure::Output(_) | Failure::System { .. } => Self::Unexpected,
+        }
+    }
+}
+
+impl From<&RunError> for Exit {
+    fn from(error: &RunError) -> Self {
+        match error {
+            RunError::Journal(error) => error.into(),
+            RunError::Record(_) | RunError::Illegal(_) | RunError::NotARun { .. } => Self::JournalUnusable,
+            RunError::Workflow { .. } => Self::InvalidWorkflow,
+            RunError::Stalled { .. } => Self::Unexpected,
+            RunError::Refused(_) => Self::Refused,
         }
     }
 }
@@ -184,7 +191,10 @@ impl Diagnostic for Shown {
 
 /// Says what happened and why, each cause once.
 fn message(failure: &Failure) -> String {
-    let mut message = failure.to_string();
+    let mut message = match failure {
+        Failure::Journal(error) | Failure::Run { source: RunError::Journal(error), .. } => journal_message(error),
+        failure => failure.to_string(),
+    };
     let mut cause = std::error::Error::source(failure);
     while let Some(error) = cause {
         let text = error.to_string();
@@ -194,6 +204,14 @@ fn message(failure: &Failure) -> String {
         cause = error.source();
     }
     message
+}
+
+/// A journal of a newer wf is refused in the same way as a damaged one, and is none.
+fn journal_message(error: &JournalError) -> String {
+    match error {
+        JournalError::Damaged { run, source: RecordError::Newer { .. } } => format!("the journal of run {run} was written by a newer wf"),
+        error => error.to_string(),
+    }
 }
 
 #[cfg(test)]

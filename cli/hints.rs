@@ -2,7 +2,9 @@
 
 use wf_engine::journal::JournalError;
 use wf_engine::model::ids::RunId;
+use wf_engine::model::record::RecordError;
 use wf_engine::runtime::{Refusal, RunError};
+use wf_journal::{CopyError, Gone};
 use wf_sim::SimError;
 
 use crate::failure::Failure;
@@ -53,13 +55,28 @@ fn journal_hint(error: &JournalError) -> Option<String> {
             format!("nothing was touched. `wf status {run}` and `wf log {run} --follow` watch it{wait}")
         }
         JournalError::Fenced { run, .. } => format!("another process took the run over; `wf status {run}` shows where it is"),
-        JournalError::Damaged { run, .. } => {
+        JournalError::Damaged { run, source: RecordError::Newer { .. } } => {
             format!(
-                "the run is quarantined, all others work. `wf journal verify {run}` shows the first bad record; restore {run} from a backup, or look after its steps by hand"
+                "nothing is wrong with the run, and nothing was touched. Install the wf that wrote it, or a newer one, and then: wf status {run}"
             )
         }
+        JournalError::Damaged { run, .. } => {
+            format!(
+                "nothing was done, and the files are as they were. The run is quarantined, all others work. `wf journal verify {run}` shows the first bad record; restore the run's directory from a backup, or look after its steps by hand"
+            )
+        }
+        JournalError::Storage { run, source, .. } if source.is::<Gone>() => {
+            format!(
+                "nothing more was started. What this process recorded is gone with the file: put the directory back and `wf resume {run}`, or look after the steps above by hand"
+            )
+        }
+        JournalError::Storage { run, source, .. } if source.is::<CopyError>() => {
+            format!("nothing was touched. Name a directory with free space, and then: TMPDIR=… wf journal verify {run}")
+        }
         JournalError::Storage { run, .. } => {
-            format!("nothing was done that is not on record. Check the disk (free space, permissions), then: wf resume {run}")
+            format!(
+                "nothing was done that is not on record. Check the disk (free space, permissions, the kernel's log), then: wf resume {run}"
+            )
         }
         JournalError::Poisoned { run } => format!("nothing was done that is not on record. Check the disk, then: wf resume {run}"),
     })

@@ -34,6 +34,7 @@ use tracing_subscriber::EnvFilter;
 fn main() -> ExitCode {
     let args = args::Args::parse();
     start_tracing();
+    leave_sleds_panics_to_their_errors();
     let mut console = console::Console::new(&args.global, Box::new(std::io::stdout()), Box::new(std::io::stderr()));
     let exit = commands::dispatch(args, &mut console).unwrap_or_else(|failure| diagnostics::report(&failure, &mut console));
     ExitCode::from(exit as u8)
@@ -45,4 +46,16 @@ fn start_tracing() {
     if let Some(filter) = filter.and_then(|filter| EnvFilter::try_new(filter).ok()) {
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     }
+}
+
+/// sled panics on some damage. That is caught where it is called, and reported as what it is.
+fn leave_sleds_panics_to_their_errors() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if panic.location().is_some_and(|at| at.file().contains("/sled-")) {
+            tracing::debug!(%panic, "sled gave up");
+        } else {
+            report(panic);
+        }
+    }));
 }

@@ -62,7 +62,18 @@ impl Runs {
 
     /// Finds the run that a text means.
     pub async fn find(&self, text: &str) -> Result<RunId, Failure> {
-        run_ids::find(&self.ids().await?, text)
+        self.pick(&self.ids().await?, text)
+    }
+
+    /// Finds the run that a text means among those that were listed.
+    pub fn pick(&self, ids: &[RunId], text: &str) -> Result<RunId, Failure> {
+        if ids.is_empty() {
+            let dir = self.layout().runs_dir();
+            let there = if dir.exists() { "holds none" } else { "does not exist" };
+            return Err(Failure::usage(format!("there are no runs here yet: {} {there}", dir.display()))
+                .help("`wf run FILE` starts one; --state-dir or WF_STATE_DIR names another state directory"));
+        }
+        run_ids::find(ids, text)
     }
 
     /// Reads a run, whether or not another process drives it.

@@ -15,7 +15,7 @@ use crate::diagnostics::Exit;
 use crate::drive::{Drive, Way};
 use crate::failure::Failure;
 use crate::operator;
-use crate::run_ids::{self, LATEST};
+use crate::run_ids::LATEST;
 use crate::run_summary::kept;
 use crate::runs::{Runs, failed};
 use crate::sim_world::{World, offline_registry};
@@ -45,7 +45,7 @@ async fn find(runs: &Runs, text: &str) -> Result<RunId, Failure> {
     let open = |run: &&RunId| kept(runs, run).is_none_or(|summary| summary.is_resumable());
     match ids.iter().rev().find(open).filter(|_| text == LATEST) {
         Some(run) => Ok(run.clone()),
-        None => run_ids::find(&ids, text),
+        None => runs.pick(&ids, text),
     }
 }
 
