@@ -4,7 +4,11 @@
 
 mod bad_files;
 mod crash;
+mod damage;
+mod failing;
+mod locks;
 mod sandbox;
+mod terminal;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

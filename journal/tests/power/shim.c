@@ -6,6 +6,7 @@
  *   WF_SHIM_TRACE  the file to append to; trace.rs reads it
  *   WF_SHIM_MARKS  what the process writes to this file are marks: "die N" ends the process instead of its Nth fdatasync from there,
  *                  "fail N" makes that one return EIO without syncing
+ *   WF_SHIM_FAIL   fails the Nth fdatasync of each process, for those that write no marks; needs no trace
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -40,6 +41,8 @@ static void note(char kind, int fd, uint64_t number, const void *data, size_t le
 __attribute__((constructor)) static void start(void) {
   root = getenv("WF_SHIM_ROOT");
   marks = getenv("WF_SHIM_MARKS");
+  const char *number = getenv("WF_SHIM_FAIL");
+  if (number) fail_in = atol(number);
   const char *file = getenv("WF_SHIM_TRACE");
   if (!root || !file) return;
   trace = syscall(SYS_openat, AT_FDCWD, file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
