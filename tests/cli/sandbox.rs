@@ -26,6 +26,14 @@ impl Sandbox {
         Self { dir: tempfile::tempdir().unwrap() }
     }
 
+    /// Another sandbox with the same files in it.
+    pub fn copy(&self) -> Self {
+        let copy = Self::new();
+        let from = self.path(".");
+        assert!(Command::new("cp").arg("-a").arg(from).arg(copy.path("")).status().unwrap().success());
+        copy
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
