@@ -293,6 +293,9 @@ impl Dispatcher {
                 let Ok(message) = self.reports.1.try_recv() else { break };
                 self.reported(message)?;
             }
+            while let Some(ended) = self.tasks.try_join_next_with_id() {
+                self.task_ended(ended)?;
+            }
             if self.batch.len() == before || self.batch.len() >= APPEND_MAX {
                 return Ok(());
             }
