@@ -107,7 +107,10 @@ pub enum Verb {
         shell: Shell,
     },
     /// Measure the engine and the journal on steps that do nothing
-    #[command(hide = true, after_help = "Example:\n  wf bench chain 1000\n  wf bench fan 10000\n  wf bench layers 100x1000")]
+    #[command(
+        hide = true,
+        after_help = "Example:\n  wf bench chain 1000\n  wf bench fan 10000 --commit each-record\n  wf bench layers 1000x100 --intents --dir /var/lib/wf"
+    )]
     Bench(Bench),
 }
 
@@ -343,10 +346,16 @@ pub enum Sim {
 pub struct Bench {
     /// How the steps depend on each other
     pub shape: Shape,
-    /// How many: N, or for layers DEPTHxWIDTH
+    /// How many: N, or for layers and diamonds DEPTHxWIDTH
     pub size: String,
-    /// Where the journal is kept; default: a temporary directory
-    #[arg(long, value_name = "DIR")]
+    /// Steps that claim to change the world, so that each intent is made durable before
+    #[arg(long)]
+    pub intents: bool,
+    /// What is made durable together
+    #[arg(long, value_name = "WHAT", default_value = "all")]
+    pub commit: CommitArg,
+    /// Where the journal is kept while it is measured, to measure that disk; default: the temporary directory
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub dir: Option<PathBuf>,
 }
 
@@ -354,10 +363,22 @@ pub struct Bench {
 pub enum Shape {
     /// Each after the one before
     Chain,
-    /// All at once
+    /// One, then N at once, then one
     Fan,
     /// Each after two of the layer before
     Layers,
+    /// Each after all of the layer before
+    Diamonds,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CommitArg {
+    /// All that happened since the last sync: what wf does
+    All,
+    /// The start of each step by itself, and its end by itself
+    TwiceAStep,
+    /// Each record by itself
+    EachRecord,
 }
 
 #[cfg(test)]
