@@ -57,8 +57,9 @@ impl Shape {
     /// # Errors
     /// When the text is not two numbers above zero.
     pub fn layers(text: &str, links: Links) -> Result<Self, ShapeError> {
+        let wrong = |_| ShapeError(text.to_owned());
         let (depth, width) = text.split_once('x').ok_or_else(|| ShapeError(text.to_owned()))?;
-        Ok(Self::Layers { depth: Self::number(depth)?, width: Self::number(width)?, links })
+        Ok(Self::Layers { depth: Self::number(depth).map_err(wrong)?, width: Self::number(width).map_err(wrong)?, links })
     }
 
     /// Returns the number of steps.
