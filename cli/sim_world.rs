@@ -9,6 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use wf_engine::clock::{Clock, Sleep, SystemClock};
 use wf_engine::registry::Registry;
+use wf_engine::runtime::Replayed;
 use wf_sim::{DEFAULT_WORLD, Sim, SimClock, SimOptions, WorldDef};
 use wf_steps::aws::Cloud;
 
@@ -37,6 +38,8 @@ pub struct Opening {
     simulation: Simulation,
     seed: Option<u64>,
     world: Option<PathBuf>,
+    /// What a run has seen of its time.
+    earliest: Option<Timestamp>,
 }
 
 impl From<&Simulation> for Opening {
@@ -47,7 +50,7 @@ impl From<&Simulation> for Opening {
 
 impl From<&RunOptions> for Opening {
     fn from(options: &RunOptions) -> Self {
-        Self { simulation: options.simulation.clone(), seed: options.sim_seed, world: options.sim_world.clone() }
+        Self { simulation: options.simulation.clone(), seed: options.sim_seed, world: options.sim_world.clone(), earliest: None }
     }
 }
 
@@ -66,10 +69,10 @@ impl World {
         Ok(Self { name: SIM, registry: Arc::new(wf_steps::registry(cloud)), clock, sim: Some(sim) })
     }
 
-    /// Opens the world that a run acts on, by the name in its header.
-    pub async fn of_run(name: &str, state_dir: &Path, simulation: &Simulation) -> Result<Self, Failure> {
-        match name {
-            SIM => Self::sim(state_dir, &simulation.into()),
+    /// Opens the world that a run acts on, by the name in its header. In a simulated one it is no earlier than in the run's last record.
+    pub async fn of_run(replayed: &Replayed, state_dir: &Path, simulation: &Simulation) -> Result<Self, Failure> {
+        match replayed.header.world.as_str() {
+            SIM => Self::sim(state_dir, &Opening { earliest: replayed.state.last_at(), ..simulation.into() }),
             AWS if *simulation != Simulation::default() => {
                 Err(Failure::usage("this run acts on the real AWS: --sim-speed and --sim-fault have no place there"))
             }
@@ -104,7 +107,7 @@ pub fn open(state_dir: &Path, opening: &Opening) -> Result<Sim, Failure> {
     let remembered = fs::read_to_string(&speed_file).ok().and_then(|text| crate::values::speed(text.trim()).ok());
     let speed = opening.simulation.sim_speed.or(remembered).unwrap_or(SPEED_DEFAULT);
     let options = SimOptions { world, state_dir: Some(dir), speed, seed: opening.seed, faults: opening.simulation.sim_fault.clone() };
-    let sim = Sim::open(options)?;
+    let sim = Sim::open_not_before(options, opening.earliest.unwrap_or(Timestamp::MIN))?;
     if let Err(error) = fs::write(&speed_file, format!("{speed}\n")) {
         tracing::warn!(%error, "the speed of the simulated world was not kept");
     }

@@ -34,7 +34,7 @@ pub async fn resume(console: &mut Console, state_dir: &Path, args: &Resume) -> R
         redo: args.redo.iter().map(|step| step_id(step)).collect::<Result<_, _>>()?,
         mark_done: mark_done(&replayed, &offline_registry(), args)?,
     };
-    let world = World::of_run(&replayed.header.world, state_dir, &args.simulation).await?;
+    let world = World::of_run(&replayed, state_dir, &args.simulation).await?;
     Drive { run, world, journal: Arc::new(claimed), workflow: replayed.workflow, earlier, way: Way::Resume(plan) }.go(console, &runs).await
 }
 

@@ -28,7 +28,7 @@ pub async fn rollback(console: &mut Console, state_dir: &Path, args: &Rollback) 
         let steps = (0..replayed.workflow.len()).filter(|&ix| replayed.state.can_undo(ix)).count();
         confirm::rollback(console, &replayed.header.workflow, steps, args.yes)?;
     }
-    let world = World::of_run(&replayed.header.world, state_dir, &args.simulation).await?;
+    let world = World::of_run(&replayed, state_dir, &args.simulation).await?;
     let request =
         RollbackRequest { by: operator::this(), reason: args.reason.clone(), past_point_of_no_return: args.past_point_of_no_return };
     Drive { run, world, journal: Arc::new(claimed), workflow: replayed.workflow, earlier, way: Way::Rollback(request) }

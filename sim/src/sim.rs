@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use jiff::Timestamp;
 
 use crate::calls::CallRecord;
 use crate::clock::SimClock;
@@ -68,6 +69,12 @@ impl Sim {
     /// Its clock carries on from the instant at which the world was last kept. Holds a lock on the state directory until
     /// the last clone is dropped; a second process gets [`SimError::Locked`], which names the holder.
     pub fn open(options: SimOptions) -> Result<Sim, SimError> {
+        Self::open_not_before(options, Timestamp::MIN)
+    }
+
+    /// As [`Sim::open`], with a clock that shows `earliest` or later. A process that is killed leaves a clock that was kept a moment before; one
+    /// that carries its work on has seen a later time, and time does not go back.
+    pub fn open_not_before(options: SimOptions, earliest: Timestamp) -> Result<Sim, SimError> {
         let (store, kept) = match &options.state_dir {
             Some(dir) => {
                 let (store, kept) = Store::open(dir)?;
@@ -83,7 +90,7 @@ impl Sim {
             }
             None => (World::begin(&options.world, options.seed, conditions), Vec::new()),
         };
-        let clock = SimClock::scaled(crate::world::timestamp(world.now), options.speed);
+        let clock = SimClock::scaled(crate::world::timestamp(world.now).max(earliest), options.speed);
         if let Some(store) = &store {
             store.save(&world)?;
         }
