@@ -81,7 +81,8 @@ impl Recorder {
     /// Compiles the shim.
     pub fn new() -> Self {
         let scratch = scratch();
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/power/shim.c");
+        let source = scratch.path().join("shim.c");
+        std::fs::write(&source, include_str!("shim.c")).unwrap();
         let compiled = Command::new("gcc")
             .args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-pthread", "-o"])
             .arg(scratch.path().join("shim.so"))
@@ -102,17 +103,20 @@ impl Recorder {
         self.root().join("state")
     }
 
+    /// Puts a process under the shim.
+    pub fn watch<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        let of = |name: &str| self.scratch.path().join(name);
+        let command = command.env("LD_PRELOAD", of("shim.so")).env("WF_SHIM_ROOT", self.root());
+        command.env("WF_SHIM_TRACE", of("trace")).env("WF_SHIM_MARKS", of("marks"))
+    }
+
     /// Plays a role of [`crate::load`] and waits for its end.
     pub fn play(&self, role: &str) -> ExitStatus {
-        let of = |name: &str| self.scratch.path().join(name);
-        std::fs::write(of("marks"), "").unwrap();
-        Command::new(std::env::current_exe().unwrap())
+        let marks = self.scratch.path().join("marks");
+        std::fs::write(&marks, "").unwrap();
+        self.watch(&mut Command::new(std::env::current_exe().unwrap()))
             .args(["--exact", "child", "--nocapture", "--test-threads=1"])
-            .env("LD_PRELOAD", of("shim.so"))
-            .env("WF_SHIM_ROOT", self.root())
-            .env("WF_SHIM_TRACE", of("trace"))
-            .env("WF_SHIM_MARKS", of("marks"))
-            .env(MARKS, of("marks"))
+            .env(MARKS, marks)
             .env(ROLE, role)
             .env("WF_POWER_STATE", self.state())
             .stdout(std::process::Stdio::null())
