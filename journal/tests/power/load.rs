@@ -111,6 +111,17 @@ impl Player {
         self.append(1, epoch, many).await;
     }
 
+    /// A run with an append that is so large that sled uses segments again in the middle of it.
+    pub async fn large_append(&self) {
+        let (epoch, mut chain) = self.claim(1).await;
+        while chain.next_seq() < 60 {
+            let records = (0..3).map(|_| next_record(&mut chain, 1, epoch, burst_len)).collect();
+            assert!(self.append(1, epoch, records).await);
+        }
+        let many = (0..800).map(|_| next_record(&mut chain, 1, epoch, burst_len)).collect();
+        assert!(self.append(1, epoch, many).await);
+    }
+
     /// The run once more, and on.
     pub async fn resume(&self) {
         let (epoch, mut chain) = self.claim(1).await;

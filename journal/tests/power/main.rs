@@ -36,6 +36,7 @@ async fn child() {
     match role.as_str() {
         "failover" => player.failover().await,
         "torn append" => player.torn_append().await,
+        "large append" => player.large_append().await,
         "resume" => player.resume().await,
         "open" => player.open().await,
         "burst" => Arc::new(player).burst().await,
@@ -190,6 +191,40 @@ fn without_its_barriers_the_journal_loses_records() {
         say(&format!("failover, ignoring {ignoring:?}"), &outcome);
         assert!(outcome.broken.iter().any(|(_, broken)| matches!(broken, Broken::Lost(_))), "nothing was lost: {:#?}", outcome.broken);
     }
+}
+
+/// What the calls would be if an append were synced once, at its end.
+fn without_syncs_in_between(ops: &[Op]) -> Vec<Op> {
+    let (mut kept, mut last_of_an_append) = (Vec::new(), true);
+    for op in ops.iter().rev() {
+        match op {
+            Op::Fdatasync { .. } if !std::mem::take(&mut last_of_an_append) => continue,
+            Op::Mark(_) => last_of_an_append = true,
+            _ => {}
+        }
+        kept.push(op.clone());
+    }
+    kept.reverse();
+    kept
+}
+
+/// The bound on what is written between two syncs is needed too: without it the segments that an append uses again take what was
+/// acknowledged long ago with them.
+#[test]
+fn without_syncs_within_a_large_append_the_journal_loses_records() {
+    let _alone = one_at_a_time();
+    let recorder = Recorder::new();
+    assert!(recorder.play("large append").success());
+    let ops = checked(&recorder, &Files::new());
+    assert!(segments_reused(&ops) > 0, "the append is too small");
+    let fewer = without_syncs_in_between(&ops);
+    assert!(ops.len() > fewer.len() + 8, "{} syncs in between", ops.len() - fewer.len());
+    let large = |ops| Campaign { text_len: burst_len, disks: 600, ..campaign(ops, 1..2, 1) };
+    let outcome = large(&fewer).run();
+    say("large append, synced at its end alone", &outcome);
+    assert!(!outcome.broken.is_empty(), "nothing was lost");
+    let bounded = Campaign { disks: 60, ..large(&ops) };
+    assert_unbroken("large append", &bounded, 60);
 }
 
 #[tokio::test]
