@@ -9,6 +9,9 @@ use wf_sim::SimError;
 
 use crate::failure::Failure;
 
+/// What makes a journal fail that is not damaged.
+const CHECK_DISK: &str = "Check the disk (free space, permissions, the kernel's log)";
+
 /// Says what to type next, if anything helps.
 pub fn hint(failure: &Failure) -> Option<String> {
     match failure {
@@ -73,12 +76,14 @@ fn journal_hint(error: &JournalError) -> Option<String> {
         JournalError::Storage { run, source, .. } if source.is::<CopyError>() => {
             format!("nothing was touched. Name a directory with free space, and then: TMPDIR=… wf journal verify {run}")
         }
-        JournalError::Storage { run, .. } => {
-            format!(
-                "nothing was done that is not on record. Check the disk (free space, permissions, the kernel's log), then: wf resume {run}"
-            )
+        JournalError::Storage { doing: "created", .. } => {
+            format!("nothing was done: the run had not begun. {CHECK_DISK}, and start it again")
         }
-        JournalError::Poisoned { run } => format!("nothing was done that is not on record. Check the disk, then: wf resume {run}"),
+        JournalError::Storage { run, doing: "locked" | "opened", .. } => {
+            format!("nothing was done. {CHECK_DISK}, then: wf resume {run}. If that does not know it, it had not begun: start it again")
+        }
+        JournalError::Storage { run, .. } => format!("nothing was done that is not on record. {CHECK_DISK}, then: wf resume {run}"),
+        JournalError::Poisoned { run } => format!("nothing was done that is not on record. {CHECK_DISK}, then: wf resume {run}"),
     })
 }
 

@@ -154,7 +154,7 @@ fn on_a_full_disk_no_run_begins() {
     let sandbox = Sandbox::new();
     chain(&sandbox, 1, 10);
     let failed = on_a_full_disk(&sandbox, 0, &["run", "chain.ron", "--yes"]);
-    failed.exits(13).says(&only_run(&sandbox)).says("File too large");
+    failed.exits(13).says(&only_run(&sandbox)).says("File too large").says("start it again");
     assert!(calls(&sandbox).is_empty());
     sandbox.wf(&["run", "chain.ron", "--yes"]).exits(0);
 }
