@@ -57,7 +57,8 @@
 //! that are not there or not gone yet. `sync_file_range` counts as nothing, and so does a sync of a file for its name. Each disk is opened, compared with
 //! what was acknowledged by then, and appended to. The loads are a failover with a resume and a death before a sync, a death in an append
 //! that takes several syncs, a burst over several runs that goes on until sled uses segments again, and the repair of what a power cut has
-//! left. On a disk that ignores `fdatasync`, or the sync of directories, the same test finds lost records.
+//! left. On a disk that ignores `fdatasync`, or the sync of directories, or when an append is synced at its end alone, the same test finds lost
+//! records. The tests of the `wf` binary do the same with what a whole failover, its interruption and its resumption write.
 //!
 //! An append looks whether the file still has its name before it says `Ok`: a state directory that was deleted takes everything and keeps nothing.
 //!
