@@ -13,6 +13,9 @@ use serde::forward_to_deserialize_any;
 
 use super::problem::{Place, Problem, nearest};
 
+/// How deep brackets may be nested.
+pub const NESTING_MAX: usize = 128;
+
 /// A field as it was written. Places are bytes of the text that was split.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RawField {
@@ -26,7 +29,7 @@ pub struct RawField {
 
 /// Returns how every RON text of ours is read.
 pub fn options() -> ron::Options {
-    ron::Options::default().with_default_extension(Extensions::IMPLICIT_SOME)
+    ron::Options::default().with_default_extension(Extensions::IMPLICIT_SOME).with_recursion_limit(NESTING_MAX)
 }
 
 /// Reads a typed value; a problem is at a place of `text`.
@@ -121,14 +124,14 @@ enum Culprit {
 impl Culprit {
     fn problem(&self, text: &str, fields: &[Candidate]) -> Problem {
         match self {
-            Self::Missing { field } => Problem::new(0..text.len().min(1), format!("`{field}` is missing")),
+            Self::Missing { field } => Problem::new(char_at(text, 0), format!("`{field}` is missing")),
             Self::Unknown { message } => Problem::new(0..text.len(), message.clone()),
             Self::Field { index, offset, message } => {
                 let field = &fields[*index];
                 let whole = field.at.clone().unwrap_or(0..text.len());
                 let compound = field.text.starts_with(['(', '[', '{']) || field.text.ends_with(')');
                 let at = match offset {
-                    Some(offset) if compound => (whole.start + offset).min(whole.end)..(whole.start + offset + 1).min(whole.end),
+                    Some(offset) if compound => char_at(text, (whole.start + offset).min(whole.end)),
                     Some(_) | None => whole,
                 };
                 Problem::new(at, format!("`{}`: {message}", field.name))
@@ -237,7 +240,7 @@ fn problem(text: &str, error: &ron::error::SpannedError) -> Problem {
 
 fn message(error: &ron::Error) -> String {
     if matches!(error, ron::Error::ExceededRecursionLimit) {
-        return "the brackets are nested too deeply".to_owned();
+        return format!("the brackets are nested more than {NESTING_MAX} deep");
     }
     let text = error.to_string();
     let mut chars = text.chars();
@@ -250,6 +253,12 @@ fn floor(text: &str, mut offset: usize) -> usize {
         offset -= 1;
     }
     offset
+}
+
+/// Returns the place of the character at `start`; at the end of the text an empty one.
+pub fn char_at(text: &str, start: usize) -> Place {
+    let start = floor(text, start);
+    start..start + text[start..].chars().next().map_or(0, char::len_utf8)
 }
 
 /// Returns the byte that ron's position (line and column from 1, in characters) names.

@@ -7,6 +7,20 @@ use serde_json::Value;
 use super::ids::is_name;
 use super::problem::{Place, Problem};
 
+/// How much longer values may make the params of a step, in bytes.
+pub const GROWTH_MAX: usize = 1024 * 1024;
+
+/// Says why references cannot be replaced.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RenderError {
+    /// There is no value for a reference.
+    #[error("`${{{}}}` has no value", .0.path)]
+    NoValue(Reference),
+    /// The values are too long.
+    #[error("with the value of `${{{}}}`, the params are more than the {GROWTH_MAX} bytes longer that are allowed", .0.path)]
+    TooLong(Reference),
+}
+
 /// A piece of params with references to be replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
@@ -113,14 +127,15 @@ impl Template {
     /// Replaces the references by their values.
     ///
     /// # Errors
-    /// Returns the first reference that `value_of` knows no value for.
-    pub fn render(&self, mut value_of: impl FnMut(&Reference) -> Option<Value>) -> Result<Rendered, Reference> {
+    /// Returns the first reference that `value_of` knows no value for, or whose value makes the params too long.
+    pub fn render(&self, mut value_of: impl FnMut(&Reference) -> Option<Value>) -> Result<Rendered, RenderError> {
         let mut rendered = Rendered { text: String::with_capacity(self.text.len()), pieces: Vec::new() };
+        let mut room = GROWTH_MAX;
         let mut from = 0;
         for literal in &self.literals {
             self.copy(&mut rendered, from..literal.at.start);
             let start = rendered.text.len();
-            rendered.text.push_str(&literal.render(&mut value_of)?);
+            rendered.text.push_str(&literal.render(&mut value_of, &mut room)?);
             let original = self.offset + literal.at.start..self.offset + literal.at.end;
             rendered.pieces.push(RenderedPiece { rendered: start..rendered.text.len(), original, copied: false });
             from = literal.at.end;
@@ -140,8 +155,14 @@ impl Template {
 }
 
 impl Literal {
-    fn render(&self, value_of: &mut impl FnMut(&Reference) -> Option<Value>) -> Result<String, Reference> {
-        let mut lookup = |reference: &Reference| value_of(reference).ok_or_else(|| reference.clone());
+    /// Writes the literal with values of at most `room` bytes, of which it leaves what it did not need.
+    fn render(&self, value_of: &mut impl FnMut(&Reference) -> Option<Value>, room: &mut usize) -> Result<String, RenderError> {
+        let mut lookup = |reference: &Reference| {
+            let value = value_of(reference).ok_or_else(|| RenderError::NoValue(reference.clone()))?;
+            let len = if let Value::String(text) = &value { text.len() } else { value.to_string().len() };
+            *room = room.checked_sub(len).ok_or_else(|| RenderError::TooLong(reference.clone()))?;
+            Ok(value)
+        };
         if let [Piece::Reference(only)] = self.pieces.as_slice() {
             return Ok(as_ron(&lookup(only)?));
         }
@@ -176,11 +197,16 @@ fn quoted(text: &str) -> String {
 
 fn pieces(content: &str, source: &str, offset: usize, problems: &mut Vec<Problem>) -> Vec<Piece> {
     let mut places = source.match_indices("${").map(|(at, _)| at);
+    // Written with escapes, a reference stands elsewhere in the source than in the content, and the whole literal is its place.
+    let place_of = |place: Option<usize>, written: &str| match place {
+        Some(at) if source[at..].starts_with(written) => offset + at..offset + at + written.len(),
+        Some(_) | None => offset..offset + source.len(),
+    };
     let mut pieces = Vec::new();
     let mut text = String::new();
     let mut rest = content;
     while let Some(at) = rest.find("${") {
-        let place = places.next().unwrap_or(0);
+        let place = places.next();
         if rest[..at].ends_with('$') {
             text.push_str(&rest[..at]);
             text.push('{');
@@ -189,15 +215,13 @@ fn pieces(content: &str, source: &str, offset: usize, problems: &mut Vec<Problem
         }
         text.push_str(&rest[..at]);
         let Some(end) = rest[at..].find('}') else {
-            problems.push(
-                Problem::new(offset + place..offset + place + 2, "`${` is not closed")
-                    .help("write `$${` for the two characters themselves"),
-            );
+            let problem = Problem::new(place_of(place, "${"), "`${` is not closed");
+            problems.push(problem.help("write `$${` for the two characters themselves"));
             rest = "";
             break;
         };
         let path = &rest[at + 2..at + end];
-        let at_file = offset + place..(offset + place + path.len() + 3).min(offset + source.len());
+        let at_file = place_of(place, &rest[at..=at + end]);
         if path.split('.').all(is_name) && path.split('.').count() <= 4 {
             if !text.is_empty() {
                 pieces.push(Piece::Text(std::mem::take(&mut text)));
@@ -227,6 +251,9 @@ fn string_literals(text: &str) -> Vec<Place> {
             rest.find('\n').map_or(bytes.len(), |end| at + end)
         } else if rest.starts_with("/*") {
             at + block_comment_len(rest)
+        } else if let Some(len) = byte_string_len(rest).filter(|_| !follows_name(bytes, at)) {
+            // No param is of bytes: they are told where they are decoded.
+            at + len
         } else if rest.starts_with('"') {
             let end = at + quoted_len(rest);
             literals.push(at..end);
@@ -260,6 +287,12 @@ fn quoted_len(rest: &str) -> usize {
     rest.len()
 }
 
+fn byte_string_len(rest: &str) -> Option<usize> {
+    let string = rest.strip_prefix('b')?;
+    let len = if string.starts_with('"') { Some(quoted_len(string)) } else { raw_string_len(string) };
+    len.map(|len| len + 1)
+}
+
 fn raw_string_len(rest: &str) -> Option<usize> {
     let after_r = rest.strip_prefix('r')?;
     let hashes = after_r.len() - after_r.trim_start_matches('#').len();
@@ -274,7 +307,8 @@ fn char_len(rest: &str) -> usize {
     body.get(skip..).and_then(|tail| tail.find('\'')).map_or(1, |end| 1 + skip + end + 1)
 }
 
-fn block_comment_len(rest: &str) -> usize {
+/// Returns how long the comment is that a text begins with; comments may stand in comments.
+pub(super) fn block_comment_len(rest: &str) -> usize {
     let mut depth = 0_u32;
     let mut at = 0;
     while at < rest.len() {
@@ -336,6 +370,28 @@ mod tests {
         assert_eq!(&text[reference.at.start - 100..reference.at.end - 100], "${promote.endpoint}");
         let shown: Vec<_> = problems.iter().map(|p| &text[p.at.start - 100..p.at.end - 100]).collect();
         assert_eq!(shown, ["${a b}", "${"]);
+    }
+
+    /// Found by fuzzing: what stands behind `b` was taken for a text, and places were counted in the text instead of in the file.
+    #[test]
+    fn byte_strings_are_left_alone_and_escapes_do_not_move_places() {
+        let text = r##"(a: b"${s}", b: br#"${s}"#, c: b'"', d: "${n}", b"${n}")"##;
+        assert_eq!(render(text), r##"(a: b"${s}", b: br#"${s}"#, c: b'"', d: 6, b"${n}")"##);
+        let text = r#"(a: "\u{24}{n} é ${\u{e9}é} ${n}")"#.replace("\\\\", "\\");
+        let (template, problems) = parse(&text);
+        let literal = &text[4..text.len() - 1];
+        let shown: Vec<_> = template.references().map(|r| &text[r.at.start - 100..r.at.end - 100]).collect();
+        assert_eq!(shown, [literal, literal]);
+        assert_eq!(&text[problems[0].at.start - 100..problems[0].at.end - 100], literal);
+    }
+
+    #[test]
+    fn values_are_put_in_up_to_a_limit() {
+        let (template, _) = parse(r#"(a: "${s}", b: "x${s}")"#);
+        let of_len = |len| move |_: &Reference| Some(Value::from("x".repeat(len)));
+        assert!(template.render(of_len(GROWTH_MAX / 2)).is_ok());
+        let error = template.render(of_len(GROWTH_MAX / 2 + 1)).expect_err("too long");
+        assert_eq!(error.to_string(), "with the value of `${s}`, the params are more than the 1048576 bytes longer that are allowed");
     }
 
     #[test]

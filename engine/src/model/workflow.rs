@@ -9,11 +9,16 @@ use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::EdgeRef;
 use serde_json::Value;
 
-use super::dsl::{self, StepDef, WorkflowDef};
+use super::dsl::{self, EDGES_MAX, StepDef, WorkflowDef};
 use super::event::Mode;
 use super::ids::StepId;
 use super::problem::{Place, Problem, line_column};
 use super::template::Reference;
+
+/// The most mistakes for which something is looked up in the whole file: what was meant, or where the other one stands.
+const LOOKED_UP_MAX: usize = 20;
+/// The most steps of a cycle that are named.
+const CYCLE_NAMED_MAX: usize = 50;
 
 /// A step's number: its place in the file, from 0.
 pub type StepIx = usize;
@@ -78,7 +83,7 @@ impl Workflow {
         let mut problems = Vec::new();
         let def = dsl::parse(text, &mut problems);
         let Some(def) = def else { return Err(problems) };
-        let workflow = Self::build(def, text, &mut problems);
+        let workflow = Self::build(def, text, EDGES_MAX, &mut problems);
         problems.sort_by_key(|problem| (problem.at.start, problem.at.end));
         if problems.is_empty() { Ok(workflow) } else { Err(problems) }
     }
@@ -86,11 +91,11 @@ impl Workflow {
     /// As [`Workflow::parse`], but gives the workflow even when there are problems, so that its kinds can be checked too.
     pub fn parse_leniently(text: &str) -> (Option<Self>, Vec<Problem>) {
         let mut problems = Vec::new();
-        let workflow = dsl::parse(text, &mut problems).map(|def| Self::build(def, text, &mut problems));
+        let workflow = dsl::parse(text, &mut problems).map(|def| Self::build(def, text, EDGES_MAX, &mut problems));
         (workflow, problems)
     }
 
-    fn build(def: WorkflowDef, text: &str, problems: &mut Vec<Problem>) -> Self {
+    fn build(def: WorkflowDef, text: &str, edges_max: usize, problems: &mut Vec<Problem>) -> Self {
         let index = index_of(&def.steps, text, problems);
         let mut workflow =
             Self { graph: DiGraph::with_capacity(def.steps.len(), def.steps.len()), def, text: text.to_owned(), index, order: Vec::new() };
@@ -99,6 +104,11 @@ impl Workflow {
         }
         for ix in 0..workflow.def.steps.len() {
             workflow.link(ix, problems);
+            if workflow.graph.edge_count() > edges_max {
+                let at = workflow.def.steps[ix].id.at.clone();
+                problems.push(Problem::new(at, format!("up to here there are more than the {edges_max} dependencies allowed")));
+                return workflow;
+            }
         }
         if workflow.def.follows.is_none() {
             problems.extend(workflow.def.inputs.values().filter_map(|input| input.from.as_ref()).map(follows_none));
@@ -117,11 +127,11 @@ impl Workflow {
         for need in &step.needs {
             match self.index.get(&need.value) {
                 Some(&other) => edges.push((other, false, need.at.clone())),
-                None => problems.push(unknown_step(need.value.as_str(), need.at.clone(), &self.index)),
+                None => problems.push(self.unknown_step(need.value.as_str(), need.at.clone(), problems.len())),
             }
         }
         for reference in step.params.references() {
-            match self.referred(reference) {
+            match self.referred(reference, problems.len()) {
                 Ok(Some(other)) => edges.push((other, true, reference.at.clone())),
                 Ok(None) => {}
                 Err(problem) => problems.push(problem),
@@ -141,7 +151,7 @@ impl Workflow {
     }
 
     /// Returns the step that a reference makes an edge to, if it names a step of this workflow.
-    fn referred(&self, reference: &Reference) -> Result<Option<StepIx>, Problem> {
+    fn referred(&self, reference: &Reference, told: usize) -> Result<Option<StepIx>, Problem> {
         let problem = |message: String| Problem::new(reference.at.clone(), message);
         match source_of(&reference.path) {
             Some(Source::Input(name)) if self.def.inputs.contains_key(name) => Ok(None),
@@ -151,7 +161,7 @@ impl Workflow {
             }
             Some(Source::Step { step, .. }) => match step.parse().ok().and_then(|id| self.find(&id)) {
                 Some(ix) => Ok(Some(ix)),
-                None => Err(unknown_step(step, reference.at.clone(), &self.index)),
+                None => Err(self.unknown_step(step, reference.at.clone(), told)),
             },
             Some(Source::Import { .. }) if self.def.follows.is_some() => Ok(None),
             Some(Source::Import { .. }) => Err(follows_none(reference)),
@@ -160,6 +170,16 @@ impl Workflow {
                     .help("write ${input}, ${step.output} or ${step.before.field}"))
             }
         }
+    }
+
+    fn unknown_step(&self, id: &str, at: Place, told: usize) -> Problem {
+        let problem = Problem::new(at, format!("there is no step `{id}`"));
+        if told > LOOKED_UP_MAX {
+            return problem;
+        }
+        let mut known: Vec<_> = self.index.keys().map(StepId::as_str).collect();
+        known.sort_unstable();
+        problem.suggest(id, known)
     }
 
     /// Tells when a step waits for one that is never part of the same run, or refers to one that may not be.
@@ -188,12 +208,16 @@ impl Workflow {
 
     /// Names each cycle in full, at the step where it is entered first.
     fn name_cycles(&self, problems: &mut Vec<Problem>) {
-        for component in petgraph::algo::tarjan_scc(&self.graph) {
+        // Tarjan's way is recursive in petgraph: a chain of 20,000 steps would be too much for the stack.
+        for component in petgraph::algo::kosaraju_scc(&self.graph) {
             if component.len() < 2 {
                 continue;
             }
             let cycle = self.cycle_in(&component);
-            let ids: Vec<_> = cycle.iter().map(|&ix| format!("`{}`", self.def.steps[ix].id.value)).collect();
+            let mut ids: Vec<_> = cycle.iter().take(CYCLE_NAMED_MAX).map(|&ix| format!("`{}`", self.def.steps[ix].id.value)).collect();
+            if cycle.len() > CYCLE_NAMED_MAX {
+                ids.push(format!("{} more", cycle.len() - CYCLE_NAMED_MAX));
+            }
             let at = self.def.steps[cycle[0]].id.at.clone();
             let problem = Problem::new(at, format!("these steps wait for each other: {} → {}", ids.join(" → "), ids[0]));
             problems.push(problem.help("read → as \"waits for\"; take one of them out of `needs`, or out of a `${…}`"));
@@ -204,11 +228,12 @@ impl Workflow {
     fn cycle_in(&self, component: &[NodeIndex]) -> Vec<StepIx> {
         let inside: std::collections::HashSet<_> = component.iter().copied().collect();
         let mut walk: Vec<NodeIndex> = component.iter().copied().min().into_iter().collect();
+        let mut seen: HashMap<NodeIndex, usize> = walk.iter().map(|&first| (first, 0)).collect();
         loop {
             let here = walk[walk.len() - 1];
             let next = self.graph.neighbors_directed(here, Direction::Incoming).filter(|need| inside.contains(need)).min();
             let Some(next) = next else { return walk.into_iter().map(NodeIndex::index).collect() };
-            if let Some(start) = walk.iter().position(|&seen| seen == next) {
+            if let Some(start) = seen.insert(next, walk.len()) {
                 return walk[start..].iter().map(|ix| ix.index()).collect();
             }
             walk.push(next);
@@ -292,9 +317,13 @@ fn index_of(steps: &[StepDef], text: &str, problems: &mut Vec<Problem>) -> HashM
     let mut index = HashMap::with_capacity(steps.len());
     for (ix, step) in steps.iter().enumerate() {
         if let Some(&first) = index.get(&step.id.value) {
+            let problem = Problem::new(step.id.at.clone(), format!("there are two steps `{}`", step.id.value));
+            if problems.len() > LOOKED_UP_MAX {
+                problems.push(problem);
+                continue;
+            }
             let first: &StepDef = &steps[first];
             let (line, _) = line_column(text, first.id.at.start);
-            let problem = Problem::new(step.id.at.clone(), format!("there are two steps `{}`", step.id.value));
             problems.push(problem.help(format!("the first one is in line {line}")));
         } else {
             index.insert(step.id.value.clone(), ix);
@@ -307,12 +336,6 @@ fn follows_none(reference: &Reference) -> Problem {
     let workflow = reference.path.split('.').next().unwrap_or_default();
     let problem = Problem::new(reference.at.clone(), format!("`{}` refers to another run, but the workflow follows none", reference.path));
     problem.help(format!("add `follows: \"{workflow}.ron\"` to the workflow"))
-}
-
-fn unknown_step(id: &str, at: Place, index: &HashMap<StepId, StepIx>) -> Problem {
-    let mut known: Vec<_> = index.keys().map(StepId::as_str).collect();
-    known.sort_unstable();
-    Problem::new(at, format!("there is no step `{id}`")).suggest(id, known)
 }
 
 #[cfg(test)]
@@ -345,6 +368,29 @@ mod tests {
         let steps = r#"(id: "a", needs: ["c"], run: X()), (id: "b", needs: ["a"], run: X()), (id: "c", run: X(v: "${b.out}")), (id: "d", needs: ["a"], run: X())"#;
         assert_eq!(problems_of(steps), ["these steps wait for each other: `a` → `c` → `b` → `a` @\"a\""]);
         assert_eq!(problems_of(r#"(id: "a", needs: ["a"], run: X())"#), ["step `a` waits for itself @\"a\""]);
+    }
+
+    /// Each mistake of a large file once took as long as reading the file.
+    #[test]
+    fn a_large_file_full_of_mistakes_is_told_in_time() {
+        let steps = |step: fn(usize) -> String| (0..20_000).map(step).collect::<Vec<_>>().join(",");
+        let unknown = problems_of(&steps(|ix| format!("(id: \"s{ix}\", needs: [\"no{ix}\", \"s{ix}x\"], run: X())")));
+        assert_eq!(unknown.len(), 40_000);
+        let twice = problems_of(&steps(|ix| format!("(id: \"s{}\", run: X())", ix / 2)));
+        assert_eq!(twice.len(), 10_000);
+        let cycle = problems_of(&steps(|ix| format!("(id: \"s{ix}\", needs: [\"s{}\"], run: X())", (ix + 1) % 20_000)));
+        assert!(cycle.len() == 1 && cycle[0].contains("`s49` → 19950 more → `s0`"), "{cycle:?}");
+    }
+
+    #[test]
+    fn dependencies_are_limited() {
+        let text = workflow(r#"(id: "a", run: X()), (id: "b", needs: ["a"], run: X()), (id: "c", needs: ["a"], run: X(v: "${b.out}"))"#);
+        for (edges_max, told) in [(3, None), (2, Some("up to here there are more than the 2 dependencies allowed"))] {
+            let mut problems = Vec::new();
+            let def = dsl::parse(&text, &mut problems).expect("valid");
+            Workflow::build(def, &text, edges_max, &mut problems);
+            assert_eq!(problems.first().map(|problem| problem.message.as_str()), told);
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{Imports, Registry, Step};
 use crate::model::dsl::OnInterrupted;
 use crate::model::event::StepFailure;
-use crate::model::template::Reference;
+use crate::model::template::{Reference, RenderError};
 use crate::model::workflow::{Source, StepIx, Workflow, source_of};
 use crate::step::Interruption;
 
@@ -71,8 +71,9 @@ impl BoundWorkflow {
         let lookup = |reference: &Reference| {
             self.known.get(&reference.path).cloned().or_else(|| source_of(&reference.path).and_then(|source| value_of(&source)))
         };
-        let rendered = self.workflow.step(ix).params.render(lookup).map_err(|reference| {
-            StepFailure::permanent(format!("`${{{}}}` has no value: the step that gives it did not succeed", reference.path))
+        let rendered = self.workflow.step(ix).params.render(lookup).map_err(|error| match error {
+            RenderError::NoValue(_) => StepFailure::permanent(format!("{error}: the step that gives it did not succeed")),
+            RenderError::TooLong(_) => StepFailure::permanent(error.to_string()),
         })?;
         let step = registry
             .step(&bound.kind, &rendered.text)

@@ -10,6 +10,9 @@ use crate::model::run_state::RunState;
 use crate::model::template::Reference;
 use crate::model::workflow::{Source, Workflow, source_of};
 
+/// The most bytes of a run's inputs, and of what it takes over from another run, each as JSON: both are in its first record.
+pub const VALUES_LEN_MAX: usize = 24 * 1024;
+
 /// Says why the inputs given for a run cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InputError {
@@ -30,6 +33,14 @@ pub enum InputError {
         expected: &'static str,
         /// As given.
         given: String,
+    },
+    /// The values do not fit into a record.
+    #[error("the inputs are {len} bytes long together, more than the {VALUES_LEN_MAX} allowed; the longest is `{longest}`")]
+    TooLong {
+        /// How long they are.
+        len: usize,
+        /// The input that takes most of it.
+        longest: String,
     },
     /// An input without default was not given.
     #[error("input `{name}` must be given: --set {name}=…")]
@@ -71,8 +82,18 @@ pub fn resolve_inputs(workflow: &Workflow, given: &[(String, Value)]) -> Result<
         }
         Some((name.clone(), value?))
     });
-    let ordered = ordered.collect();
+    let ordered: IndexMap<String, Value> = ordered.collect();
+    if let Some((len, longest)) = too_long(&ordered) {
+        errors.push(InputError::TooLong { len, longest: longest.to_owned() });
+    }
     if errors.is_empty() { Ok(ordered) } else { Err(errors) }
+}
+
+/// Returns how long values are together, and the name of the longest, if they are longer than allowed.
+fn too_long(values: &IndexMap<String, Value>) -> Option<(usize, &str)> {
+    let lens = values.iter().map(|(name, value)| (name.len() + value.to_string().len() + 4, name.as_str()));
+    let (len, longest) = lens.fold((0, (0, "")), |(sum, longest), one| (sum + one.0, longest.max(one)));
+    (len > VALUES_LEN_MAX).then_some((len, longest.1))
 }
 
 /// An input that defaults to a value of another run has the type of that value, which is known only there: a text that reads
@@ -114,6 +135,11 @@ pub fn collect_imports(
             }
             None => problems.push(no_value(workflow, reference, step, followed)),
         }
+    }
+    if let Some((len, longest)) = too_long(&values) {
+        let place = workflow.imports(inputs).find(|reference| reference.path == longest).map_or(0..0, |reference| reference.at.clone());
+        let message = format!("the values taken over are {len} bytes long together, more than the {VALUES_LEN_MAX} allowed");
+        problems.push(Problem::new(place, message).help(format!("the longest is `{longest}`")));
     }
     if problems.is_empty() { Ok(values) } else { Err(problems) }
 }

@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use crate::model::problem::{Place, Problem};
 use crate::model::ron_fields;
-use crate::model::template::Reference;
+use crate::model::template::{Reference, RenderError};
 use crate::model::workflow::{Source, StepIx, Workflow, source_of};
 use crate::step::{Field, FieldType, KindInfo, StepKind};
 use bound::{BoundStep, known_values};
@@ -193,7 +193,14 @@ impl Registry {
         let (unknown, told): (Vec<Place>, Vec<Problem>) = unknown.into_iter().unzip();
         let references_hold = unknown.is_empty();
         problems.extend(told);
-        let Ok(rendered) = rendered else { return None };
+        let rendered = match rendered {
+            Ok(rendered) => rendered,
+            Err(error) => {
+                let (RenderError::NoValue(reference) | RenderError::TooLong(reference)) = &error;
+                problems.push(Problem::new(reference.at.clone(), error.to_string()));
+                return None;
+            }
+        };
         match kind.bind(&rendered.text) {
             Ok(bound) if references_hold => {
                 if !deferred {

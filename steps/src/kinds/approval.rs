@@ -20,6 +20,9 @@ pub struct Approval {
     pub timeout: Span,
 }
 
+/// The longest question, in bytes: it is recorded in one piece.
+const MESSAGE_LEN_MAX: usize = 4096;
+
 const fn half_an_hour() -> Span {
     Span::secs(30 * 60)
 }
@@ -58,6 +61,9 @@ impl StepKind for Approval {
         let mut problems = Vec::new();
         if self.message.trim().is_empty() {
             problems.push("`message` is empty: nobody can tell what they agree to".to_owned());
+        }
+        if self.message.len() > MESSAGE_LEN_MAX {
+            problems.push(format!("`message` is {} bytes long, more than the {MESSAGE_LEN_MAX} that can be recorded", self.message.len()));
         }
         if self.timeout.0.is_zero() {
             problems.push("`timeout` is zero: the question would lapse before anyone can answer".to_owned());
