@@ -7,7 +7,7 @@ use clap_complete::Shell;
 use wf_engine::model::event::Mode;
 use wf_sim::Fault;
 
-use crate::values::{Pair, pair, speed};
+use crate::values::{Pair, pair, reason, speed};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -223,7 +223,7 @@ pub struct Rollback {
     #[arg(long)]
     pub past_point_of_no_return: bool,
     /// Why, for the record
-    #[arg(long, value_name = "TEXT", default_value = "asked for by the operator")]
+    #[arg(long, value_name = "TEXT", default_value = "asked for by the operator", value_parser = reason)]
     pub reason: String,
     #[command(flatten)]
     pub simulation: Simulation,
@@ -249,7 +249,7 @@ pub struct Decide {
     #[arg(value_name = "STEP")]
     pub step: String,
     /// Why, for the record
-    #[arg(long, value_name = "TEXT", default_value = "")]
+    #[arg(long, value_name = "TEXT", default_value = "", value_parser = reason)]
     pub reason: String,
 }
 

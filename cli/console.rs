@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::args::{Color, Global};
 use crate::failure::Failure;
-use crate::render::Look;
+use crate::render::{Look, harmless, harmless_json};
 
 /// The width of output that goes to no terminal.
 const WIDTH_DEFAULT: usize = 120;
@@ -55,6 +55,7 @@ impl Console {
 
     /// Writes data, as a line.
     pub fn data(&mut self, text: &str) -> Result<(), Failure> {
+        let text = harmless(text, self.out_look.color);
         self.out.write_all(text.as_bytes())?;
         if !text.ends_with('\n') {
             self.out.write_all(b"\n")?;
@@ -65,24 +66,24 @@ impl Console {
     /// Writes data as JSON: indented for one document.
     pub fn document(&mut self, data: &impl Serialize) -> Result<(), Failure> {
         let text = serde_json::to_string_pretty(data).map_err(io::Error::from)?;
-        self.data(&text)
+        self.data(&harmless_json(text))
     }
 
     /// Writes data as one line of JSON, for streams.
     pub fn json_line(&mut self, data: &impl Serialize) -> Result<(), Failure> {
         let text = serde_json::to_string(data).map_err(io::Error::from)?;
-        self.data(&text)
+        self.data(&harmless_json(text))
     }
 
     /// Says something to the operator. When nobody listens any more, the work goes on.
     pub fn say(&mut self, text: &str) {
-        let _ = writeln!(self.err, "{text}");
+        let _ = writeln!(self.err, "{}", harmless(text, self.err_look.color));
         let _ = self.err.flush();
     }
 
     /// Asks on the terminal and returns the line typed; `None` at its end.
     pub fn ask(&mut self, question: &str) -> Option<String> {
-        let _ = write!(self.err, "{question}");
+        let _ = write!(self.err, "{}", harmless(question, self.err_look.color));
         let _ = self.err.flush();
         let mut line = String::new();
         match io::stdin().lock().read_line(&mut line) {

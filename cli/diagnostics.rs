@@ -18,6 +18,9 @@ use crate::render::{Look, clean};
 /// How many mistakes of a file are shown; the rest is counted.
 const SHOWN_MAX: usize = 50;
 
+/// The most bytes of a file that are shown with one mistake: where lines are longer, its line and column have to do.
+const EXCERPT_LEN_MAX: usize = 4096;
+
 /// The exit codes, as `wf --help` lists them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -102,8 +105,10 @@ pub fn report(failure: &Failure, console: &mut Console) -> Exit {
         // Whoever read the output has seen enough.
         Failure::Output(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Exit::Completed,
         Failure::Invalid { path, text, problems } => {
-            let shown = problems_shown(&path.display().to_string(), text, problems, console.err_look());
-            console.say(&format!("{shown}{}: {}", path.display(), count(problems.len())));
+            let name = path.display().to_string();
+            let name = clean(&name);
+            let shown = problems_shown(&name, text, problems, console.err_look());
+            console.say(&format!("{shown}{name}: {}", count(problems.len())));
         }
         Failure::Run { run, source: RunError::Workflow { problems, text } } => {
             let shown = problems_shown(&format!("workflow of run {run}"), text, problems, console.err_look());
@@ -112,11 +117,16 @@ pub fn report(failure: &Failure, console: &mut Console) -> Exit {
             ));
         }
         failure => {
-            let shown = Shown { message: message(failure), help: hint(failure), label: None };
+            let shown = Shown { message: clean_lines(&message(failure)), help: hint(failure).map(|help| clean_lines(&help)), label: None };
             console.say(shown.text(None, console.err_look()).trim_end());
         }
     }
     failure.into()
+}
+
+/// Makes a text of our own that repeats foreign words safe to show; its lines stay lines.
+fn clean_lines(text: &str) -> String {
+    text.lines().map(clean).collect::<Vec<_>>().join("\n")
 }
 
 /// Renders the mistakes of a file, each with its excerpt.
@@ -128,13 +138,23 @@ fn problems_shown(name: &str, text: &str, problems: &[Problem], look: &Look) -> 
         let label = problem.at.start.min(text.len())..problem.at.end.min(text.len());
         let message = format!("{name}:{line}:{column}: {}", clean(&problem.message));
         let one = Shown { message, help: problem.help.as_deref().map(|help| clean(help).into_owned()), label: Some(label) };
-        shown.push_str(&one.text(Some((name, &harmless)), look));
+        let source = excerpt_len(text, problem.at.start) <= EXCERPT_LEN_MAX;
+        shown.push_str(&one.text(source.then_some((name, &harmless)), look));
         shown.push('\n');
     }
     if problems.len() > SHOWN_MAX {
         let _ = writeln!(shown, "… and {} more", count(problems.len() - SHOWN_MAX));
     }
     shown
+}
+
+/// Returns how long the line of a place is, with the lines around it.
+fn excerpt_len(text: &str, at: usize) -> usize {
+    let (before, after) = text.as_bytes().split_at(at.min(text.len()));
+    let is_end = |byte: &u8| *byte == b'\n';
+    let back: usize = before.rsplit(is_end).take(2).map(|line| line.len() + 1).sum();
+    let ahead: usize = after.split(is_end).take(2).map(|line| line.len() + 1).sum();
+    back + ahead
 }
 
 /// Replaces what could steer the terminal, byte for byte, so that places stay right.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use serde_json::Value;
 use wf_engine::clock::Clock as _;
-use wf_engine::model::event::Mode;
+use wf_engine::model::event::{Mode, clip};
 use wf_engine::model::ids::RunId;
 use wf_engine::model::workflow::Workflow;
 use wf_engine::registry::{BoundWorkflow, Imports, Registry, resolve_inputs};
@@ -23,6 +23,9 @@ use crate::runs::Runs;
 use crate::sim_world::{AWS, SIM, World, offline_registry};
 use crate::source::Source;
 use crate::{confirm, imports, operator, values};
+
+/// The longest file name that is recorded: it is for the operator only.
+const FILE_NAME_LEN_MAX: usize = 1024;
 
 /// A run that is about to be started.
 pub struct Launch<'a> {
@@ -62,7 +65,7 @@ impl Launch<'_> {
         let plan = StartPlan {
             run: run.clone(),
             bound,
-            file: self.source.path.display().to_string(),
+            file: clip(self.source.path.display().to_string(), FILE_NAME_LEN_MAX),
             inputs,
             imports,
             follows: self.follows.map(|followed| followed.header.run),

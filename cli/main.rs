@@ -26,18 +26,33 @@ mod source;
 mod values;
 mod words;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
-    let args = args::Args::parse();
+    let args = match args::Args::try_parse() {
+        Ok(args) => args,
+        Err(refused) => return refuse(&refused),
+    };
     start_tracing();
     leave_sleds_panics_to_their_errors();
     let mut console = console::Console::new(&args.global, Box::new(std::io::stdout()), Box::new(std::io::stderr()));
     let exit = commands::dispatch(args, &mut console).unwrap_or_else(|failure| diagnostics::report(&failure, &mut console));
     ExitCode::from(exit as u8)
+}
+
+/// Writes help, or what is wrong with the command line. What was typed is repeated there, but never steers the terminal.
+fn refuse(refused: &clap::Error) -> ExitCode {
+    let text = refused.render().to_string();
+    if render::harmless(&text, false) == text {
+        // As it should look: with colours where they are understood.
+        refused.exit();
+    }
+    let _ = std::io::stderr().write_all(render::harmless(&text, false).as_bytes());
+    u8::try_from(refused.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
 /// Writes what the libraries trace to stderr, if `WF_LOG` asks for it: `WF_LOG=debug`, `WF_LOG=wf_engine=trace`.

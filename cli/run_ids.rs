@@ -3,9 +3,12 @@
 use wf_engine::model::ids::RunId;
 
 use crate::failure::Failure;
+use crate::render::cut;
 
 /// The newest run.
 pub const LATEST: &str = "@latest";
+/// The most columns of what was typed that are repeated.
+const TYPED_WIDTH_MAX: usize = 80;
 /// How many candidates are named when a text fits several.
 const NAMED_MAX: usize = 8;
 
@@ -27,12 +30,14 @@ pub fn find(runs: &[RunId], text: &str) -> Result<RunId, Failure> {
     let fitting: Vec<_> = runs.iter().filter(fits).collect();
     match fitting.as_slice() {
         [run] => Ok((*run).clone()),
-        [] => {
-            Err(Failure::usage(format!("there is no run `{}`", text.escape_debug()))
-                .help("`wf list` shows the runs of this state directory"))
-        }
+        [] => Err(Failure::usage(format!("there is no run `{}`", shown(text))).help("`wf list` shows the runs of this state directory")),
         several => Err(ambiguous(text, several)),
     }
+}
+
+/// Repeats what was typed, as far as it can be meant.
+fn shown(text: &str) -> String {
+    cut(text, TYPED_WIDTH_MAX).escape_debug().to_string()
 }
 
 fn ambiguous(text: &str, several: &[&RunId]) -> Failure {
@@ -41,7 +46,7 @@ fn ambiguous(text: &str, several: &[&RunId]) -> Failure {
     if several.len() > NAMED_MAX {
         named.push(&more);
     }
-    let message = format!("`{}` fits {} runs:\n  {}", text.escape_debug(), several.len(), named.join("\n  "));
+    let message = format!("`{}` fits {} runs:\n  {}", shown(text), several.len(), named.join("\n  "));
     Failure::usage(message).help("type more of it; the last six characters tell runs apart")
 }
 

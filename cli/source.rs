@@ -1,5 +1,8 @@
 //! A file that an operator wrote, with all that is needed to point into it.
 
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,6 +12,9 @@ use wf_engine::model::workflow::Workflow;
 use wf_engine::registry::{Imports, Registry};
 
 use crate::failure::Failure;
+
+/// The most mistakes that are told of one file: each is placed by counting lines from its beginning.
+const PROBLEMS_MAX: usize = 1_000;
 
 /// A file's name and text.
 #[derive(Debug, Clone)]
@@ -20,13 +26,7 @@ pub struct Source {
 impl Source {
     /// Reads a file.
     pub fn read(path: &Path) -> Result<Self, Failure> {
-        let unreadable = |source| Failure::Unreadable { path: path.to_owned(), source };
-        let len = std::fs::metadata(path).map_err(unreadable)?.len();
-        if len > FILE_LEN_MAX as u64 {
-            let at_most = format!("it is {len} bytes long, more than the {FILE_LEN_MAX} allowed");
-            return Err(unreadable(std::io::Error::other(at_most)));
-        }
-        let bytes = std::fs::read(path).map_err(unreadable)?;
+        let bytes = bytes(path).map_err(|source| Failure::Unreadable { path: path.to_owned(), source })?;
         match String::from_utf8(bytes) {
             Ok(text) => Ok(Self { path: path.to_owned(), text }),
             Err(error) => {
@@ -52,11 +52,12 @@ impl Source {
             let defaults = workflow.def().inputs.iter().filter_map(|(name, input)| Some((name.clone(), input.default.clone()?)));
             if let Err(more) = registry.bind(Arc::clone(workflow), &defaults.collect(), &imports) {
                 // A reference to nothing is a mistake of the graph already.
-                let told: Vec<_> = problems.iter().map(|problem| problem.at.clone()).collect();
+                let told: HashSet<_> = problems.iter().map(|problem| problem.at.clone()).collect();
                 problems.extend(more.into_iter().filter(|problem| !told.contains(&problem.at)));
             }
         }
         problems.sort_by_key(|problem| (problem.at.start, problem.at.end));
+        problems.truncate(PROBLEMS_MAX);
         match workflow {
             Some(workflow) if problems.is_empty() => Ok(workflow),
             Some(_) | None => Err(self.invalid(problems)),
@@ -81,7 +82,22 @@ impl Source {
     /// Reads the workflow that this one follows, from the file beside it, if it can be read.
     pub fn followed(&self, workflow: &Workflow) -> Option<Workflow> {
         let name = &workflow.def().follows.as_ref()?.value;
-        let text = std::fs::read_to_string(self.path.with_file_name(name)).ok()?;
+        let text = String::from_utf8(bytes(&self.path.with_file_name(name)).ok()?).ok()?;
         Workflow::parse_leniently(&text).0
     }
+}
+
+/// Reads a file, up to the limit only: what is no regular file does not tell its length, and may have no end.
+fn bytes(path: &Path) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    let len = file.metadata()?.len();
+    if len > FILE_LEN_MAX as u64 {
+        return Err(io::Error::other(format!("it is {len} bytes long, more than the {FILE_LEN_MAX} allowed")));
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(len).unwrap_or_default());
+    file.take(FILE_LEN_MAX as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > FILE_LEN_MAX {
+        return Err(io::Error::other(format!("it is longer than the {FILE_LEN_MAX} bytes allowed")));
+    }
+    Ok(bytes)
 }

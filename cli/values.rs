@@ -22,6 +22,17 @@ pub fn pair(text: &str) -> Result<Pair, String> {
     }
 }
 
+/// The longest reason that is recorded, in bytes.
+const REASON_LEN_MAX: usize = 4096;
+
+/// Reads the reason for a decision.
+pub fn reason(text: &str) -> Result<String, String> {
+    match text.len() {
+        0..=REASON_LEN_MAX => Ok(text.to_owned()),
+        len => Err(format!("the reason is {len} bytes long, more than the {REASON_LEN_MAX} allowed")),
+    }
+}
+
 /// Reads a speed: a positive number.
 pub fn speed(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
@@ -63,6 +74,12 @@ mod tests {
         assert_eq!(pair("a=b=c"), Ok(("a".to_owned(), "b=c".to_owned())));
         assert_eq!(pair("a="), Ok(("a".to_owned(), String::new())));
         assert!(pair("=b").is_err() && pair("ab").is_err());
+    }
+
+    #[test]
+    fn reasons_are_short_enough_for_a_record() {
+        assert!(reason(&"x".repeat(REASON_LEN_MAX)).is_ok());
+        assert_eq!(reason(&"x".repeat(5000)), Err("the reason is 5000 bytes long, more than the 4096 allowed".to_owned()));
     }
 
     #[test]

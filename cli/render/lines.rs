@@ -17,6 +17,9 @@ pub const STEP_WIDTH: usize = 18;
 /// The least room for words, on a terminal however narrow.
 const ROOM_MIN: usize = 30;
 
+/// The most columns of one piece of text: a failure's message, a cause, what a step waits for. `--json` has it whole.
+const TEXT_WIDTH_MAX: usize = 4096;
+
 /// The most columns of a reason that repeats failures.
 const REASON_WIDTH: usize = 120;
 
@@ -59,8 +62,10 @@ fn laid_out(time: &str, step: &str, words: &Words, look: &Look) -> String {
     let indent = time.len() + 4 + STEP_WIDTH + 2;
     // Elsewhere a line stays a line, so that it can be searched.
     let room = if look.tty { look.width.saturating_sub(indent + 1).max(ROOM_MIN) } else { usize::MAX };
-    let text = wrapped(&words.text, room).into_iter().map(|part| look.paint(ink, part));
-    let more = words.more.iter().flat_map(|more| wrapped(more, room)).map(ToOwned::to_owned);
+    let said = cut(&words.text, TEXT_WIDTH_MAX);
+    let text = wrapped(&said, room).into_iter().map(|part| look.paint(ink, part));
+    let more: Vec<_> = words.more.iter().map(|more| cut(more, TEXT_WIDTH_MAX)).collect();
+    let more = more.iter().flat_map(|more| wrapped(more, room)).map(ToOwned::to_owned);
     let text: Vec<_> = text.chain(more).collect();
     let text = text.join(&format!("\n{}", " ".repeat(indent)));
     format!("{}  {sign} {}  {text}", look.paint(Ink::Dim, time), look.paint(Ink::Bold, &who))
@@ -323,6 +328,12 @@ mod tests {
         02:59:00  ✗ run                 stuck after 0s: a step could not be undone, the world is between two states
         02:59:00  ✗ run                 abandoned after 0s
         ");
+    }
+
+    #[test]
+    fn lines_have_an_end() {
+        let line = progress_line(at(0.0), &id("fence"), &"x".repeat(3_000_000), &LOOK);
+        assert!(line.len() < 2 * TEXT_WIDTH_MAX && line.ends_with('…'), "{} bytes", line.len());
     }
 
     #[test]

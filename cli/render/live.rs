@@ -17,10 +17,10 @@ use wf_engine::model::record::Record;
 use wf_engine::model::run_state::RunState;
 use wf_engine::report::{Notice, Reporter};
 
-use super::Look;
 use super::board::Board;
 use super::lines::{line, progress_line, run_line};
 use super::screen::Screen;
+use super::{Look, harmless};
 
 /// How often the block is drawn anew while nothing happens: elapsed times tick.
 const TICK: Duration = Duration::from_millis(200);
@@ -60,6 +60,8 @@ struct Shared {
 /// What waits to be shown.
 #[derive(Default)]
 struct Desk {
+    /// Whether colours are wanted; nothing else that steers a terminal passes.
+    color: bool,
     above: String,
     lost: usize,
     board: Board,
@@ -87,6 +89,7 @@ impl Shared {
 
 impl Desk {
     fn print(&mut self, text: &str) {
+        let text = &*harmless(text, self.color);
         if self.above.len() + text.len() > PENDING_MAX {
             self.lost += 1;
             return;
@@ -119,7 +122,11 @@ impl Desk {
 impl LiveReporter {
     /// Shows a run on `out`, which is a terminal if `look` says so. `clock` is the run's.
     pub fn new(look: Look, out: Box<dyn Write + Send>, clock: Arc<dyn Clock>) -> Self {
-        let shared = Arc::new(Shared { desk: Mutex::default(), news: Condvar::new(), done: Condvar::new() });
+        let shared = Arc::new(Shared {
+            desk: Mutex::new(Desk { color: look.color, ..Desk::default() }),
+            news: Condvar::new(),
+            done: Condvar::new(),
+        });
         let writer = Writer { look, clock: Arc::clone(&clock), shared: Arc::clone(&shared), screen: Screen::new(out) };
         shared.lock().writing = true;
         let gone = Gone(Arc::clone(&shared));
@@ -270,7 +277,8 @@ impl Writer {
     fn block(&self, desk: &Desk) -> Vec<String> {
         let (width, height) = size().unwrap_or((self.look.width, HEIGHT_DEFAULT));
         let look = Look { width, ..self.look };
-        let mut block = desk.board.block(self.clock.now(), &look, height);
+        let block = desk.board.block(self.clock.now(), &look, height);
+        let mut block: Vec<_> = block.iter().map(|line| harmless(line, look.color).into_owned()).collect();
         if !block.is_empty() || !desk.prompt.is_empty() {
             block.push(desk.prompt.clone());
         }

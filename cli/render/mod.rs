@@ -1,7 +1,8 @@
 //! What people read: events as lines, the live display, the summary of a run, tables.
 //!
 //! Knows events and state, and how wide the terminal is. Must not know where the words go: every function here returns text, and the
-//! one writer ([`live::LiveReporter`]) is handed its output. Whatever comes from outside passes [`clean`] before it is shown.
+//! one writer ([`live::LiveReporter`]) is handed its output. Whatever comes from outside passes [`clean`] before it is laid out, and all that is laid out
+//! passes [`harmless`] before it is shown.
 
 mod board;
 mod graph;
@@ -21,8 +22,8 @@ mod timeline;
 use wf_engine::model::event::RunOutcome;
 use wf_engine::model::run_state::{RunPhase, RunState};
 
-pub use text::clean;
-use text::{count, cut, date_and_time, pad, pad_left, short_fields, short_value, span, time_of_day, who, whole_span, wrapped};
+pub use text::{clean, cut, harmless, harmless_json};
+use text::{count, date_and_time, pad, pad_left, short_fields, short_value, span, time_of_day, who, whole_span, wrapped};
 
 /// How text is to look where it goes.
 #[derive(Debug, Clone, Copy)]

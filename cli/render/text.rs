@@ -1,6 +1,7 @@
 //! Text that is safe to show, and as wide as it is meant to be.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -18,6 +19,52 @@ pub fn clean(text: &str) -> Cow<'_, str> {
     let text = without_escapes(text);
     let spaced = text.trim_end().chars().map(|c| if matches!(c, '\n' | '\t') { ' ' } else { c });
     Cow::Owned(spaced.filter(|&c| harmless(c)).collect())
+}
+
+/// Takes the same out of a text that we have laid out, but leaves its lines and, where colours are wanted, colours. The last line of defence:
+/// whatever goes to a terminal passes here.
+pub fn harmless(text: &str, color: bool) -> Cow<'_, str> {
+    let passes = |c: char| matches!(c, '\n' | '\t') || !(c.is_control() || misleading(c));
+    if text.chars().all(passes) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    loop {
+        let paint = if color { paint_in(rest) } else { None };
+        let foreign = paint.clone().map_or(rest, |paint| &rest[..paint.start]);
+        shown.extend(without_escapes(foreign).chars().filter(|&c| passes(c)));
+        let Some(paint) = paint else { return Cow::Owned(shown) };
+        shown.push_str(&rest[paint.clone()]);
+        rest = &rest[paint.end..];
+    }
+}
+
+/// Finds the first escape sequence that sets a colour.
+fn paint_in(text: &str) -> Option<Range<usize>> {
+    text.match_indices("\x1b[").find_map(|(at, start)| {
+        let codes = &text[at + start.len()..];
+        let len = codes.find(|c: char| !c.is_ascii_digit() && c != ';')?;
+        codes[len..].starts_with('m').then(|| at..at + start.len() + len + 1)
+    })
+}
+
+/// Writes JSON so that no character of a text in it steers the terminal: JSON leaves all but the first 32 as they are.
+pub fn harmless_json(json: String) -> String {
+    let passes = |c: char| c == '\n' || !(c.is_control() || misleading(c));
+    if json.chars().all(passes) {
+        return json;
+    }
+    let mut escaped = String::with_capacity(json.len());
+    for c in json.chars() {
+        if passes(c) {
+            escaped.push(c);
+        } else {
+            // None of them is beyond four digits.
+            escaped.push_str(&format!("\\u{:04x}", u32::from(c)));
+        }
+    }
+    escaped
 }
 
 /// Leaves escape sequences out: `ESC [ … letter`, `ESC ] … BEL`, and `ESC` with the character behind it.
@@ -173,6 +220,22 @@ mod tests {
         for c in (0..0x20).chain(0x7f..0xa0).filter_map(char::from_u32) {
             assert!(!clean(&format!("a{c}b")).chars().any(char::is_control), "{c:?} must not pass");
         }
+    }
+
+    #[test]
+    fn only_lines_and_wanted_colours_pass_the_last_line_of_defence() {
+        let hostile = "\x1b[1;31mred\x1b[0m\n\x1b[2J\x1b]0;title\x07a\u{9b}31mb\r\tc\u{202e}d\x1b";
+        assert_eq!(harmless(hostile, true), "\x1b[1;31mred\x1b[0m\nab\tcd");
+        assert_eq!(harmless(hostile, false), "red\nab\tcd");
+        assert!(matches!(harmless("plain\n\t— words", false), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn json_reads_the_same_without_characters_that_steer() {
+        let texts = ["\u{9b}31m\u{7f}\u{202e}\u{feff}", "\x1b[1m é\n\t"];
+        let json = harmless_json(serde_json::to_string(&texts).expect("JSON"));
+        assert!(!json.chars().any(|c| c.is_control() || misleading(c)), "{json}");
+        assert_eq!(serde_json::from_str::<Vec<String>>(&json).expect("JSON"), texts);
     }
 
     #[test]

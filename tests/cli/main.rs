@@ -6,6 +6,7 @@ mod bad_files;
 mod crash;
 mod damage;
 mod failing;
+mod hostile;
 mod locks;
 mod sandbox;
 mod terminal;
