@@ -71,6 +71,8 @@ mod layout;
 mod lock;
 mod run;
 mod store;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 mod verify;
 mod writer;
 
