@@ -6,6 +6,7 @@ mod journals;
 #[path = "support/processes.rs"]
 mod others;
 
+use std::fs::File;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
@@ -79,6 +80,35 @@ async fn a_run_of_another_process_is_refused_with_its_pid() {
     }
     other.finish();
     journal.claim(&run, false).await.unwrap();
+}
+
+/// Readers share the lock and leave no name in it.
+#[tokio::test]
+async fn a_claim_waits_for_those_who_only_read() {
+    let (dir, run) = (tempfile::tempdir().unwrap(), run_id(1));
+    let journal = SledJournal::open(dir.path()).unwrap();
+    let path = journal.layout().lock_file(&run);
+    let (epoch, mut chain) = claim(&journal, &run).await;
+    journal.append(&run, epoch, 0, records(&mut chain, epoch, 3)).await.unwrap();
+    journal.release(&run).await.unwrap();
+    let readers = [File::open(&path).unwrap(), File::open(&path).unwrap()];
+    readers.iter().for_each(|reader| reader.lock_shared().unwrap());
+    assert_eq!(journal.read(&run).await.unwrap().len(), 3, "one more reader has a place among them");
+    let claiming = tokio::spawn(async move { journal.claim(&run_id(1), false).await.map(|claim| claim.records.len()) });
+    tokio::task::yield_now().await;
+    let readers = tokio::task::spawn_blocking(move || drop(readers));
+    readers.await.unwrap();
+    assert_eq!(claiming.await.unwrap().unwrap(), 3);
+    std::fs::remove_file(&path).unwrap();
+    let journal = SledJournal::open(dir.path()).unwrap();
+    assert_eq!(journal.read(&run).await.unwrap().len(), 3);
+    assert!(!path.exists(), "a reader makes no lock");
+    // Whoever has it alone owns the run, with or without a name.
+    let owner = File::create(&path).unwrap();
+    owner.lock().unwrap();
+    for refused in [journal.claim(&run, false).await.err(), journal.read(&run).await.err()] {
+        assert!(matches!(&refused, Some(JournalError::Locked { pid: None, .. })), "{refused:?}");
+    }
 }
 
 #[tokio::test]
