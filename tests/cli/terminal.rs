@@ -22,7 +22,7 @@ const END_MAX: Duration = Duration::from_secs(60);
 
 /// Two ends: what is written to the second one waits in the first until somebody reads it, and nobody does.
 struct Unread {
-    _reader: OwnedFd,
+    reader: Option<OwnedFd>,
     writer: File,
 }
 
@@ -33,12 +33,12 @@ impl Unread {
         unlockpt(&master).unwrap();
         let name = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
         let writer = OpenOptions::new().read(true).write(true).custom_flags(OFlags::NOCTTY.bits().cast_signed()).open(name).unwrap();
-        Self { _reader: master, writer }.filled()
+        Self { reader: Some(master), writer }.filled()
     }
 
     fn pipe() -> Self {
         let (reader, writer) = std::io::pipe().unwrap();
-        Self { _reader: reader.into(), writer: File::from(OwnedFd::from(writer)) }.filled()
+        Self { reader: Some(reader.into()), writer: File::from(OwnedFd::from(writer)) }.filled()
     }
 
     /// Writes until it takes no more.
@@ -144,6 +144,22 @@ fn a_run_completes_though_nobody_reads_what_it_says() {
         // Either the signal came before its thread knew of the end, or after.
         assert!(matches!(status.code(), Some(0 | 130)), "{status}");
         sandbox.wf(&["journal", "verify"]).exits(0);
+    }
+}
+
+#[test]
+fn a_terminal_that_goes_away_under_a_run_does_not_matter() {
+    for mut unread in [Unread::terminal(), Unread::pipe()] {
+        let sandbox = Sandbox::new();
+        let begun = sandbox.pipe("begun");
+        sandbox.workflow("long", STEPS);
+        let live = unread.start(sandbox.command(["run", "long.ron", "--yes"]));
+        assert_eq!(std::fs::read_to_string(begun).unwrap(), "x\n");
+        drop(unread.reader.take());
+        listed(&sandbox, "running", true);
+        signal(&live, "TERM");
+        assert_eq!(ended(live).code(), Some(130));
+        listed(&sandbox, "interrupted", false);
     }
 }
 
