@@ -10,6 +10,9 @@ use crate::error::WorldError;
 /// The world file that `--sim` uses when no other is named: the reference guide's architecture during an incident.
 pub const DEFAULT_WORLD: &str = include_str!("../../workflows/world.ron");
 
+/// The end of the year 2999: there is time enough behind it for every wait, and no sum of instants overflows.
+const START_SECOND_MAX: i64 = 32_503_680_000;
+
 /// The simulated world as written in a world file, before any time has passed.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename = "World", deny_unknown_fields)]
@@ -259,6 +262,9 @@ impl WorldDef {
                 return impossible(format!("timings.{name}: min {} and max {} are no span of seconds", span.min, span.max));
             }
         }
+        if !(0..START_SECOND_MAX).contains(&self.start.as_second()) {
+            return impossible(format!("start: {} is not from 1970 to 2999", self.start));
+        }
         if self.preroll > 86_400 {
             return impossible(format!("preroll: {} s is more than a day", self.preroll));
         }
@@ -370,6 +376,7 @@ mod tests {
             ("id: \"prod-db-primary\", engine", "id: \"prod-db-other\", engine", "which is not there"),
             ("min: 3, max: 10, desired: 6", "min: 3, max: 10, desired: 60", "min <= desired"),
             ("incident: (region: \"us-east-1\"", "incident: (region: \"us-east-9\"", "us-east-9"),
+            ("start: \"2026", "start: \"9999", "start: 9999"),
         ] {
             let message = DEFAULT_WORLD.replace(from, to).parse::<WorldDef>().unwrap_err().to_string();
             assert!(message.contains(part), "{message}");
