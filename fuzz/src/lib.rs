@@ -9,11 +9,11 @@
 //! | [`sim`] | HTTP requests | each has an answer in its protocol; the world goes on |
 //!
 //! `cargo test -p wf-fuzz` runs all of `corpus/` and some mutations of it: `FUZZ_SEED=7 FUZZ_RUNS=100000` before it makes it longer.
-//! Guided by coverage, on a machine with cargo-fuzz and a C++ compiler, each target runs for an hour or a million inputs with
+//! Guided by coverage, on a machine with cargo-fuzz and a C++ compiler, each target runs for a million inputs or an hour with
 //!
 //! ```text
-//! cd fuzz && for t in workflow template record journal sim; do
-//!   cargo +nightly fuzz run --fuzz-dir libfuzzer --sanitizer none $t corpus/$t -- -runs=1000000 -max_total_time=3600 -max_len=4096
+//! cd fuzz && for t in workflow template record journal sim; do mkdir -p libfuzzer/target/corpus/$t &&
+//!   cargo fuzz run --fuzz-dir libfuzzer --sanitizer none $t libfuzzer/target/corpus/$t corpus/$t -- -runs=1000000 -max_total_time=3600 -max_len=4096
 //! done
 //! ```
 
