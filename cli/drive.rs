@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use wf_engine::journal::Journal;
 use wf_engine::model::ids::RunId;
 use wf_engine::model::record::Record;
@@ -29,6 +29,25 @@ pub enum Way {
     Start(Box<StartPlan>),
     Resume(ResumePlan),
     Rollback(RollbackRequest),
+}
+
+impl Way {
+    /// Drives the run in a task: its loop and the attempts that it starts then share a thread instead of waking each other's.
+    async fn driven(self, runtime: Runtime, run: RunId) -> Result<RunEnd, RunError> {
+        let driven = tokio::spawn(async move {
+            match self {
+                Self::Start(plan) => runtime::start(runtime, *plan).await,
+                Self::Resume(plan) => runtime::resume(runtime, &run, plan).await,
+                Self::Rollback(request) => runtime::rollback(runtime, &run, request).await,
+            }
+        });
+        match driven.await.map_err(JoinError::try_into_panic) {
+            Ok(end) => end,
+            Err(Ok(panic)) => std::panic::resume_unwind(panic),
+            // Nobody cancels it but the end of the process.
+            Err(Err(_)) => std::future::pending().await,
+        }
+    }
 }
 
 /// A run on its way.
@@ -65,11 +84,7 @@ impl Drive {
             reporter: Box::new(recorder),
             control,
         };
-        let end = match way {
-            Way::Start(plan) => runtime::start(runtime, *plan).await,
-            Way::Resume(plan) => runtime::resume(runtime, &run, plan).await,
-            Way::Rollback(request) => runtime::rollback(runtime, &run, request).await,
-        };
+        let end = way.driven(runtime, run.clone()).await;
         over.send_replace(Some(exit(&end)));
         wind_up(&ledger, asking, socket, controller).await;
         suspend.finish();

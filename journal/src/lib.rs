@@ -82,3 +82,4 @@ pub use layout::Layout;
 pub use lock::Holder;
 pub use run::{Gone, SYNC_WINDOW};
 pub use store::{OpenError, SledJournal, Verified};
+pub use writer::{DISK_TIME_MAX, DiskHangs};

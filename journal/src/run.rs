@@ -116,6 +116,11 @@ impl OpenRun {
         *self.lock_state()
     }
 
+    /// Has the run take nothing more: an append may be on the disk or not.
+    pub(crate) fn poison(&self) {
+        self.lock_state().poisoned = true;
+    }
+
     /// Reads what has been acknowledged so far.
     pub(crate) fn replay(&self) -> Result<Replay, JournalError> {
         let mut replay = Replay::default();

@@ -15,7 +15,7 @@ use wf_engine::model::record::{Epoch, Record, Sealed};
 use crate::codec::Replay;
 use crate::layout::Layout;
 use crate::run::OpenRun;
-use crate::writer::Writer;
+use crate::writer::{DISK_TIME_MAX, Writer};
 
 /// Says why a state directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -77,7 +77,7 @@ impl SledJournal {
         if state_dir.exists() && !state_dir.is_dir() {
             return Err(OpenError::NotADirectory { path: state_dir.to_owned() });
         }
-        let writer = Writer::start().map_err(|source| OpenError::NoThread { source })?;
+        let writer = Writer::start(DISK_TIME_MAX).map_err(|source| OpenError::NoThread { source })?;
         Ok(Self { layout: Layout::new(state_dir), owned: Arc::default(), writer })
     }
 

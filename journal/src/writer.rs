@@ -1,10 +1,14 @@
 //! The thread that writes. It takes what has queued up, writes it run by run with one sync each, and only then acknowledges: the longer a
 //! sync takes, the more appends share the next one. There is one thread, and sled's own beside it, so a sync costs no more hand-overs than needed.
+//!
+//! A disk that hangs cannot be interrupted. Whoever waits for it gives up after [`DISK_TIME_MAX`], with an error that promises nothing either
+//! way, and the run takes nothing more; the thread is left behind, with the run's lock, until the disk answers or the process ends.
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use wf_engine::journal::JournalError;
@@ -15,6 +19,9 @@ use crate::run::{OpenRun, check_contiguous};
 
 /// How many appends wait at most; who comes later waits for a place.
 const QUEUE_LEN_MAX: usize = 1024;
+
+/// How long the disk may take for an append. Slow ones take seconds; this one does not answer.
+pub const DISK_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// Where the outcome of an append goes.
 type Done = oneshot::Sender<Result<(), JournalError>>;
@@ -34,10 +41,18 @@ pub(crate) struct Writer {
     queue: Option<mpsc::Sender<Append>>,
     thread: Option<JoinHandle<()>>,
     syncs: Arc<AtomicU64>,
+    /// The thread waits for a disk that does not answer.
+    hangs: AtomicBool,
+    patience: Duration,
 }
 
+/// Nobody can tell whether the disk has it, or will have it.
+#[derive(Debug, thiserror::Error)]
+#[error("the disk has not answered for {} s: what was to be recorded may be there or not", .0.as_secs())]
+pub struct DiskHangs(pub Duration);
+
 impl Writer {
-    pub(crate) fn start() -> io::Result<Self> {
+    pub(crate) fn start(patience: Duration) -> io::Result<Self> {
         let (queue, mut appends) = mpsc::channel(QUEUE_LEN_MAX);
         let syncs = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&syncs);
@@ -53,7 +68,7 @@ impl Writer {
                 by_run(queued).into_iter().for_each(|group| commit(group, &count));
             }
         })?;
-        Ok(Self { queue: Some(queue), thread: Some(thread), syncs })
+        Ok(Self { queue: Some(queue), thread: Some(thread), syncs, hangs: AtomicBool::new(false), patience })
     }
 
     /// Returns how many times the thread has waited for the disk.
@@ -73,15 +88,23 @@ impl Writer {
         let (done, acknowledged) = oneshot::channel();
         let gone = || JournalError::Poisoned { run: id.clone() };
         let queue = self.queue.as_ref().ok_or_else(gone)?;
-        queue.send(Append { run, epoch, expected_seq, records, done }).await.map_err(|_| gone())?;
-        acknowledged.await.map_err(|_| gone())?
+        let append = Append { run: Arc::clone(&run), epoch, expected_seq, records, done };
+        let answered = tokio::time::timeout(self.patience, async {
+            queue.send(append).await.map_err(|_| gone())?;
+            acknowledged.await.map_err(|_| gone())?
+        });
+        answered.await.unwrap_or_else(|_| {
+            run.poison();
+            self.hangs.store(true, Ordering::Relaxed);
+            Err(JournalError::Storage { run: id.clone(), doing: "written", source: Box::new(DiskHangs(self.patience)) })
+        })
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
         self.queue = None;
-        if let Some(thread) = self.thread.take() {
+        if let Some(thread) = self.thread.take().filter(|_| !self.hangs.load(Ordering::Relaxed)) {
             // A writer that panicked has acknowledged nothing since.
             let _ = thread.join();
         }
@@ -154,4 +177,32 @@ fn check(run: &OpenRun, append: &Append, ahead: u64) -> Result<(), JournalError>
         return Err(JournalError::Fenced { run: id(), expected: append.expected_seq, epoch: append.epoch, found, owner: state.epoch });
     }
     check_contiguous(run.id(), append.expected_seq, &append.records)
+}
+
+#[cfg(test)]
+mod tests {
+    use wf_engine::model::event::Event;
+    use wf_engine::model::record::Chain;
+
+    use super::*;
+    use crate::layout::Layout;
+
+    #[tokio::test]
+    async fn nobody_waits_for_a_disk_that_does_not_answer_and_the_run_takes_nothing_more() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let id = RunId::new(1, 1);
+        let (run, _) = OpenRun::open(&Layout::new(dir.path()), &id, true).expect("a new run");
+        let run = Arc::new(run);
+        let mut chain = Chain::default();
+        let mut next = || chain.extend(jiff::Timestamp::UNIX_EPOCH, 1, Event::RunPaused { reason: String::new() }).expect("small").1;
+        let (queue, _never_taken) = mpsc::channel(1);
+        let patience = Duration::from_millis(1);
+        let writer = Writer { queue: Some(queue), thread: None, syncs: Arc::default(), hangs: AtomicBool::new(false), patience };
+        let late = writer.append(Arc::clone(&run), 1, 0, vec![next()]).await.expect_err("nobody waited");
+        assert!(late.to_string().contains("could not be written"), "{late}");
+        drop(writer);
+        let writer = Writer::start(DISK_TIME_MAX).expect("a thread");
+        let refused = writer.append(run, 1, 1, vec![next()]).await;
+        assert!(matches!(refused, Err(JournalError::Poisoned { .. })), "{refused:?}");
+    }
 }
