@@ -83,6 +83,7 @@ impl Drive {
             clock: Arc::clone(&world.clock),
             reporter: Box::new(recorder),
             control,
+            workflow: Some(Arc::clone(&workflow)),
         };
         let end = way.driven(runtime, run.clone()).await;
         over.send_replace(Some(exit(&end)));

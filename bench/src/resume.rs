@@ -47,7 +47,14 @@ pub async fn resume(dir: &Path, records: usize) -> Result<Resumed, BenchError> {
     let runtime = || -> Result<Runtime, BenchError> {
         let journal = Arc::new(SledJournal::open(state_dir.path())?);
         let (_, control) = channel();
-        Ok(Runtime { journal, registry: Arc::clone(&registry), clock: Arc::new(SystemClock), reporter: Box::new(Silent), control })
+        Ok(Runtime {
+            journal,
+            registry: Arc::clone(&registry),
+            clock: Arc::new(SystemClock),
+            reporter: Box::new(Silent),
+            control,
+            workflow: None,
+        })
     };
     let workflow = Arc::new(Workflow::parse(&text(records)).map_err(BenchError::Workflow)?);
     let (first, plan) = (runtime()?, plan(&run, &registry, workflow)?);

@@ -123,7 +123,9 @@ async fn complete(round: Round, run: RunId, journal: Arc<SledJournal>) -> Result
         Commit::Together => journal,
         commit => Arc::new(Cut { journal, commit }),
     };
-    match start(Runtime { journal, registry, clock: Arc::new(SystemClock), reporter: Box::new(Silent), control }, plan).await? {
+    match start(Runtime { journal, registry, clock: Arc::new(SystemClock), reporter: Box::new(Silent), control, workflow: None }, plan)
+        .await?
+    {
         RunEnd::Finished(RunOutcome::Completed) => Ok(()),
         other => Err(BenchError::Ended(other)),
     }

@@ -20,6 +20,7 @@ use crate::model::event::RunOutcome;
 use crate::model::problem::Problem;
 use crate::model::record::RecordError;
 use crate::model::run_state::IllegalTransition;
+use crate::model::workflow::Workflow;
 use crate::registry::Registry;
 use crate::report::Reporter;
 
@@ -35,6 +36,9 @@ pub struct Runtime {
     pub reporter: Box<dyn Reporter>,
     /// Where operators' orders come from.
     pub control: control::ControlReceiver,
+    /// The run's workflow, if the caller has read it from the journal already: a long one is not read twice. One that is not what the
+    /// journal holds is not used.
+    pub workflow: Option<Arc<Workflow>>,
 }
 
 /// How a call of [`start()`], [`resume`] or [`rollback`] ended. A rolled-back failover is not an error.

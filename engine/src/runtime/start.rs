@@ -138,9 +138,9 @@ pub async fn resume(runtime: Runtime, run: &RunId, plan: ResumePlan) -> Result<R
 }
 
 async fn resume_claimed(runtime: Runtime, run: &RunId, claim: Claim, plan: ResumePlan) -> Result<RunEnd, RunError> {
-    let control = runtime.control;
     let approve_all = |header: &RunHeader| plan.approve_all || header.approve_all;
-    let parts = Taken { journal: runtime.journal, registry: runtime.registry, clock: runtime.clock, reporter: runtime.reporter };
+    let Runtime { journal, registry, clock, reporter, control, workflow } = runtime;
+    let parts = Taken { journal, registry, clock, reporter, workflow };
     let mut dispatcher = taken_over(parts, run, claim, plan.by.clone(), approve_all)?;
     if let RunPhase::Finished(
         outcome @ (RunOutcome::Completed | RunOutcome::CompletedWithExceptions | RunOutcome::RolledBack | RunOutcome::Abandoned),
@@ -184,8 +184,8 @@ pub async fn rollback(runtime: Runtime, run: &RunId, request: RollbackRequest) -
 }
 
 async fn rollback_claimed(runtime: Runtime, run: &RunId, claim: Claim, request: RollbackRequest) -> Result<RunEnd, RunError> {
-    let control = runtime.control;
-    let parts = Taken { journal: runtime.journal, registry: runtime.registry, clock: runtime.clock, reporter: runtime.reporter };
+    let Runtime { journal, registry, clock, reporter, control, workflow } = runtime;
+    let parts = Taken { journal, registry, clock, reporter, workflow };
     let mut dispatcher = taken_over(parts, run, claim, request.by.clone(), |_| false)?;
     may_roll_back(&dispatcher.state, request.past_point_of_no_return).map_err(RunError::Refused)?;
     if dispatcher.state.phase() == RunPhase::Forward {
@@ -242,6 +242,7 @@ struct Taken {
     registry: Arc<crate::registry::Registry>,
     clock: Arc<dyn crate::clock::Clock>,
     reporter: Box<dyn crate::report::Reporter>,
+    workflow: Option<Arc<Workflow>>,
 }
 
 /// Rebuilds a claimed run and makes this process its owner.
@@ -252,14 +253,14 @@ fn taken_over(
     by: Operator,
     approve_all: impl Fn(&RunHeader) -> bool,
 ) -> Result<Dispatcher, RunError> {
-    let (header, workflow) = stored(run, &claim.records)?;
+    let (header, workflow) = stored(run, &claim.records, taken.workflow.as_ref())?;
     let imports = if header.imports.is_empty() { Imports::None } else { Imports::Values(&header.imports) };
     let bound = taken.registry.bind(Arc::clone(&workflow), &header.inputs, &imports);
     let bound = Arc::new(bound.map_err(|problems| RunError::Workflow { problems, text: workflow.text().to_owned() })?);
     let state = RunState::replay(workflow, |ix: StepIx| bound.declared(ix).typical(), &claim.records)?;
     let chain = Chain::resume(&claim.records, claim.head);
     let approve_all = approve_all(&header);
-    let Taken { journal, registry, clock, reporter } = taken;
+    let Taken { journal, registry, clock, reporter, .. } = taken;
     Ok(Dispatcher::new(Parts {
         run: run.clone(),
         journal,
@@ -280,13 +281,13 @@ fn taken_over(
 /// # Errors
 /// When the records are no whole run.
 pub fn replay(run: &RunId, records: &[Record]) -> Result<Replayed, RunError> {
-    let (header, workflow) = stored(run, records)?;
+    let (header, workflow) = stored(run, records, None)?;
     let state = RunState::replay(Arc::clone(&workflow), |_| std::time::Duration::from_secs(1), records)?;
     Ok(Replayed { header, workflow, state })
 }
 
-/// Puts the stored workflow together again.
-fn stored(run: &RunId, records: &[Record]) -> Result<(RunHeader, Arc<Workflow>), RunError> {
+/// Puts the stored workflow together again; `known` saves reading it, if it is the same.
+fn stored(run: &RunId, records: &[Record], known: Option<&Arc<Workflow>>) -> Result<(RunHeader, Arc<Workflow>), RunError> {
     let not_a_run = || RunError::NotARun { run: run.clone() };
     let Some(Event::RunStarted(header)) = records.first().map(|record| &record.event) else { return Err(not_a_run()) };
     let mut text = String::new();
@@ -302,6 +303,9 @@ fn stored(run: &RunId, records: &[Record]) -> Result<(RunHeader, Arc<Workflow>),
     }
     if parts != header.text_parts || hash(text.as_bytes()) != header.workflow_hash {
         return Err(not_a_run());
+    }
+    if let Some(known) = known.filter(|known| known.text() == text) {
+        return Ok(((**header).clone(), Arc::clone(known)));
     }
     let workflow = Workflow::parse(&text).map_err(|problems| RunError::Workflow { problems, text })?;
     Ok(((**header).clone(), Arc::new(workflow)))

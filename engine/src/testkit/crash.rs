@@ -159,6 +159,7 @@ impl Stage<'_> {
             clock: Arc::clone(&self.clock),
             reporter: Box::new(points.clone()),
             control,
+            workflow: None,
         }
     }
 }

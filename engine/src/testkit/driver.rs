@@ -56,6 +56,7 @@ impl TestRun {
                 clock: Arc::new(SystemClock),
                 reporter: Box::new(Silent),
                 control,
+                workflow: None,
             },
             controller,
         )

@@ -62,7 +62,7 @@ impl Shipped {
     fn runtime(&self) -> (Runtime, runtime::Controller) {
         let (controller, control) = channel();
         let (journal, registry, clock) = (Arc::new(self.journal.clone()), Arc::clone(&self.registry), Arc::clone(&self.clock));
-        (Runtime { journal, registry, clock, reporter: Box::new(Silent), control }, controller)
+        (Runtime { journal, registry, clock, reporter: Box::new(Silent), control, workflow: None }, controller)
     }
 
     pub async fn run(&self, file: &str, adjust: impl FnOnce(&mut StartPlan)) -> Ended {
