@@ -178,6 +178,11 @@ impl Reporter for LiveReporter {
                     self.shared.change(|desk| desk.print(&progress_line(now, step, text, &self.look)));
                 }
             }
+            Notice::SlowDisk { waited } => {
+                let text =
+                    format!("the disk of the journal has not answered for {} s: nothing more is started until it does", waited.as_secs());
+                self.shared.change(|desk| desk.print(&run_line(now, &text, &self.look)));
+            }
             Notice::Leaving { reason } => {
                 let text = format!("{reason}: starts nothing more, waits for calls that are under way; once more leaves at once");
                 let line = run_line(now, &text, &self.look);
@@ -375,6 +380,7 @@ mod tests {
         }
         live.suspend_handle().run(|out| write!(out, "a word between")).expect("paper");
         live.recorded(&tale.records[5], &state);
+        live.notice(&Notice::SlowDisk { waited: Duration::from_secs(5) }, &state);
         live.notice(&Notice::Leaving { reason: "Ctrl-C".into() }, &state);
         drop(live);
         insta::assert_snapshot!(paper.take(), @r"
@@ -386,6 +392,7 @@ mod tests {
         02:59:32  … fence               2/4 in service
         a word between
         02:59:40  ✓ fence               succeeded in 40s: in_service=0
+        02:59:39  ! run                 the disk of the journal has not answered for 5 s: nothing more is started until it does
         02:59:39  ! run                 Ctrl-C: starts nothing more, waits for calls that are under way; once more leaves at once
         ");
     }

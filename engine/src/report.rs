@@ -1,5 +1,7 @@
 //! Who is told: a [`Reporter`] sees every recorded event, after it is durable, and notices that are never recorded.
 
+use std::time::Duration;
+
 use crate::model::ids::StepId;
 use crate::model::record::Record;
 use crate::model::run_state::RunState;
@@ -18,6 +20,11 @@ pub enum Notice {
     Leaving {
         /// What told it to.
         reason: String,
+    },
+    /// The journal's disk takes long. Nothing is started or told until it answers; what runs goes on.
+    SlowDisk {
+        /// For how long it has not answered, by the machine's clock.
+        waited: Duration,
     },
 }
 

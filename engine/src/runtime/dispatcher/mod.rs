@@ -23,7 +23,7 @@ use crate::model::run_state::{RunPhase, RunState, StepStatus};
 use crate::model::schedule::{Command, Limits, PauseCause, next_command};
 use crate::model::workflow::StepIx;
 use crate::registry::{BoundWorkflow, Registry};
-use crate::report::Reporter;
+use crate::report::{Notice, Reporter};
 use crate::step::{Decision, SignalSink, StepContext, StepSignal};
 
 /// The most records in one append. A larger batch is appended in several, each whole.
@@ -34,6 +34,8 @@ const REPORTS_MAX: usize = 4_096;
 const PROGRESS_MAX: usize = 1_024;
 /// The most bytes of a step's outputs, as JSON.
 const OUTPUTS_LEN_MAX: usize = 32 * 1024;
+/// How long the journal's disk may take before the operator is told.
+const SLOW_DISK: Duration = Duration::from_secs(5);
 /// The limit of one compensation attempt, when the step's own limit is shorter.
 const UNDO_TIME_MIN: Duration = Duration::from_secs(600);
 
@@ -223,9 +225,15 @@ impl Dispatcher {
     }
 
     async fn append(&mut self, sealed: Vec<Sealed>) -> Result<(), RunError> {
-        match sealed.first() {
-            Some(first) => Ok(self.journal.append(&self.run, self.epoch, first.seq, sealed).await?),
-            None => Ok(()),
+        let Some(first) = sealed.first().map(|first| first.seq) else { return Ok(()) };
+        let mut append = self.journal.append(&self.run, self.epoch, first, sealed);
+        // A disk takes the machine's time, whatever clock the run goes by.
+        match tokio::time::timeout(SLOW_DISK, &mut append).await {
+            Ok(appended) => Ok(appended?),
+            Err(_) => {
+                self.reporter.notice(&Notice::SlowDisk { waited: SLOW_DISK }, &self.state);
+                Ok(append.await?)
+            }
         }
     }
 
