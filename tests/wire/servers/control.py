@@ -1,0 +1,164 @@
+"""Starts the servers on free ports of loopback, and then does what the tests ask: a line of JSON comes on stdin, a line goes to stdout.
+Ends when stdin does, and the servers end with it, whatever became of the test that started it.
+
+    {"do": "reset"}                         both servers forget everything
+    {"do": "seed", "at": "moto"}            makes the world of the guide
+    {"do": "look", "at": "moto"}            what a step can change, as boto3 sees it
+    {"do": "call", "at": "ministack", "region": "us-east-1", "service": "rds", "operation": "stop_db_instance", "params": {}}
+    {"do": "calls"}                         what was asked of moto since the reset, and by whom
+"""
+
+import ctypes
+import http.server
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import traceback
+import urllib.request
+
+from world import World
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+PATIENCE_SECONDS = 60
+
+
+def die_with_parent():
+    """For the case that this process is killed. Linux only; elsewhere only a normal end of it ends the servers."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+def start(args, **env):
+    # What the servers say goes to stderr: stdout is the test's.
+    return subprocess.Popen(
+        [sys.executable, *args], env={**os.environ, **env}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=sys.stderr, preexec_fn=die_with_parent
+    )
+
+
+def ask(url, method="GET"):
+    with urllib.request.urlopen(urllib.request.Request(url, method=method), timeout=30) as answer:
+        return json.loads(answer.read() or b"null")
+
+
+def healthy(url, process):
+    """Waits until a server answers. False when it has ended instead."""
+    limit = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < limit:
+        if process.poll() is not None:
+            return False
+        try:
+            ask(url)
+            return True
+        except OSError:
+            time.sleep(0.05)
+    raise TimeoutError(f"{url} does not answer within {PATIENCE_SECONDS} s")
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def start_moto():
+    process = start([os.path.join(HERE, "moto_patched.py")], MOTO_ALLOW_NONEXISTENT_REGION="false")
+    port = process.stdout.readline().strip().decode()
+    if not port:
+        raise RuntimeError("moto does not start")
+    return process, f"http://127.0.0.1:{port}"
+
+
+def start_ministack():
+    # It takes a port and cannot choose one, so another process may be faster.
+    for _ in range(5):
+        port = free_port()
+        process = start(
+            ["-c", "from ministack.app import main; main()"],
+            BIND_HOST="127.0.0.1", GATEWAY_PORT=str(port), LOG_LEVEL="ERROR",
+        )
+        threading.Thread(target=process.stdout.read, daemon=True).start()
+        url = f"http://127.0.0.1:{port}"
+        if healthy(f"{url}/_ministack/health", process):
+            return process, url
+    raise RuntimeError("ministack does not start")
+
+
+class Site(http.server.BaseHTTPRequestHandler):
+    """https://app.company.com/health, as a user sees it whom moto's Route 53 sends to a load balancer."""
+
+    def do_GET(self):
+        status, said = self.server.world.serving()
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(said.encode())
+
+    def log_message(self, *_):
+        pass
+
+
+class Control:
+    def __init__(self):
+        self.processes = []
+        try:
+            for starter in (start_moto, start_ministack):
+                self.processes.append(starter())
+        except BaseException:
+            self.stop()
+            raise
+        (_, self.moto), (_, self.ministack) = self.processes
+        self.worlds = {"moto": World(self.moto, self.ministack), "ministack": World(self.ministack, self.ministack)}
+        site = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Site)
+        site.world = self.worlds["moto"]
+        threading.Thread(target=site.serve_forever, daemon=True).start()
+        self.site = f"http://127.0.0.1:{site.server_port}/health"
+
+    def stop(self):
+        for process, _ in self.processes:
+            process.kill()
+            process.wait()
+
+    def answer(self, asked):
+        do, world = asked["do"], self.worlds.get(asked.get("at"))
+        if do == "urls":
+            return {"moto": self.moto, "ministack": self.ministack, "site": self.site}
+        if do == "reset":
+            ask(f"{self.moto}/moto-api/reset", "POST")
+            ask(f"{self.moto}/wire/calls", "DELETE")
+            ask(f"{self.ministack}/_ministack/reset", "POST")
+            return None
+        if do == "seed":
+            seeded = world.seed(cross_region=asked["at"] == "moto")
+            ask(f"{self.moto}/wire/calls", "DELETE")
+            return seeded
+        if do == "look":
+            return world.look()
+        if do == "subjects":
+            return world.subjects(asked["region"])
+        if do == "call":
+            answer = getattr(world.client(asked["service"], asked["region"]), asked["operation"])(**asked["params"])
+            return json.loads(json.dumps(answer, default=str))
+        if do == "calls":
+            return ask(f"{self.moto}/wire/calls")
+        raise ValueError(f"cannot {do}")
+
+
+def main():
+    control = Control()
+    try:
+        for line in sys.stdin:
+            try:
+                told = {"ok": control.answer(json.loads(line))}
+            except Exception:
+                told = {"error": traceback.format_exc()}
+            print(json.dumps(told), flush=True)
+    finally:
+        control.stop()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,196 @@
+"""The world of the guide, with the names of `workflows/failover.ron`, made and looked at through boto3: an independent client."""
+
+import json
+import time
+
+import boto3
+from botocore.config import Config
+
+EAST, WEST = "us-east-1", "us-west-2"
+ONCE = Config(retries={"max_attempts": 0}, connect_timeout=5, read_timeout=30)
+
+
+class World:
+    """One server's view of the two regions. CloudWatch is always ministack's: the AWS SDK for Rust speaks CBOR to it, and moto does not."""
+
+    def __init__(self, endpoint, cloudwatch):
+        self.endpoint, self.cloudwatch, self.clients = endpoint, cloudwatch, {}
+
+    def client(self, service, region):
+        if (service, region) not in self.clients:
+            endpoint = self.cloudwatch if service == "cloudwatch" else self.endpoint
+            self.clients[service, region] = boto3.client(
+                service, region_name=region, endpoint_url=endpoint, aws_access_key_id="test", aws_secret_access_key="test", config=ONCE
+            )
+        return self.clients[service, region]
+
+    # -- making it
+
+    def seed(self, cross_region):
+        """Makes both regions. Without `cross_region` replicas are in the region of their source."""
+        east = self.region(EAST, "prod-app", "production-primary", (3, 6), (3, 6))
+        west = self.region(WEST, "prod-app-dr", "production-dr", (0, 0), (0, 0))
+        self.databases(cross_region)
+        self.dns(east, west)
+        names = ["prod-db-primary", "prod-db-replica-west"]
+        self.lag({EAST: names, WEST: names}, 1.5)
+        return {EAST: east, WEST: west}
+
+    def region(self, region, app, cluster, group, nodes):
+        ec2, elb = self.client("ec2", region), self.client("elbv2", region)
+        subnets = ec2.describe_subnets(Filters=[{"Name": "default-for-az", "Values": ["true"]}])["Subnets"]
+        if not subnets:
+            subnets = ec2.describe_subnets()["Subnets"]
+        zones, vpc = [subnet["SubnetId"] for subnet in subnets[:2]], subnets[0]["VpcId"]
+        balancer = elb.create_load_balancer(Name=f"{app}-alb", Subnets=zones)["LoadBalancers"][0]
+        target = elb.create_target_group(Name=f"{app}-tg", Protocol="HTTP", Port=80, VpcId=vpc)["TargetGroups"][0]["TargetGroupArn"]
+        elb.create_listener(
+            LoadBalancerArn=balancer["LoadBalancerArn"], Protocol="HTTP", Port=80, DefaultActions=[{"Type": "forward", "TargetGroupArn": target}]
+        )
+        image = ec2.describe_images()["Images"][0]["ImageId"]
+        ec2.create_launch_template(LaunchTemplateName=app, LaunchTemplateData={"ImageId": image, "InstanceType": "m5.large"})
+        self.client("autoscaling", region).create_auto_scaling_group(
+            AutoScalingGroupName=f"{app}-asg", LaunchTemplate={"LaunchTemplateName": app, "Version": "$Latest"}, MinSize=group[0], MaxSize=10,
+            DesiredCapacity=group[1], TargetGroupARNs=[target], VPCZoneIdentifier=",".join(zones),
+        )
+        eks, role = self.client("eks", region), "arn:aws:iam::123456789012:role/eks"
+        eks.create_cluster(name=cluster, roleArn=role, resourcesVpcConfig={"subnetIds": zones})
+        eks.create_nodegroup(
+            clusterName=cluster, nodegroupName="general", subnets=zones, nodeRole=role,
+            scalingConfig={"minSize": nodes[0], "maxSize": 20, "desiredSize": nodes[1]},
+        )
+        self.topic(region)
+        return {"alb_dns_name": balancer["DNSName"], "alb_zone_id": balancer["CanonicalHostedZoneId"], "target_group": target}
+
+    def topic(self, region):
+        sns, sqs = self.client("sns", region), self.client("sqs", region)
+        topic = sns.create_topic(Name="production-dr-alerts")["TopicArn"]
+        queue = sqs.create_queue(QueueName="alerts")["QueueUrl"]
+        arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+
+    def databases(self, cross_region):
+        primary = self.client("rds", EAST).create_db_instance(
+            DBInstanceIdentifier="prod-db-primary", DBInstanceClass="db.r6g.xlarge", Engine="postgres", EngineVersion="15.4", AllocatedStorage=500,
+            MasterUsername="dbadmin", MasterUserPassword="not-a-secret", BackupRetentionPeriod=30, MultiAZ=True, DBName="production",
+        )["DBInstance"]
+        source, region = (primary["DBInstanceArn"], WEST) if cross_region else ("prod-db-primary", EAST)
+        self.client("rds", region).create_db_instance_read_replica(
+            DBInstanceIdentifier="prod-db-replica-west", SourceDBInstanceIdentifier=source, DBInstanceClass="db.r6g.xlarge"
+        )
+        # RDS gives a replica no backups; the servers copy the retention of the source.
+        self.client("rds", region).modify_db_instance(DBInstanceIdentifier="prod-db-replica-west", BackupRetentionPeriod=0, ApplyImmediately=True)
+
+    def dns(self, east, west):
+        route53 = self.client("route53", EAST)
+        vpc = self.client("ec2", EAST).describe_vpcs()["Vpcs"][0]["VpcId"]
+        route53.create_hosted_zone(Name="company.co", CallerReference="decoy")
+        route53.create_hosted_zone(
+            Name="company.com", CallerReference="private", VPC={"VPCRegion": EAST, "VPCId": vpc}, HostedZoneConfig={"PrivateZone": True, "Comment": ""}
+        )
+        zone = route53.create_hosted_zone(Name="company.com", CallerReference="public")["HostedZone"]["Id"]
+        check = route53.create_health_check(
+            CallerReference="check",
+            HealthCheckConfig={"Type": "HTTPS", "FullyQualifiedDomainName": east["alb_dns_name"], "Port": 443, "ResourcePath": "/health"},
+        )["HealthCheck"]["Id"]
+
+        def record(identifier, failover, side, **more):
+            alias = {"DNSName": side["alb_dns_name"], "HostedZoneId": side["alb_zone_id"], "EvaluateTargetHealth": True}
+            name = {"Name": "app.company.com", "Type": "A", "SetIdentifier": identifier, "Failover": failover}
+            return {"Action": "UPSERT", "ResourceRecordSet": {**name, "AliasTarget": alias, **more}}
+
+        changes = [record("primary", "PRIMARY", east, HealthCheckId=check), record("secondary", "SECONDARY", west)]
+        route53.change_resource_record_sets(HostedZoneId=zone, ChangeBatch={"Changes": changes})
+
+    def lag(self, instances, seconds):
+        """Tells CloudWatch the replica lag of each minute from now on, for an hour: what is in the future does not show before its time."""
+        now = int(time.time())
+        for region, names in instances.items():
+            for name in names:
+                dimensions = [{"Name": "DBInstanceIdentifier", "Value": name}]
+                samples = [
+                    {"MetricName": "ReplicaLag", "Dimensions": dimensions, "Timestamp": at, "Value": seconds, "Unit": "Seconds"}
+                    for at in range(now - 180, now + 3600, 60)
+                ]
+                for first in range(0, len(samples), 20):
+                    self.client("cloudwatch", region).put_metric_data(Namespace="AWS/RDS", MetricData=samples[first : first + 20])
+
+    # -- looking at it
+
+    def look(self):
+        """What a step can change, in both regions, as boto3 sees it."""
+        return {EAST: self.look_at(EAST), WEST: self.look_at(WEST), "records": self.records()}
+
+    def look_at(self, region):
+        groups = self.client("autoscaling", region).describe_auto_scaling_groups()["AutoScalingGroups"]
+        return {
+            "databases": {database["DBInstanceIdentifier"]: database_of(database) for database in self.instances(region)},
+            "snapshots": [found["DBSnapshotIdentifier"] for found in self.client("rds", region).describe_db_snapshots(SnapshotType="manual")["DBSnapshots"]],
+            "groups": {
+                group["AutoScalingGroupName"]: {
+                    "min": group["MinSize"], "desired": group["DesiredCapacity"], "max": group["MaxSize"], "instances": len(group["Instances"])
+                }
+                for group in groups
+            },
+            "nodegroups": self.nodegroups(region),
+            "messages": self.messages(region),
+        }
+
+    def instances(self, region):
+        return self.client("rds", region).describe_db_instances()["DBInstances"]
+
+    def nodegroups(self, region):
+        eks, found = self.client("eks", region), {}
+        for cluster in eks.list_clusters()["clusters"]:
+            group = eks.describe_nodegroup(clusterName=cluster, nodegroupName="general")["nodegroup"]["scalingConfig"]
+            found[cluster] = {"min": group["minSize"], "desired": group["desiredSize"], "max": group["maxSize"]}
+        return found
+
+    def messages(self, region):
+        """How many messages the subscriber of the topic has."""
+        sqs = self.client("sqs", region)
+        queue = sqs.get_queue_url(QueueName="alerts")["QueueUrl"]
+        return int(sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["ApproximateNumberOfMessages"])["Attributes"]["ApproximateNumberOfMessages"])
+
+    def subjects(self, region):
+        """The subjects of those messages, which are taken out of the queue."""
+        sqs, subjects = self.client("sqs", region), []
+        queue = sqs.get_queue_url(QueueName="alerts")["QueueUrl"]
+        while found := sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages"):
+            subjects += [json.loads(message["Body"]).get("Subject") for message in found]
+            for message in found:
+                sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+        return sorted(subjects)
+
+    def records(self):
+        route53 = self.client("route53", EAST)
+        zones = route53.list_hosted_zones_by_name(DNSName="company.com")["HostedZones"]
+        zone = next(zone["Id"] for zone in zones if zone["Name"] == "company.com." and not zone["Config"]["PrivateZone"])
+        records = route53.list_resource_record_sets(HostedZoneId=zone)["ResourceRecordSets"]
+        named = [record for record in records if record["Name"].startswith(("app.", "new.", "one."))]
+        for record in named:
+            if "AliasTarget" in record:
+                record["AliasTarget"]["DNSName"] = record["AliasTarget"]["DNSName"].rstrip(".")
+        return {f"{record['Name']} {record['Type']} {record.get('SetIdentifier', '')}".strip(): record for record in named}
+
+    def serving(self):
+        """The region that users are served from: where DNS leads, if a database there takes writes; else why they are not."""
+        target = self.records()["app.company.com. A primary"]["AliasTarget"]["DNSName"]
+        for region in (EAST, WEST):
+            balancers = self.client("elbv2", region).describe_load_balancers()["LoadBalancers"]
+            if any(balancer["DNSName"] == target for balancer in balancers):
+                writers = [found for found in self.instances(region) if not found.get("ReadReplicaSourceDBInstanceIdentifier")]
+                return (200, region) if writers else (503, f"no database in {region} takes writes")
+        return (503, f"{target} is no load balancer")
+
+
+def database_of(found):
+    return {
+        "arn": found["DBInstanceArn"],
+        "class": found["DBInstanceClass"],
+        "multi_az": found["MultiAZ"],
+        "retention": found["BackupRetentionPeriod"],
+        "source": found.get("ReadReplicaSourceDBInstanceIdentifier") or None,
+        "replicas": found.get("ReadReplicaDBInstanceIdentifiers", []),
+        "status": found["DBInstanceStatus"],
+    }
