@@ -36,7 +36,8 @@ def die_with_parent():
 def start(args, **env):
     # What the servers say goes to stderr: stdout is the test's.
     return subprocess.Popen(
-        [sys.executable, *args], env={**os.environ, **env}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=sys.stderr, preexec_fn=die_with_parent
+        [sys.executable, *args], env={**os.environ, **env}, preexec_fn=die_with_parent,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=sys.stderr,
     )
 
 

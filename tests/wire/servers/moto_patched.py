@@ -25,7 +25,7 @@ from moto.rds import models as rds
 from moto.rds.exceptions import InvalidDBInstanceStateError
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-BUSY_SECONDS = 2.0
+BUSY_SECONDS = 1.0
 
 
 def become(status):

@@ -1,0 +1,212 @@
+//! Each AWS step kind in front of each server that serves it: it succeeds, is repeated with one effect, compensates, and compensates
+//! twice. What it changed is asked of the server through boto3; how often it called is counted on the wire.
+//!
+//! | kind                    | moto 5.2.5 | ministack 1.5.33 |
+//! |-------------------------|------------|------------------|
+//! | `AutoScalingScale`      | served     | served |
+//! | `EksScaleNodegroup`     | served, with DescribeUpdate and its token by our patch | no: UpdateNodegroupConfig is not implemented |
+//! | `ElbWaitTargetsHealthy` | served: instances register themselves | served: the test registers them |
+//! | `RdsCreateReadReplica`  | served, across regions; the deletion of the replica by our patch | in one region only: an ARN is "longer than 63" |
+//! | `RdsDeleteInstance`     | served     | served |
+//! | `RdsModifyInstance`     | served     | all but the renaming: `NewDBInstanceIdentifier` is ignored |
+//! | `RdsPromoteReadReplica` | served by our patch: moto keeps the source and takes a second promotion | no: PromoteReadReplica is not implemented |
+//! | `RdsWaitReplicaLag`     | served, with the CloudWatch of ministack: moto answers the SDK's CBOR with 404 | served |
+//! | `Route53Failover`       | served: a change is in sync at once | served: PENDING first |
+//! | `SnsPublish`            | served     | served |
+//!
+//! Neither serves encrypted replicas as AWS does, an instance in `backing-up`, a scaling activity or an EKS update that fails, a change that is
+//! refused with `PriorRequestNotComplete`, nor the lag of a real replication: the lag is what the test tells CloudWatch. `Approval`, `Exec`,
+//! `HttpCheck` and `Wait` call no AWS; `Approval` and `HttpCheck` are part of the shipped workflows, in `shipped.rs`.
+//!
+//! A publication cannot be taken back and has no token: `SnsPublish` is sent once, and stays when it is rolled back. A promotion and a deletion
+//! cannot be undone either: their `compensate` says so, twice, and changes nothing.
+
+use serde_json::{Value, json};
+use wf_engine::step::KindInfo;
+use wf_steps::aws::Cloud;
+
+use crate::servers::Servers;
+use crate::stage::{Known, Stage};
+
+/// Kinds that call no AWS.
+const NO_AWS: [&str; 4] = ["Approval", "Exec", "HttpCheck", "Wait"];
+
+/// What a server cannot serve, and what its answer shows of it: when it serves that one day, this test says so.
+const NOT_SERVED: [(&str, &str, &str, &str); 2] = [
+    (
+        "ministack",
+        "RdsPromoteReadReplica",
+        r#"RdsPromoteReadReplica(instance: "prod-db-replica-west", region: "us-east-1")"#,
+        "PromoteReadReplica",
+    ),
+    (
+        "ministack",
+        "EksScaleNodegroup",
+        r#"EksScaleNodegroup(cluster: "production-dr", nodegroup: "general", region: "us-west-2", min: 3, desired: 6)"#,
+        "set node group production-dr/general",
+    ),
+];
+
+/// The steps that are tried on both servers, by their kinds.
+const STEPS: [(&str, &str); 5] = [
+    ("AutoScalingScale", r#"AutoScalingScale(group: "prod-app-dr-asg", region: "us-west-2", min: 3, desired: 6, max: 12)"#),
+    ("ElbWaitTargetsHealthy", r#"ElbWaitTargetsHealthy(target_group: "prod-app-tg", region: "us-east-1", min_healthy: 3)"#),
+    ("RdsDeleteInstance", r#"RdsDeleteInstance(instance: "alone", region: "us-east-1", final_snapshot: "last")"#),
+    (
+        "RdsModifyInstance",
+        r#"RdsModifyInstance(instance: "alone", region: "us-east-1", backup_retention_days: 14, instance_class: "db.r6g.2xlarge")"#,
+    ),
+    ("SnsPublish", r#"SnsPublish(topic: "production-dr-alerts", region: "us-west-2", subject: "DR failover started")"#),
+];
+
+/// A step in front of a server.
+struct Case {
+    server: &'static str,
+    kind: &'static str,
+    ron: String,
+}
+
+fn cases(server: &'static str, seeded: &Value) -> Vec<Case> {
+    let case = |kind, ron: String| Case { server, kind, ron };
+    let mut cases: Vec<_> = STEPS.iter().map(|(kind, ron)| case(kind, (*ron).to_owned())).collect();
+    let west = |field: &str| seeded["us-west-2"][field].as_str().unwrap();
+    cases.push(case(
+        "Route53Failover",
+        format!(
+            r#"Route53Failover(zone: "company.com", record: "app.company.com", type: "A", set_identifier: "primary", to: Alias(dns_name: "{}", zone_id: "{}"))"#,
+            west("alb_dns_name"),
+            west("alb_zone_id")
+        ),
+    ));
+    cases.push(case(
+        "Route53Failover",
+        r#"Route53Failover(zone: "company.com", record: "new.company.com", type: "A", to: Values(values: ["192.0.2.1", "192.0.2.2"], ttl: "60s"), create: true)"#.to_owned(),
+    ));
+    // Only moto makes replicas in another region.
+    let (region, source) =
+        if server == "moto" { ("us-west-2", "arn:aws:rds:us-east-1:123456789012:db:alone") } else { ("us-east-1", "alone") };
+    cases.push(case("RdsCreateReadReplica", format!(r#"RdsCreateReadReplica(instance: "new", region: "{region}", source: "{source}")"#)));
+    cases.push(case(
+        "RdsWaitReplicaLag",
+        format!(r#"RdsWaitReplicaLag(instance: "prod-db-replica-west", region: "{region}", max_lag: "10s")"#),
+    ));
+    if server == "moto" {
+        let rename = r#"RdsModifyInstance(instance: "alone", region: "us-east-1", new_identifier: "aside")"#;
+        cases.push(case("RdsModifyInstance", rename.to_owned()));
+        let promote = r#"RdsPromoteReadReplica(instance: "prod-db-replica-west", region: "us-west-2", max_replica_lag: "5m")"#;
+        cases.push(case("RdsPromoteReadReplica", promote.to_owned()));
+        let scale = r#"EksScaleNodegroup(cluster: "production-dr", nodegroup: "general", region: "us-west-2", min: 3, desired: 6)"#;
+        cases.push(case("EksScaleNodegroup", scale.to_owned()));
+    }
+    cases
+}
+
+/// Makes the world of the guide, and an instance that has no replicas and is none.
+fn seed(servers: &Servers, server: &str) -> Value {
+    let seeded = servers.seed(server);
+    servers.ask(&json!({
+        "do": "call", "at": server, "region": "us-east-1", "service": "rds", "operation": "create_db_instance", "params": {
+            "DBInstanceIdentifier": "alone", "DBInstanceClass": "db.r6g.xlarge", "Engine": "postgres", "AllocatedStorage": 20,
+            "MasterUsername": "dbadmin", "MasterUserPassword": "not-a-secret", "BackupRetentionPeriod": 7,
+        },
+    }));
+    seeded
+}
+
+impl Case {
+    /// Tries everything that the kind must do.
+    async fn check(&self, servers: &Servers, stage: &Stage) {
+        let (server, shown) = (self.server, format!("{} on {}", self.kind, self.server));
+        let at_rest = at_rest(servers, server).await;
+        let step = stage.step(&self.ron);
+        let changes = usize::from(step.changes_something());
+
+        let mut known = Known::default();
+        stage.take_changes();
+        step.drive(&mut known).await.unwrap_or_else(|failure| panic!("{shown}: {failure:?}"));
+        let called = stage.take_changes();
+        assert_eq!(called.len(), changes, "{shown}: {called:?}");
+        let changed = servers.look(server);
+        assert_eq!(changed == at_rest, changes == 0, "{shown}: {changed}");
+
+        if changes == 0 {
+            return;
+        }
+        if self.kind == "SnsPublish" {
+            // At least once, and not to be taken back.
+            assert_eq!(changed["us-west-2"]["messages"], 1, "{shown}");
+        } else {
+            self.repeat(stage, &known).await;
+            let called = stage.take_changes();
+            assert!(called.is_empty(), "{shown}, repeated: {called:?}");
+        }
+        self.undo(servers, stage, &known, &at_rest, &changed).await;
+    }
+
+    /// Carries the step on as if its handle had been lost, and starts one that finds its work done, but for those that cannot tell it from
+    /// somebody else's.
+    async fn repeat(&self, stage: &Stage, known: &Known) {
+        let step = stage.step(&self.ron);
+        step.drive(&mut Known { handle: None, ..known.clone() }).await.unwrap_or_else(|failure| panic!("{}: {failure:?}", self.ron));
+        let again = stage.step(&self.ron).drive(&mut Known::default()).await;
+        assert_eq!(again.is_err(), step.is_irreversible(), "{}: {again:?}", self.ron);
+    }
+
+    async fn undo(&self, servers: &Servers, stage: &Stage, known: &Known, at_rest: &Value, changed: &Value) {
+        let step = stage.step(&self.ron);
+        for time in ["once", "twice"] {
+            let undone = step.undo(known).await;
+            let stays = step.is_irreversible() || self.kind == "SnsPublish";
+            assert_eq!(undone.is_err(), step.is_irreversible(), "{} undone {time}: {undone:?}", self.ron);
+            assert_eq!(&servers.look(self.server), if stays { changed } else { at_rest }, "{} undone {time}", self.ron);
+        }
+    }
+}
+
+/// Waits until nothing changes by itself any more, and returns the world.
+async fn at_rest(servers: &Servers, server: &str) -> Value {
+    loop {
+        let world = servers.look(server);
+        if !world.to_string().contains("modifying") && !world.to_string().contains("creating") {
+            return world;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+}
+
+async fn conform(server: &'static str) {
+    let servers = Servers::start();
+    let stage = Stage::new(&servers, server);
+    let all = cases(server, &seed(&servers, server));
+    every_kind_is_here(server, &all);
+    for number in 0..all.len() {
+        // The servers name their load balancers anew.
+        let case = cases(server, &seed(&servers, server)).swap_remove(number);
+        case.check(&servers, &stage).await;
+    }
+    seed(&servers, server);
+    for (_, kind, ron, why) in NOT_SERVED.into_iter().filter(|(at, ..)| *at == server) {
+        let failure = stage.step(ron).drive(&mut Known::default()).await.expect_err(kind);
+        assert!(failure.message.contains(why), "{kind} on {server}: {failure:?}");
+    }
+}
+
+fn every_kind_is_here(server: &str, cases: &[Case]) {
+    let registry = wf_steps::registry(Cloud::offline());
+    for KindInfo { name, .. } in registry.kinds() {
+        let served = cases.iter().any(|case| case.kind == *name);
+        let not_served = NOT_SERVED.iter().any(|(at, kind, ..)| *at == server && kind == name);
+        let times = [served, not_served, NO_AWS.contains(name)].into_iter().filter(|is| *is).count();
+        assert_eq!(times, 1, "{name} on {server} must be a case, or not served, or no AWS kind");
+    }
+}
+
+#[tokio::test]
+async fn the_kinds_on_moto() {
+    conform("moto").await;
+}
+
+#[tokio::test]
+async fn the_kinds_on_ministack() {
+    conform("ministack").await;
+}

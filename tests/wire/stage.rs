@@ -1,0 +1,209 @@
+//! The step kinds in front of a server, driven part by part as the engine drives them. The AWS SDK believes that it talks to AWS; its HTTP
+//! connector goes to the servers, and counts the calls that change something.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use aws_smithy_http_client::tls;
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use jiff::Timestamp;
+use serde_json::Value;
+use wf_engine::clock::{Clock, Sleep};
+use wf_engine::model::event::{FailureKind, Fields, Mode, StepFailure};
+use wf_engine::model::ids::RunId;
+use wf_engine::model::workflow::Workflow;
+use wf_engine::registry::{Imports, Registry, Step};
+use wf_engine::step::{Observed, Reversibility, StepContext};
+use wf_steps::aws::Cloud;
+
+use crate::servers::Servers;
+
+/// How much faster the kinds' time runs than ours: they pause seconds between two looks, and wait for the minutes of CloudWatch. Not more,
+/// since the SDK's time limits run as fast.
+const SPEED: u32 = 6;
+/// How long a step may take: the servers do everything at once, nearly.
+const LIMIT: Duration = Duration::from_secs(5 * 60);
+/// How often a step is tried that fails for now.
+const ATTEMPTS: u32 = 4;
+
+/// The kinds, with a server for AWS.
+pub struct Stage {
+    registry: Registry,
+    clock: Arc<dyn Clock>,
+    changes: Arc<Mutex<Vec<String>>>,
+    runs: AtomicU32,
+}
+
+/// A step with its context.
+pub struct Stepped {
+    step: Arc<dyn Step>,
+    cx: StepContext<()>,
+}
+
+/// What the journal would know of a step.
+#[derive(Debug, Default, Clone)]
+pub struct Known {
+    pub before: Option<Value>,
+    pub intent: bool,
+    pub handle: Option<Value>,
+}
+
+impl Stage {
+    /// Puts the kinds in front of one of the servers; CloudWatch is always ministack's.
+    pub fn new(servers: &Servers, server: &str) -> Self {
+        let main = if server == "moto" { &servers.moto } else { &servers.ministack };
+        let changes = Arc::default();
+        let live = aws_smithy_http_client::Builder::new().tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring));
+        let wire = Wire {
+            inner: live.build_https(),
+            route: Arc::new(Route { main: main.clone(), cloudwatch: servers.ministack.clone() }),
+            changes: Arc::clone(&changes),
+        };
+        let clock: Arc<dyn Clock> = Arc::new(Quick { began: Timestamp::now() });
+        let registry = wf_steps::registry(Cloud::with_http_client(SharedHttpClient::new(wire), Arc::clone(&clock)));
+        Self { registry, clock, changes, runs: AtomicU32::new(0) }
+    }
+
+    /// Decodes a step of a new run.
+    pub fn step(&self, ron: &str) -> Stepped {
+        let text = format!("#![enable(implicit_some)]\nWorkflow(name: \"wire\", steps: [(id: \"one\", run: {ron})])");
+        let workflow = Arc::new(Workflow::parse(&text).unwrap_or_else(|problems| panic!("{problems:?} in {text}")));
+        let id = workflow.id(0).clone();
+        let bound =
+            self.registry.bind(workflow, &Default::default(), &Imports::None).unwrap_or_else(|problems| panic!("{problems:?} in {text}"));
+        let step = bound.resolve(&self.registry, 0, |_| None).unwrap();
+        let cx = StepContext {
+            run: RunId::new(1_773_457_500_000, self.runs.fetch_add(1, Ordering::Relaxed).into()),
+            step: id,
+            attempt: 1,
+            generation: 0,
+            mode: Mode::Planned,
+            clock: Arc::clone(&self.clock),
+            signals: Arc::new(drop),
+            env: (),
+        };
+        Stepped { step, cx }
+    }
+
+    /// Returns the calls that changed something since the last time.
+    pub fn take_changes(&self) -> Vec<String> {
+        std::mem::take(&mut self.changes.lock().unwrap())
+    }
+}
+
+impl Stepped {
+    pub fn is_irreversible(&self) -> bool {
+        self.step.reversibility() == Reversibility::Irreversible
+    }
+
+    pub fn changes_something(&self) -> bool {
+        !self.step.info().iam.apply.is_empty()
+    }
+
+    /// Carries the step on from what is known of it to its end, trying again what failed for now.
+    pub async fn drive(&self, known: &mut Known) -> Result<Fields, StepFailure> {
+        tokio::select! {
+            result = self.attempts(known) => result,
+            () = self.cx.sleep(LIMIT) => panic!("{} does not end within {LIMIT:?}", self.step.info().name),
+        }
+    }
+
+    async fn attempts(&self, known: &mut Known) -> Result<Fields, StepFailure> {
+        let mut attempt = 1;
+        loop {
+            match self.parts(known).await {
+                Err(failure) if failure.kind == FailureKind::Transient && attempt < ATTEMPTS => attempt += 1,
+                result => return result,
+            }
+            self.cx.sleep(Duration::from_secs(5)).await;
+        }
+    }
+
+    async fn parts(&self, known: &mut Known) -> Result<Fields, StepFailure> {
+        let (step, cx) = (&self.step, &self.cx);
+        if known.handle.is_none() {
+            let intent = known.before.clone().filter(|_| known.intent);
+            match step.observe(cx, intent.as_ref()).await? {
+                Observed::Satisfied(seen) => known.before = intent.or(Some(seen)),
+                Observed::Differs(seen) => {
+                    known.before = intent.or(Some(seen));
+                    known.intent = true;
+                    known.handle = Some(step.apply(cx, known.before.as_ref().unwrap()).await?);
+                }
+            }
+        }
+        step.settle(cx, known.before.as_ref().unwrap(), known.handle.as_ref()).await
+    }
+
+    /// Rolls the step back from what is known of it.
+    pub async fn undo(&self, known: &Known) -> Result<(), StepFailure> {
+        self.step.compensate(&self.cx, known.before.as_ref().unwrap(), known.handle.as_ref()).await
+    }
+}
+
+/// A clock that runs faster than ours.
+struct Quick {
+    began: Timestamp,
+}
+
+impl Clock for Quick {
+    fn now(&self) -> Timestamp {
+        self.began + wf_engine::clock::between(self.began, Timestamp::now()) * SPEED
+    }
+
+    fn sleep(&self, duration: Duration) -> Sleep {
+        Box::pin(tokio::time::sleep(duration / SPEED))
+    }
+}
+
+/// Leads the SDK's requests to the servers.
+#[derive(Debug)]
+struct Wire<C> {
+    inner: C,
+    route: Arc<Route>,
+    changes: Arc<Mutex<Vec<String>>>,
+}
+
+#[derive(Debug)]
+struct Route {
+    main: String,
+    cloudwatch: String,
+}
+
+impl HttpClient for Wire<SharedHttpClient> {
+    fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
+        let inner = self.inner.http_connector(settings, components);
+        SharedHttpConnector::new(Wire { inner, route: Arc::clone(&self.route), changes: Arc::clone(&self.changes) })
+    }
+}
+
+impl HttpConnector for Wire<SharedHttpConnector> {
+    fn call(&self, mut request: HttpRequest) -> HttpConnectorFuture {
+        let service = service_of(&request);
+        let base = if service == "monitoring" { &self.route.cloudwatch } else { &self.route.main };
+        let path = request.uri().split_once("://").and_then(|(_, rest)| rest.find('/').map(|at| rest[at..].to_owned())).unwrap_or_default();
+        self.changes.lock().unwrap().extend(change(&service, &request, &path));
+        request.set_uri(format!("{base}{path}")).unwrap();
+        self.inner.call(request)
+    }
+}
+
+fn service_of(request: &HttpRequest) -> String {
+    let scope = request.headers().get("authorization").and_then(|header| header.split("Credential=").nth(1)).unwrap_or_default();
+    scope.split('/').nth(3).unwrap_or_default().to_owned()
+}
+
+/// Names a request that changes something.
+fn change(service: &str, request: &HttpRequest, path: &str) -> Option<String> {
+    if matches!(service, "eks" | "route53") {
+        return (request.method() != "GET").then(|| format!("{} {path}", request.method()));
+    }
+    let body = String::from_utf8_lossy(request.body().bytes()?).into_owned();
+    let action = body.split('&').find_map(|pair| pair.strip_prefix("Action="))?.to_owned();
+    (!action.starts_with("Describe") && !action.starts_with("Get")).then_some(action)
+}
