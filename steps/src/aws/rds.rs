@@ -150,10 +150,19 @@ pub async fn get(cx: &StepContext<Cloud>, region: &str, id: &str) -> Result<Inst
 /// Waits until an instance takes changes again: until a backup, or somebody else's change, has ended. That takes minutes, far
 /// longer than the attempts of a step reach, and to roll a failover back for it would be wrong. Gives up after ten of them.
 pub async fn get_available(cx: &StepContext<Cloud>, region: &str, id: &str, to: &str) -> Result<Instance, StepFailure> {
+    until_available(cx, to, || get(cx, region, id)).await
+}
+
+/// As [`get_available`], of an instance that is looked for anew each time: it may get another name meanwhile.
+pub async fn until_available<F, L>(cx: &StepContext<Cloud>, to: &str, mut look: F) -> Result<Instance, StepFailure>
+where
+    F: FnMut() -> L + Send,
+    L: Future<Output = Result<Instance, StepFailure>> + Send,
+{
     let begun = cx.clock.now();
     let mut pacer = cx.pacer();
     loop {
-        let instance = get(cx, region, id).await?;
+        let instance = look().await?;
         match instance.must_be_available(to) {
             Ok(()) => return Ok(instance),
             Err(failure) if failure.kind == FailureKind::Permanent || between(begun, cx.clock.now()) >= AVAILABLE_WITHIN => {

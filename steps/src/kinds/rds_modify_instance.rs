@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use wf_engine::clock::between;
-use wf_engine::model::event::{Fields, StepFailure};
+use wf_engine::model::event::{FailureKind, Fields, StepFailure};
 use wf_engine::step::{Field, FieldType, Iam, KindInfo, Observed, Reversibility, StepContext, StepKind, fields};
 use wf_engine::units::Span;
 
@@ -104,17 +104,18 @@ impl StepKind for RdsModifyInstance {
 
     async fn observe(&self, cx: &StepContext<Cloud>, intent: Option<&Settings>) -> Result<Observed<Settings>, StepFailure> {
         let instance = self.find(cx).await?;
-        let now = self.settings_of(&instance);
-        let before = intent.cloned().unwrap_or_else(|| now.clone());
+        let before = |instance| intent.cloned().unwrap_or_else(|| self.settings_of(instance));
         if self.wanted(&instance).is_none() {
-            return Ok(Observed::Satisfied(before));
+            return Ok(Observed::Satisfied(before(&instance)));
         }
         if intent.is_some() && !instance.is_available() && !instance.is_broken() {
             // Probably our own change at work; `settle` finds out.
-            return Ok(Observed::Satisfied(before));
+            return Ok(Observed::Satisfied(before(&instance)));
         }
-        rds::get_available(cx, &self.region, &instance.id, "change it").await?;
-        Ok(Observed::Differs(before))
+        // It may look available although our own change is accepted: then it is changed, and perhaps renamed, when the wait is over.
+        let instance = rds::until_available(cx, "change it", || self.find(cx)).await?;
+        let before = before(&instance);
+        Ok(if self.wanted(&instance).is_none() { Observed::Satisfied(before) } else { Observed::Differs(before) })
     }
 
     async fn apply(&self, cx: &StepContext<Cloud>, before: &Settings) -> Result<(), StepFailure> {
@@ -175,7 +176,12 @@ impl Change {
             .apply_immediately(true)
             .send()
             .await
-            .map_err(errors::changing("rds:ModifyDBInstance", format!("change {id} in {region}")))?;
+            .map_err(|error| {
+                let gone = errors::has_code(&error, "DBInstanceNotFoundFault");
+                let failure = errors::changing("rds:ModifyDBInstance", format!("change {id} in {region}"))(error);
+                // An earlier call, whose answer was lost, may have renamed it just now: the next attempt looks.
+                if gone && self.identifier.is_some() { StepFailure { kind: FailureKind::Transient, ..failure } } else { failure }
+            })?;
         Ok(())
     }
 }

@@ -110,6 +110,31 @@ async fn an_instance_renamed_back_between_two_looks_is_not_missing() {
     assert_eq!(world.count("ModifyDBInstance"), 1);
 }
 
+/// The renaming was accepted before a crash, and begins to show only while the next life waits for the instance to take changes. A failback
+/// that was killed twice paused on it, for an instance that "is not there".
+#[tokio::test(start_paused = true)]
+async fn an_instance_that_is_renamed_while_it_is_waited_for_is_not_missing() {
+    let world = world(|_, before| match before {
+        0 => database("db", "available"),
+        2 => database("db", "renaming"),
+        5 => database("db-aside", "available"),
+        _ => refused(404, "DBInstanceNotFound"),
+    });
+    let rename = step(&world.cloud, r#"RdsModifyInstance(instance: "db", region: "us-east-1", new_identifier: "db-aside")"#);
+    let before = json!({ "identifier": "db", "backup_retention_days": 0, "instance_class": "" });
+    assert_eq!(rename.observe(&world.cx, Some(&before)).await.unwrap(), Observed::Satisfied(before));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_that_is_renamed_just_before_the_call_is_looked_for_again() {
+    let world = world(|_, _| refused(404, "DBInstanceNotFound"));
+    let before = json!({ "identifier": "db", "backup_retention_days": 0, "instance_class": "" });
+    let rename = step(&world.cloud, r#"RdsModifyInstance(instance: "db", region: "us-east-1", new_identifier: "db-aside")"#);
+    assert_eq!(rename.apply(&world.cx, &before).await.unwrap_err().kind, FailureKind::Transient);
+    let keep = step(&world.cloud, r#"RdsModifyInstance(instance: "db", region: "us-east-1", backup_retention_days: 7)"#);
+    assert_eq!(keep.apply(&world.cx, &before).await.unwrap_err().kind, FailureKind::Permanent);
+}
+
 // ---- Route 53 ----
 
 const DNS: &str = r#"Route53Failover(zone: "company.com", record: "app.company.com", type: "A", set_identifier: "primary",
