@@ -2,6 +2,7 @@
 //! and journals between. A kind implements [`StepKind`]; [`crate::registry`] finds it by its name.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -227,6 +228,22 @@ pub enum StepSignal {
 
 /// Takes the signals of one step.
 pub type SignalSink = Arc<dyn Fn(StepSignal) + Send + Sync>;
+
+tokio::task_local! {
+    /// Where the signals of the step that this task drives go.
+    static SIGNALS: SignalSink;
+}
+
+/// Drives a part of a step, so that what it calls can tell what it waits for ([`show_progress`]).
+pub(crate) async fn told_by<T>(signals: &SignalSink, part: impl Future<Output = T>) -> T {
+    SIGNALS.scope(Arc::clone(signals), part).await
+}
+
+/// Shows what the step that runs in this task waits for. For what lies below the kinds and has no [`StepContext`], such as a
+/// connection shared by all steps; outside of a step nothing is shown.
+pub fn show_progress(text: impl FnOnce() -> String) {
+    let _ = SIGNALS.try_with(|signals| signals(StepSignal::Progress(text())));
+}
 
 /// What a step knows of its run, and the means that the engine lends it.
 #[derive(Clone)]

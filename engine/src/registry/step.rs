@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::model::event::{Fields, StepFailure};
-use crate::step::{Interruption, KindInfo, Observed, Reversibility, StepContext, StepKind};
+use crate::step::{Interruption, KindInfo, Observed, Reversibility, StepContext, StepKind, told_by};
 
 /// A step with its params decoded: [`StepKind`] without its types, as the runtime drives it.
 #[async_trait]
@@ -68,7 +68,7 @@ impl<K: StepKind> Step for Bound<K> {
 
     async fn observe(&self, cx: &StepContext<()>, intent: Option<&Value>) -> Result<Observed<Value>, StepFailure> {
         let intent = intent.map(read::<K::Before>).transpose()?;
-        match self.params.observe(&cx.with_env(self.env.clone()), intent.as_ref()).await? {
+        match told_by(&cx.signals, self.params.observe(&cx.with_env(self.env.clone()), intent.as_ref())).await? {
             Observed::Satisfied(before) => write(&before).map(Observed::Satisfied),
             Observed::Differs(before) => write(&before).map(Observed::Differs),
         }
@@ -76,17 +76,17 @@ impl<K: StepKind> Step for Bound<K> {
 
     async fn apply(&self, cx: &StepContext<()>, before: &Value) -> Result<Value, StepFailure> {
         let before = read(before)?;
-        write(&self.params.apply(&cx.with_env(self.env.clone()), &before).await?)
+        write(&told_by(&cx.signals, self.params.apply(&cx.with_env(self.env.clone()), &before)).await?)
     }
 
     async fn settle(&self, cx: &StepContext<()>, before: &Value, handle: Option<&Value>) -> Result<Fields, StepFailure> {
         let (before, handle) = (read(before)?, handle.map(read).transpose()?);
-        self.params.settle(&cx.with_env(self.env.clone()), &before, handle.as_ref()).await
+        told_by(&cx.signals, self.params.settle(&cx.with_env(self.env.clone()), &before, handle.as_ref())).await
     }
 
     async fn compensate(&self, cx: &StepContext<()>, before: &Value, handle: Option<&Value>) -> Result<(), StepFailure> {
         let (before, handle) = (read(before)?, handle.map(read).transpose()?);
-        self.params.compensate(&cx.with_env(self.env.clone()), &before, handle.as_ref()).await
+        told_by(&cx.signals, self.params.compensate(&cx.with_env(self.env.clone()), &before, handle.as_ref())).await
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_config::environment::EnvironmentVariableRegionProvider;
+use aws_config::identity::IdentityCache;
 use aws_config::meta::region::RegionProviderChain;
 use aws_config::profile::ProfileFileRegionProvider;
 use aws_config::retry::RetryConfig;
@@ -17,8 +18,10 @@ use aws_smithy_http_client::tls;
 use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn};
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::result::ConnectorError;
-use wf_engine::clock::Clock;
+use wf_engine::clock::{Clock, SystemClock};
 
+use super::gate::{CountRecords, Gates};
+use super::patience::Patient;
 use super::time::{ClockSleep, ClockTime};
 use super::web::Web;
 
@@ -26,7 +29,7 @@ use super::web::Web;
 const ROUTE53_REGION: &str = "us-east-1";
 
 /// The way to AWS: a client per service and region, made when first asked for, all of them over one connection pool and one
-/// cache of credentials. Cloning is cheap and shares everything. Every endpoint is a regional one, those of STS included, so
+/// cache of credentials, and within one set of API budgets ([`super::budget`]). Cloning is cheap and shares everything. Every endpoint is a regional one, those of STS included, so
 /// that a step in the standby region needs nothing of the failing one; Route 53 is global and has a single control plane.
 #[derive(Clone)]
 pub struct Cloud {
@@ -35,6 +38,7 @@ pub struct Cloud {
 
 struct Inner {
     config: SdkConfig,
+    gates: Gates,
     web: Web,
     autoscaling: PerRegion<aws_sdk_autoscaling::Client>,
     cloudwatch: PerRegion<aws_sdk_cloudwatch::Client>,
@@ -59,16 +63,20 @@ impl Cloud {
             RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new()).or_else(ProfileFileRegionProvider::builder().build());
         let config =
             aws_config::defaults(BehaviorVersion::latest()).region(region).http_client(http).timeout_config(timeouts()).load().await;
-        Self::new(config, Web::live(SharedAsyncSleep::new(TokioSleep::new())))
+        let sleep = SharedAsyncSleep::new(TokioSleep::new());
+        Self::new(config, Arc::new(SystemClock), sleep.clone(), Web::live(sleep))
     }
 
     /// Reaches whatever answers behind `http`, the simulated AWS for instance, with static credentials. Time is the `clock`'s
     /// in the SDK too: its back-off and its time limits run as fast as the simulated world.
     pub fn with_http_client(http: SharedHttpClient, clock: Arc<dyn Clock>) -> Self {
         let sleep = SharedAsyncSleep::new(ClockSleep(Arc::clone(&clock)));
-        let config =
-            plain_config(http.clone(), no_credentials()).to_builder().sleep_impl(sleep.clone()).time_source(ClockTime(clock)).build();
-        Self::new(config, Web::given(http, sleep))
+        let config = plain_config(http.clone(), no_credentials())
+            .to_builder()
+            .sleep_impl(sleep.clone())
+            .time_source(ClockTime(Arc::clone(&clock)))
+            .build();
+        Self::new(config, clock, sleep.clone(), Web::given(http, sleep))
     }
 
     /// Reaches nothing: for commands that only look at workflow files and kinds. A call fails as if the network were down.
@@ -76,12 +84,20 @@ impl Cloud {
         let http = http_client_fn(|_, _| SharedHttpConnector::new(NotConnected));
         let sleep = SharedAsyncSleep::new(TokioSleep::new());
         let config = plain_config(http.clone(), no_credentials()).to_builder().sleep_impl(sleep.clone()).build();
-        Self::new(config, Web::given(http, sleep))
+        Self::new(config, Arc::new(SystemClock), sleep.clone(), Web::given(http, sleep))
     }
 
-    fn new(config: SdkConfig, web: Web) -> Self {
+    fn new(config: SdkConfig, clock: Arc<dyn Clock>, sleep: SharedAsyncSleep, web: Web) -> Self {
+        let patient = config.http_client().map(|inner| SharedHttpClient::new(Patient { inner, limit: ANSWER_WITHIN, sleep }));
+        let config = config.into_builder();
+        let config = match patient {
+            Some(http) => config.http_client(http).build(),
+            None => config.build(),
+        };
+        let credentials = config.identity_cache().unwrap_or_else(|| IdentityCache::lazy().build());
         let inner = Inner {
             config,
+            gates: Gates::new(clock, credentials),
             web,
             autoscaling: PerRegion::default(),
             cloudwatch: PerRegion::default(),
@@ -109,13 +125,15 @@ impl Cloud {
 /// Makes the accessor of a service: builds the client from the shared config, which is where the SDK reads
 /// `AWS_ENDPOINT_URL_<SERVICE>`, and then sets the region.
 macro_rules! regional {
-    ($($service:ident: $sdk:ident, $name:literal;)+) => {
+    ($($service:ident: $sdk:ident, $endpoint:literal, $name:literal;)+) => {
         impl Cloud {
             $(
                 #[doc = concat!("Returns the client of ", $name, " in a region.")]
                 pub fn $service(&self, region: &str) -> $sdk::Client {
                     self.inner.$service.get(region, |region| {
-                        $sdk::Client::from_conf($sdk::config::Builder::from(&self.inner.config).region(region).build())
+                        let gate = self.inner.gates.of($endpoint, region.as_ref());
+                        let config = $sdk::config::Builder::from(&self.inner.config).region(region);
+                        $sdk::Client::from_conf(config.identity_cache(gate.clone()).retry_classifier(gate).build())
                     })
                 }
             )+
@@ -124,20 +142,22 @@ macro_rules! regional {
 }
 
 regional! {
-    autoscaling: aws_sdk_autoscaling, "EC2 Auto Scaling";
-    cloudwatch: aws_sdk_cloudwatch, "CloudWatch";
-    eks: aws_sdk_eks, "EKS";
-    elb: aws_sdk_elasticloadbalancingv2, "Elastic Load Balancing";
-    rds: aws_sdk_rds, "RDS";
-    sns: aws_sdk_sns, "SNS";
-    sts: aws_sdk_sts, "STS";
+    autoscaling: aws_sdk_autoscaling, "autoscaling", "EC2 Auto Scaling";
+    cloudwatch: aws_sdk_cloudwatch, "monitoring", "CloudWatch";
+    eks: aws_sdk_eks, "eks", "EKS";
+    elb: aws_sdk_elasticloadbalancingv2, "elasticloadbalancing", "Elastic Load Balancing";
+    rds: aws_sdk_rds, "rds", "RDS";
+    sns: aws_sdk_sns, "sns", "SNS";
+    sts: aws_sdk_sts, "sts", "STS";
 }
 
 impl Cloud {
     /// Returns the client of Route 53, which has one control plane for all regions.
     pub fn route53(&self) -> aws_sdk_route53::Client {
         self.inner.route53.get(ROUTE53_REGION, |region| {
-            aws_sdk_route53::Client::from_conf(aws_sdk_route53::config::Builder::from(&self.inner.config).region(region).build())
+            let gate = self.inner.gates.of("route53", region.as_ref());
+            let config = aws_sdk_route53::config::Builder::from(&self.inner.config).region(region).interceptor(CountRecords);
+            aws_sdk_route53::Client::from_conf(config.identity_cache(gate.clone()).retry_classifier(gate).build())
         })
     }
 }
@@ -194,11 +214,11 @@ fn plain_config(http: SharedHttpClient, credentials: Credentials) -> SdkConfig {
         .build()
 }
 
-/// A region that is down often accepts no connection at all, so the limit on connecting is short; an answer may take longer.
+/// A region that is down often accepts no connection at all, so the limit on connecting is short; an answer may take longer. The
+/// SDK's limits on attempts and operations are not used: they would count the wait for the API budget.
 fn timeouts() -> TimeoutConfig {
-    TimeoutConfig::builder()
-        .connect_timeout(Duration::from_secs(3))
-        .operation_attempt_timeout(Duration::from_secs(20))
-        .operation_timeout(Duration::from_secs(60))
-        .build()
+    TimeoutConfig::builder().connect_timeout(Duration::from_secs(3)).build()
 }
+
+/// How long AWS may take for a whole answer. The SDK makes three attempts, so a region that hangs holds a call for a minute.
+const ANSWER_WITHIN: Duration = Duration::from_secs(20);

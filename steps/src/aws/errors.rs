@@ -9,6 +9,8 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use wf_engine::model::event::StepFailure;
 
+use super::patience::NoAnswer;
+
 /// Codes of calls that were turned away because there were too many, or because another change is under way: the same call
 /// is accepted later. Route 53 answers throttling with HTTP 400.
 const BUSY: &[&str] = &[
@@ -112,6 +114,9 @@ where
         SdkError::ServiceError(answer) => refused(action, what, answer.err(), answer.raw().status().as_u16()),
         SdkError::ResponseError(answer) => unreadable(what, answer.raw(), error),
         SdkError::TimeoutError(_) => no_answer(format!("failed to {what}: no answer in time")).because(chain(error)).hint(REACH),
+        SdkError::DispatchFailure(_) if find::<NoAnswer>(error).is_some() => {
+            no_answer(format!("failed to {what}: no answer in time")).because(chain(error)).hint(REACH)
+        }
         SdkError::DispatchFailure(failure) if failure.is_user() => bad_request(what, error),
         SdkError::DispatchFailure(_) => no_answer(format!("failed to {what}: {}", lost(error))).because(chain(error)).hint(REACH),
         _ => bad_request(what, error),

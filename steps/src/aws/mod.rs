@@ -1,11 +1,14 @@
 //! How the kinds reach AWS: one [`Cloud`] with a client per service and region, one table that says what an error means, one
-//! poll loop. Knows nothing of workflows; knows the SDK, and that only the HTTP connector under it differs between the live
+//! poll loop, one set of API budgets that every request pays from. Knows nothing of workflows; knows the SDK, and that only the HTTP connector under it differs between the live
 //! world, the simulated one and none at all.
 
 mod ask_once;
+pub mod budget;
 mod cloud;
 pub mod errors;
+mod gate;
 pub mod lag;
+mod patience;
 pub mod poll;
 pub mod presign;
 pub mod rds;
