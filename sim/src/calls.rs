@@ -24,3 +24,18 @@ pub struct CallRecord {
     /// The request's parameters, shortened.
     pub params: serde_json::Value,
 }
+
+/// How often an action was called, with or without effect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiUse {
+    /// Service by its endpoint name.
+    pub service: String,
+    /// Region whose endpoint was called (`us-east-1` for Route 53).
+    pub region: String,
+    /// API action, such as `GetChange`.
+    pub action: String,
+    /// Calls that were answered.
+    pub calls: u64,
+    /// Of these, the ones that were turned away because there were too many.
+    pub throttled: u64,
+}

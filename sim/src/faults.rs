@@ -28,11 +28,12 @@ pub(crate) enum FaultKind {
     Deny { name: String },
     Timeout { name: String },
     PrimaryAlive,
+    ApiLimits,
     EventualConsistency { delay: Duration },
 }
 
 /// Every form, as shown in messages.
-pub(crate) const FORMS: [(&str, &str); 12] = [
+pub(crate) const FORMS: [(&str, &str); 13] = [
     ("region-outage", "region-outage REGION"),
     ("region-hang", "region-hang REGION"),
     ("service-outage", "service-outage SERVICE"),
@@ -44,6 +45,7 @@ pub(crate) const FORMS: [(&str, &str); 12] = [
     ("deny", "deny KIND-OR-ACTION"),
     ("timeout", "timeout KIND-OR-ACTION"),
     ("primary-alive", "primary-alive"),
+    ("api-limits", "api-limits"),
     ("eventual-consistency", "eventual-consistency DURATION"),
 ];
 
@@ -143,7 +145,7 @@ impl FromStr for Fault {
 
 fn parse_kind(name: &str, arguments: &[&str]) -> Result<FaultKind, String> {
     let (least, most) = match name {
-        "primary-alive" => (0, 0),
+        "primary-alive" | "api-limits" => (0, 0),
         "throttle" | "lag" => (2, 2),
         "fail" | "lost-response" => (1, 2),
         _ => (1, 1),
@@ -168,6 +170,7 @@ fn parse_kind(name: &str, arguments: &[&str]) -> Result<FaultKind, String> {
         "deny" => FaultKind::Deny { name: action_name(&first)? },
         "timeout" => FaultKind::Timeout { name: action_name(&first)? },
         "eventual-consistency" => FaultKind::EventualConsistency { delay: duration(&first)? },
+        "api-limits" => FaultKind::ApiLimits,
         _ => FaultKind::PrimaryAlive,
     })
 }
@@ -243,6 +246,7 @@ impl fmt::Display for Fault {
             FaultKind::Deny { name } => write!(f, "deny {name}"),
             FaultKind::Timeout { name } => write!(f, "timeout {name}"),
             FaultKind::PrimaryAlive => write!(f, "primary-alive"),
+            FaultKind::ApiLimits => write!(f, "api-limits"),
             FaultKind::EventualConsistency { delay } => {
                 write!(f, "eventual-consistency {}", compact(*delay))
             }
@@ -282,6 +286,7 @@ mod tests {
             "deny ChangeResourceRecordSets",
             "timeout DescribeDBInstances",
             "primary-alive",
+            "api-limits",
             "eventual-consistency 30s",
         ] {
             let fault: Fault = text.parse().unwrap();

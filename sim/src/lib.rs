@@ -44,7 +44,7 @@ mod traffic;
 mod world;
 mod xml;
 
-pub use calls::CallRecord;
+pub use calls::{ApiUse, CallRecord};
 pub use clock::SimClock;
 pub use def::{DEFAULT_WORLD, WorldDef};
 pub use error::{ConnectionError, SimError, WorldError};

@@ -1,5 +1,6 @@
 //! The simulator as a whole: one world, one clock, one lock, and the one entry for requests.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -7,12 +8,13 @@ use std::time::{Duration, Instant};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use jiff::Timestamp;
 
-use crate::calls::CallRecord;
+use crate::calls::{ApiUse, CallRecord};
 use crate::clock::SimClock;
 use crate::connector::SimConnector;
 use crate::def::WorldDef;
 use crate::error::{ConnectionError, SimError};
 use crate::faults::Fault;
+use crate::services::Limits;
 use crate::store::{Store, read_world};
 use crate::traffic::TrafficReport;
 use crate::world::{Conditions, World};
@@ -52,6 +54,8 @@ pub(crate) struct State {
     pub(crate) faults: Vec<Fault>,
     /// Earlier versions of the world, for describes that lag behind.
     pub(crate) past: Vec<World>,
+    pub(crate) limits: Limits,
+    uses: BTreeMap<(&'static str, String, &'static str), ApiUse>,
     calls: Vec<CallRecord>,
     store: Option<Store>,
     kept: Instant,
@@ -94,7 +98,16 @@ impl Sim {
         if let Some(store) = &store {
             store.save(&world)?;
         }
-        let state = State { world, faults: options.faults, past: Vec::new(), calls, store, kept: Instant::now() };
+        let state = State {
+            world,
+            faults: options.faults,
+            past: Vec::new(),
+            limits: Limits::default(),
+            uses: BTreeMap::new(),
+            calls,
+            store,
+            kept: Instant::now(),
+        };
         Ok(Sim { inner: Arc::new(Inner { clock, state: Mutex::new(state) }) })
     }
 
@@ -126,6 +139,11 @@ impl Sim {
     /// Returns every mutating call so far.
     pub fn calls(&self) -> Vec<CallRecord> {
         self.with(|state| state.calls.clone())
+    }
+
+    /// Returns how often each action was called since this process opened the world, those that only read included.
+    pub fn api_use(&self) -> Vec<ApiUse> {
+        self.with(|state| state.uses.values().cloned().collect())
     }
 
     /// Replaces what goes wrong on purpose, from now on.
@@ -183,6 +201,20 @@ impl State {
     /// Keeps the world if that is due.
     pub(crate) fn keep_if_due(&mut self) -> Result<(), SimError> {
         if self.kept.elapsed() >= KEEP_EVERY { self.keep() } else { Ok(()) }
+    }
+
+    /// Counts a call that was answered, with the error code if it was refused.
+    pub(crate) fn count(&mut self, service: &'static str, region: &str, action: &'static str, error: Option<&str>) {
+        let entry = self.uses.entry((service, region.to_owned(), action));
+        let counted = entry.or_insert_with(|| ApiUse {
+            service: service.to_owned(),
+            region: region.to_owned(),
+            action: action.to_owned(),
+            calls: 0,
+            throttled: 0,
+        });
+        counted.calls += 1;
+        counted.throttled += u64::from(matches!(error, Some("Throttling" | "ThrottlingException")));
     }
 
     /// Logs a mutating call and then keeps the world that it led to: both or, after a crash, neither.

@@ -41,6 +41,7 @@ fn strike(state: &mut State, call: &Call, fault: &Fault) -> Verdict {
             Verdict::Refuse(ServiceError::new("ServiceUnavailable", "The service is temporarily unavailable.").status(503))
         }
         FaultKind::Throttle { service, percent } if service == action.service => throttle(state, call, *percent),
+        FaultKind::ApiLimits if !state.limits.allow(call, state.world.now) => Verdict::Refuse(throttled(action.service)),
         FaultKind::Deny { name } if names_action(name, action.name) => Verdict::Refuse(denied(&state.world, call)),
         FaultKind::Timeout { name } if names_action(name, action.name) => Verdict::Hang(ConnectionError::TimedOut(endpoint())),
         FaultKind::Fail { name, times } if names_action(name, action.name) && count(state, fault, *times) => {
@@ -55,10 +56,15 @@ fn throttle(state: &mut State, call: &Call, percent: f64) -> Verdict {
     if state.world.draw(&label, crate::def::Span { min: 0.0, max: 100.0 }) >= percent {
         return Verdict::Proceed;
     }
-    Verdict::Refuse(match call.action.service {
+    Verdict::Refuse(throttled(call.action.service))
+}
+
+/// Says "too many requests" in a service's own form.
+fn throttled(service: &str) -> ServiceError {
+    match service {
         "eks" | "monitoring" => ServiceError::new("ThrottlingException", "Rate exceeded").status(429),
         _ => ServiceError::new("Throttling", "Rate exceeded"),
-    })
+    }
 }
 
 fn denied(world: &World, call: &Call) -> ServiceError {

@@ -11,6 +11,7 @@ mod cloudwatch_write;
 mod eks;
 mod elb;
 mod gate;
+mod limits;
 mod params;
 mod rds;
 mod rds_changes;
@@ -26,6 +27,7 @@ use std::time::Duration;
 use http::{Request, Response};
 use serde_json::{Value, json};
 
+pub(crate) use limits::Limits;
 pub(crate) use params::Params;
 
 use crate::Sim;
@@ -238,6 +240,7 @@ fn respond(state: &mut State, call: &Call) -> Outcome {
         Ok(()) => answer,
         Err(error) => Err(ServiceError::new("InternalFailure", error.to_string()).status(500)),
     };
+    state.count(call.action.service, &call.region, call.action.name, answer.as_ref().err().map(|refused| refused.code.as_str()));
     let response = wire::render(&mut state.world, call, &answer);
     match gate::after(state, call, answer.is_ok()) {
         Some(error) => Outcome::NoReply(error),

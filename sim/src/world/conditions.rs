@@ -38,6 +38,7 @@ impl Conditions {
                 | FaultKind::LostResponse { .. }
                 | FaultKind::Deny { .. }
                 | FaultKind::Timeout { .. }
+                | FaultKind::ApiLimits
                 | FaultKind::EventualConsistency { .. } => {}
             }
         }

@@ -43,6 +43,28 @@ async fn a_region_that_hangs_answers_nobody_for_an_hour() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn api_limits_turn_away_what_is_too_much_in_route_53s_own_form_and_nothing_else() {
+    let sim = open(&["api-limits"]);
+    let client = aws_sdk_route53::Client::from_conf(
+        aws_sdk_route53::config::Builder::from(&config(&sim, EAST).await).retry_config(aws_config::retry::RetryConfig::disabled()).build(),
+    );
+    let mut refused = Vec::new();
+    let zones = || client.list_hosted_zones().send();
+    let answers: Vec<_> = (0..70).map(|_| tokio::spawn(zones())).collect();
+    for answer in answers {
+        refused.extend(answer.await.unwrap().err());
+    }
+    assert!((18..=20).contains(&refused.len()), "50 at once, and one in a tenth of a second: {}", refused.len());
+    let first = refused.first().unwrap();
+    assert_eq!((first.code(), first.raw_response().map(|raw| raw.status().as_u16())), (Some("Throttling"), Some(400)));
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    assert!(zones().await.is_ok());
+    let counted = sim.api_use();
+    assert_eq!((counted[0].calls, counted[0].throttled), (71, refused.len() as u64));
+    assert!(rds(&sim, WEST).await.describe_db_instances().send().await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
 async fn throttling_is_retried_by_the_sdk_and_shows_when_it_is_complete() {
     let sim = open(&["throttle rds 100%"]);
     assert_eq!(promote(&sim).await, Err("Throttling".to_owned()));
