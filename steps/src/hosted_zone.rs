@@ -1,17 +1,24 @@
 //! The hosted zones of Route 53: finding one by its name, reading a record, changing a record. The paging is done here.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use aws_sdk_route53::operation::change_resource_record_sets::ChangeResourceRecordSetsError;
 use aws_sdk_route53::types::{Change, ChangeAction, ChangeBatch, RrType};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
 use wf_engine::clock::between;
 use wf_engine::model::event::StepFailure;
 use wf_engine::step::StepContext;
 
 use crate::aws::{Cloud, errors};
 use crate::record_set::{RecordSet, canonical};
+use crate::zone_queue::Wish;
 
 /// The limit of waiting for another change of the zone to be taken in.
 const PRIOR_REQUEST_LIMIT: Duration = Duration::from_secs(60);
+/// Codes of a batch that has a mistake in one of its changes.
+const REFUSED: [&str; 2] = ["InvalidChangeBatch", "InvalidInput"];
 
 /// Lists the zones of exactly the name: their ids, and whether they are private. The list of Route 53 begins at the name and
 /// goes on with others, so its first zone can be somebody else's.
@@ -54,8 +61,8 @@ pub(crate) async fn records(cx: &StepContext<Cloud>, zone_id: &str, name: &str, 
     }
 }
 
-/// Changes a record in one batch, and returns the id of the change. Route 53 takes one change of a zone at a time: another one
-/// that it has not taken in yet is waited for. `shown` names the record to the operator.
+/// Changes a record, in one batch with the other changes of its zone that are ready ([`crate::zone_queue`]), and returns the id of the
+/// change. `shown` names the record to the operator.
 pub(crate) async fn change(
     cx: &StepContext<Cloud>,
     zone_id: &str,
@@ -65,21 +72,56 @@ pub(crate) async fn change(
 ) -> Result<String, StepFailure> {
     let impossible = |error| StepFailure::permanent(format!("cannot write {shown}: {error}"));
     let change = Change::builder().action(action).resource_record_set(record.to_sdk().map_err(impossible)?).build().map_err(impossible)?;
-    let batch =
-        ChangeBatch::builder().comment(format!("wf run {} step {}", cx.run, cx.step)).changes(change).build().map_err(impossible)?;
-    let call = cx.env.route53().change_resource_record_sets().hosted_zone_id(zone_id).change_batch(batch);
+    let answer = cx.env.zone(zone_id).make(change, shown, async |batch| send(cx, zone_id, batch).await).await;
+    answer.unwrap_or_else(|| Err(StepFailure::transient(format!("nobody told what became of the change of {shown}"))))
+}
+
+/// Sends a batch and answers each of its changes. Route 53 refuses a batch as a whole: one that it finds a mistake in is halved, until
+/// the change with the mistake is alone.
+async fn send(cx: &StepContext<Cloud>, zone_id: &str, batch: &[Arc<Wish>]) {
+    let mut parts = vec![batch];
+    while let Some(part) = parts.pop() {
+        let shown = match part {
+            [one] => one.shown.clone(),
+            several => format!("{} records", several.len()),
+        };
+        let answer = match send_part(cx, zone_id, part).await {
+            Ok(id) => id.ok_or_else(|| StepFailure::transient(format!("Route 53 named no change of {shown}"))),
+            Err(error) if part.len() > 1 && REFUSED.iter().any(|code| errors::has_code(&error, code)) => {
+                let (front, back) = part.split_at(part.len() / 2);
+                parts.extend([back, front]);
+                continue;
+            }
+            Err(error) => {
+                Err(errors::changing("route53:ChangeResourceRecordSets", format!("change {shown} in hosted zone {zone_id}"))(error))
+            }
+        };
+        part.iter().for_each(|wish| wish.answer(answer.clone()));
+    }
+}
+
+/// Sends changes. Route 53 takes one change of a zone at a time: somebody else's that it has not taken in yet is waited for.
+async fn send_part(
+    cx: &StepContext<Cloud>,
+    zone_id: &str,
+    part: &[Arc<Wish>],
+) -> Result<Option<String>, SdkError<ChangeResourceRecordSetsError, HttpResponse>> {
+    let others = match part.len() {
+        0 | 1 => String::new(),
+        several => format!(" and {} others", several - 1),
+    };
+    let changes = part.iter().map(|wish| wish.change.clone()).collect();
+    let batch = ChangeBatch::builder().comment(format!("wf run {} step {}{others}", cx.run, cx.step)).set_changes(Some(changes)).build();
+    let call = cx.env.route53().change_resource_record_sets().hosted_zone_id(zone_id);
+    let call = call.change_batch(batch.map_err(SdkError::construction_failure)?);
     let (mut pacer, began) = (cx.pacer(), cx.clock.now());
-    let answer = loop {
+    loop {
         match call.clone().send().await {
             Err(error) if errors::has_code(&error, "PriorRequestNotComplete") && between(began, cx.clock.now()) < PRIOR_REQUEST_LIMIT => {
                 cx.progress("another change of the zone to be taken in");
                 pacer.pause().await;
             }
-            answer => break answer,
+            answer => return answer.map(|answer| answer.change_info.map(|info| info.id.trim_start_matches("/change/").to_owned())),
         }
-    };
-    let answer =
-        answer.map_err(errors::changing("route53:ChangeResourceRecordSets", format!("change {shown} in hosted zone {zone_id}")))?;
-    let id = answer.change_info.map(|info| info.id.trim_start_matches("/change/").to_owned());
-    id.ok_or_else(|| StepFailure::transient(format!("Route 53 named no change of {shown}")))
+    }
 }

@@ -7,6 +7,8 @@
 //!                                                    │
 //!                                               aws::Cloud   a client per service and region
 //!                                                    │
+//!                                               aws::budget  what each API allows; requests wait here
+//!                                                    │
 //!                        live AWS  ·  simulated AWS (`--sim`)  ·  nothing (`wf check`)
 //! ```
 //!
@@ -24,6 +26,7 @@ pub mod kinds;
 mod output;
 mod record_set;
 mod sizes;
+mod zone_queue;
 
 use aws::Cloud;
 use wf_engine::registry::Registry;

@@ -19,11 +19,14 @@ use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture, S
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use wf_engine::clock::{Clock, SystemClock};
+use wf_engine::model::event::StepFailure;
 
 use super::gate::{CountRecords, Gates};
 use super::patience::Patient;
+use super::shared::Shared;
 use super::time::{ClockSleep, ClockTime};
 use super::web::Web;
+use crate::zone_queue::{ZoneQueue, ZoneQueues};
 
 /// The region of the one control plane of Route 53, and the region that its requests are signed for.
 const ROUTE53_REGION: &str = "us-east-1";
@@ -39,6 +42,8 @@ pub struct Cloud {
 struct Inner {
     config: SdkConfig,
     gates: Gates,
+    zones: ZoneQueues,
+    changes: Shared<Result<(), StepFailure>>,
     web: Web,
     autoscaling: PerRegion<aws_sdk_autoscaling::Client>,
     cloudwatch: PerRegion<aws_sdk_cloudwatch::Client>,
@@ -98,6 +103,8 @@ impl Cloud {
         let inner = Inner {
             config,
             gates: Gates::new(clock, credentials),
+            zones: ZoneQueues::default(),
+            changes: Shared::default(),
             web,
             autoscaling: PerRegion::default(),
             cloudwatch: PerRegion::default(),
@@ -114,6 +121,16 @@ impl Cloud {
     /// Returns what every client is built from.
     pub(super) fn config(&self) -> &SdkConfig {
         &self.inner.config
+    }
+
+    /// Returns the queue of the changes of a hosted zone.
+    pub(crate) fn zone(&self, zone_id: &str) -> Arc<ZoneQueue> {
+        self.inner.zones.of(zone_id)
+    }
+
+    /// Returns what became of the changes of Route 53, by their ids.
+    pub(crate) fn changes(&self) -> &Shared<Result<(), StepFailure>> {
+        &self.inner.changes
     }
 
     /// Returns the way to web pages that are no AWS API.

@@ -12,6 +12,7 @@ mod patience;
 pub mod poll;
 pub mod presign;
 pub mod rds;
+pub(crate) mod shared;
 mod time;
 mod web;
 

@@ -143,7 +143,7 @@ impl StepKind for Route53Failover {
             "the control plane of Route 53 is in us-east-1: where that region may be gone, prefer failover that needs no change of a record",
             "ListHostedZonesByName begins at a name and goes on with others: name and type of the zone are matched exactly, two that match are refused",
             "an UPSERT replaces the whole record: every field that the step does not change is kept, HealthCheckId too",
-            "one UPSERT in one atomic batch, safe to repeat; GetChange is followed until INSYNC, normally within a minute",
+            "an UPSERT, safe to repeat; changes of a zone that are ready together go in one atomic batch, which is halved when Route 53 refuses it; GetChange is followed until INSYNC, normally within a minute",
             "Route 53 takes one change of a zone at a time: PriorRequestNotComplete is tried again",
             "a record of a traffic policy belongs to the policy and is refused",
             "a PRIMARY record pointed to the standby side keeps its health check, which watches the old side: while that fails, Route 53 answers with the SECONDARY record, the standby side as well",
@@ -319,6 +319,20 @@ impl Route53Failover {
     /// Waits until all servers of Route 53 have the change. Without a handle, or when Route 53 does not know the change, the
     /// record itself must show it.
     async fn wait(
+        &self,
+        cx: &StepContext<Cloud>,
+        zone_id: &str,
+        handle: Option<&ChangeHandle>,
+        desired: Option<&RecordSet>,
+    ) -> Result<(), StepFailure> {
+        let Some(handle) = handle else { return self.follow(cx, zone_id, None, desired).await };
+        // Records that were changed together are in sync together: one of their steps polls for all of them.
+        let waits = || cx.progress("DNS change to be in sync");
+        let follow = self.follow(cx, zone_id, Some(handle), desired);
+        cx.env.changes().get(&handle.change_id, cx.clock.as_ref(), waits, follow).await
+    }
+
+    async fn follow(
         &self,
         cx: &StepContext<Cloud>,
         zone_id: &str,

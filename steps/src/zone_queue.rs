@@ -1,0 +1,190 @@
+//! [`ZoneQueues`]: the changes of hosted zones, one batch of a zone at a time. Route 53 takes no second change of a zone while it
+//! works on one, so changes that become ready in the meantime go together in the next batch.
+//!
+//! There is no task behind it: of those who wait for the zone, whoever's turn it is sends what all of them want. A step that is
+//! cut off takes its change out of the queue again, unless it is under way; when it was the one that sent, the others send theirs
+//! themselves, which an UPSERT allows.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use aws_sdk_route53::types::{Change, ChangeAction, ResourceRecordSet};
+use wf_engine::model::event::StepFailure;
+
+/// What a batch may count in records; an UPSERT counts twice.
+const RECORDS_MAX: usize = 1000;
+/// What a batch may count in characters of values; those of an UPSERT count twice.
+const CHARS_MAX: usize = 32_000;
+
+/// The queues of all zones.
+#[derive(Default)]
+pub(crate) struct ZoneQueues(Mutex<BTreeMap<String, Arc<ZoneQueue>>>);
+
+impl ZoneQueues {
+    /// Returns the queue of a zone.
+    pub(crate) fn of(&self, zone_id: &str) -> Arc<ZoneQueue> {
+        Arc::clone(lock(&self.0).entry(zone_id.to_owned()).or_default())
+    }
+}
+
+/// The changes that wait for a zone.
+#[derive(Default)]
+pub(crate) struct ZoneQueue {
+    turn: tokio::sync::Mutex<()>,
+    waiting: Mutex<Vec<Arc<Wish>>>,
+}
+
+/// A change of one record that a step wants.
+pub(crate) struct Wish {
+    pub(crate) change: Change,
+    /// The record, as the operator knows it.
+    pub(crate) shown: String,
+    answer: Mutex<Option<Result<String, StepFailure>>>,
+}
+
+impl Wish {
+    /// Answers the step that wants this.
+    pub(crate) fn answer(&self, answer: Result<String, StepFailure>) {
+        *lock(&self.answer) = Some(answer);
+    }
+
+    fn key(&self) -> Option<(&str, &str, Option<&str>)> {
+        let record = self.change.resource_record_set()?;
+        Some((record.name(), record.r#type().as_str(), record.set_identifier()))
+    }
+
+    /// What it counts against the limits on records and on characters.
+    fn size(&self) -> (usize, usize) {
+        let times = if *self.change.action() == ChangeAction::Upsert { 2 } else { 1 };
+        let Some(record) = self.change.resource_record_set() else { return (times, 0) };
+        (times * record.resource_records().len().max(1), times * chars(record))
+    }
+}
+
+fn chars(record: &ResourceRecordSet) -> usize {
+    record.resource_records().iter().map(|value| value.value().len()).sum()
+}
+
+impl ZoneQueue {
+    /// Has a change made: alone or with others, by this caller or by another. `send` makes a batch of changes and answers each.
+    pub(crate) async fn make(
+        &self,
+        change: Change,
+        shown: &str,
+        send: impl AsyncFnOnce(&[Arc<Wish>]),
+    ) -> Option<Result<String, StepFailure>> {
+        let wish = Arc::new(Wish { change, shown: shown.to_owned(), answer: Mutex::default() });
+        lock(&self.waiting).push(Arc::clone(&wish));
+        let _leaves = Leaves { queue: self, wish: &wish };
+        let _turn = self.turn.lock().await;
+        let answered = lock(&wish.answer).take();
+        if answered.is_some() {
+            return answered;
+        }
+        send(&self.batch(&wish)).await;
+        lock(&wish.answer).take()
+    }
+
+    /// Takes a wish and what fits beside it from those that wait. No record is changed twice in a batch.
+    fn batch(&self, first: &Arc<Wish>) -> Vec<Arc<Wish>> {
+        let mut waiting = lock(&self.waiting);
+        let mut batch = vec![Arc::clone(first)];
+        let (mut records, mut chars) = first.size();
+        waiting.retain(|wish| {
+            if Arc::ptr_eq(wish, first) {
+                return false;
+            }
+            let (more_records, more_chars) = wish.size();
+            let fits = records + more_records <= RECORDS_MAX && chars + more_chars <= CHARS_MAX;
+            if !fits || batch.iter().any(|other| other.key() == wish.key()) {
+                return true;
+            }
+            (records, chars) = (records + more_records, chars + more_chars);
+            batch.push(Arc::clone(wish));
+            false
+        });
+        batch
+    }
+}
+
+/// Takes a wish from the queue when its step has an answer, or is cut off.
+struct Leaves<'a> {
+    queue: &'a ZoneQueue,
+    wish: &'a Arc<Wish>,
+}
+
+impl Drop for Leaves<'_> {
+    fn drop(&mut self) {
+        lock(&self.queue.waiting).retain(|wish| !Arc::ptr_eq(wish, self.wish));
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_route53::types::{ResourceRecord, RrType};
+
+    use super::*;
+
+    fn upsert(name: &str, value: &str) -> Change {
+        let value = ResourceRecord::builder().value(value).build().expect("a value");
+        let record = ResourceRecordSet::builder().name(name).r#type(RrType::A).ttl(60).resource_records(value).build().expect("a record");
+        Change::builder().action(ChangeAction::Upsert).resource_record_set(record).build().expect("a change")
+    }
+
+    /// The sizes of the batches that `changes` make when they come at once.
+    async fn batches(changes: Vec<Change>) -> Vec<usize> {
+        let queue = Arc::new(ZoneQueue::default());
+        let sizes = Arc::new(Mutex::new(Vec::new()));
+        let steps: Vec<_> = changes
+            .into_iter()
+            .map(|change| {
+                let (queue, sizes) = (Arc::clone(&queue), Arc::clone(&sizes));
+                tokio::spawn(async move {
+                    let answer = queue.make(change, "record", async |batch| {
+                        lock(&sizes).push(batch.len());
+                        tokio::task::yield_now().await;
+                        batch.iter().for_each(|wish| wish.answer(Ok("C1".to_owned())));
+                    });
+                    answer.await.expect("an answer").expect("a change")
+                })
+            })
+            .collect();
+        for step in steps {
+            assert_eq!(step.await.expect("a step"), "C1");
+        }
+        assert!(lock(&queue.waiting).is_empty());
+        std::mem::take(&mut *lock(&sizes))
+    }
+
+    #[tokio::test]
+    async fn what_waits_for_a_zone_goes_together_within_the_limits() {
+        let many = (0..1101).map(|ix| upsert(&format!("r{ix}."), "192.0.2.1")).collect();
+        assert_eq!(batches(many).await, [1, 500, 500, 100]);
+        let long = (0..5).map(|ix| upsert(&format!("r{ix}."), &"x".repeat(8000))).collect();
+        assert_eq!(batches(long).await, [1, 2, 2]);
+        let same = (0..3).map(|_| upsert("r.", "192.0.2.1")).collect();
+        assert_eq!(batches(same).await, [1, 1, 1]);
+    }
+
+    #[tokio::test]
+    async fn a_step_that_is_cut_off_is_not_served_and_the_others_send_their_own() {
+        let queue = ZoneQueue::default();
+        {
+            let never = queue.make(upsert("a.", "192.0.2.1"), "a", async |_| std::future::pending().await);
+            let late = queue.make(upsert("b.", "192.0.2.1"), "b", async |_| {});
+            tokio::select! {
+                biased;
+                _ = never => {}
+                _ = late => {}
+                () = tokio::task::yield_now() => {}
+            }
+        }
+        assert!(lock(&queue.waiting).is_empty());
+        let answer = queue.make(upsert("c.", "192.0.2.1"), "c", async |batch| batch.iter().for_each(|wish| wish.answer(Ok("C2".into()))));
+        assert!(matches!(answer.await, Some(Ok(id)) if id == "C2"));
+    }
+}
