@@ -34,6 +34,7 @@ async fn fits(size: Size) {
         eprintln!("{report}");
     }
     assert_eq!(throttled, 0, "{report}");
+    assert!(run.told.iter().any(|text| text.contains("s for the API budget of ")), "waiting is shown: {report}");
     assert!(run.makespan.as_secs_f64() <= floor.as_secs_f64() * 1.2, "{report}");
 }
 
@@ -66,4 +67,15 @@ async fn of_a_batch_with_a_bad_record_only_that_one_fails() {
     assert_eq!(run.failures.len(), 1, "{:?}", run.failures);
     assert!(run.failures[0].message.contains("change record r10.fleet0.example A"), "{:?}", run.failures);
     assert!(fleet.effective("ChangeResourceRecordSets") < 10, "the others went together");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_turns_requests_away_is_asked_more_slowly_and_the_run_completes() {
+    let size = Size { zones: 0, records: 0, groups: 10, nodegroups: 0 };
+    let free = Fleet::open(size, &[]).run().await;
+    let run = Fleet::open(size, &["throttle autoscaling 30%"]).run().await;
+    assert_eq!(run.end, COMPLETED, "{:?}", run.failures);
+    let waits = |told: &[String]| told.iter().filter(|text| text.contains("for the API budget of autoscaling")).count();
+    assert_eq!(waits(&free.told), 0);
+    assert!(waits(&run.told) > 20, "{:?} after {:?}: {}", run.makespan, free.makespan, waits(&run.told));
 }

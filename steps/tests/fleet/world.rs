@@ -1,15 +1,17 @@
 //! The fleet's world, its workflow and what a run of it used.
 
 use std::fmt::Write;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use wf_engine::clock::{Clock, between};
 use wf_engine::model::event::{Mode, StepFailure};
 use wf_engine::model::ids::RunId;
+use wf_engine::model::record::Record;
+use wf_engine::model::run_state::RunState;
 use wf_engine::model::workflow::Workflow;
 use wf_engine::registry::{Imports, resolve_inputs};
-use wf_engine::report::Silent;
+use wf_engine::report::{Notice, Reporter};
 use wf_engine::runtime::{self, RunEnd, Runtime, StartPlan, channel};
 use wf_engine::testkit::{MemoryJournal, somebody};
 use wf_sim::{ApiUse, DEFAULT_WORLD, Sim, SimOptions};
@@ -39,6 +41,21 @@ pub struct Ended {
     pub makespan: Duration,
     pub floor: Duration,
     pub uses: Vec<ApiUse>,
+    /// What the operator was shown.
+    pub told: Vec<String>,
+}
+
+/// Remembers the progress that the operator is shown.
+struct Listener(Arc<Mutex<Vec<String>>>);
+
+impl Reporter for Listener {
+    fn recorded(&mut self, _: &Record, _: &RunState) {}
+
+    fn notice(&mut self, notice: &Notice, _: &RunState) {
+        if let Notice::Progress { text, .. } = notice {
+            self.0.lock().unwrap().push(text.clone());
+        }
+    }
 }
 
 impl Fleet {
@@ -79,12 +96,13 @@ impl Fleet {
             by: somebody(),
         };
         let (_controller, control) = channel();
+        let told: Arc<Mutex<Vec<String>>> = Arc::default();
         let began = clock.now();
         let runtime = Runtime {
             journal: Arc::new(journal.clone()),
             registry,
             clock: Arc::clone(&clock),
-            reporter: Box::new(Silent),
+            reporter: Box::new(Listener(Arc::clone(&told))),
             control,
             workflow: None,
         };
@@ -92,7 +110,14 @@ impl Fleet {
         let makespan = between(began, clock.now());
         let state = runtime::replay(&run, &journal.records(&run).unwrap()).unwrap().state;
         let failures = state.steps().iter().filter_map(|step| step.failure.clone()).collect();
-        Ended { end, failures, makespan, floor: self.size.floor(), uses: self.sim.api_use() }
+        Ended {
+            end,
+            failures,
+            makespan,
+            floor: self.size.floor(),
+            uses: self.sim.api_use(),
+            told: std::mem::take(&mut told.lock().unwrap()),
+        }
     }
 }
 
