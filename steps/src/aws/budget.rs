@@ -1,5 +1,5 @@
 //! How much of each AWS API may be used: token buckets, and the queue of the requests that wait for them. Pure: whoever asks
-//! brings the time, and waits by itself ([`super::gate`]).
+//! brings the time, and waits by itself (`gate.rs`).
 //!
 //! A [`Lane`] holds the buckets of one service in one region of one account, as AWS counts. A request takes from all buckets that
 //! it concerns. Requests go in the order in which they came, except that one which waits for the scarce bucket of its operation
