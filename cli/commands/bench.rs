@@ -19,6 +19,10 @@ pub async fn bench(console: &mut Console, args: &args::Bench) -> Result<Exit, Fa
         },
     };
     let dir = args.dir.clone().unwrap_or_else(std::env::temp_dir);
+    if !dir.is_dir() {
+        let message = format!("{} is not a directory", dir.display());
+        return Err(Failure::usage(message).help("give --dir a directory that exists, on the disk to be measured"));
+    }
     let figures = round
         .measure(&dir)
         .await

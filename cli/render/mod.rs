@@ -1,8 +1,8 @@
 //! What people read: events as lines, the live display, the summary of a run, tables.
 //!
 //! Knows events and state, and how wide the terminal is. Must not know where the words go: every function here returns text, and the
-//! one writer ([`live::LiveReporter`]) is handed its output. Whatever comes from outside passes [`clean`] before it is laid out, and all that is laid out
-//! passes [`harmless`] before it is shown.
+//! one writer ([`live::LiveReporter`]) is handed its output. Whatever comes from outside passes [`clean`] before it is laid
+//! out, and all that is laid out passes [`harmless`] before it is shown.
 
 mod board;
 mod graph;

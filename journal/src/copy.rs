@@ -27,8 +27,8 @@ pub(crate) struct PrivateCopy {
 }
 
 impl PrivateCopy {
-    /// Copies the first `len_max` bytes of a journal to a directory under `above`, which somebody has to keep others away from meanwhile. sled's snapshots are not copied: they are shortcuts into
-    /// the log, and the log is to be read.
+    /// Copies the first `len_max` bytes of a journal to a directory under `above`. Others have to be kept away from the journal
+    /// meanwhile. sled's snapshots are not copied: they are shortcuts into the log, and the log is to be read.
     pub(crate) fn of(journal: &Path, above: &Path, len_max: u64) -> Result<Self, CopyFailed> {
         let conf = layout::open_file(&journal.join("conf")).map_err(CopyFailed::Original)?;
         let db = File::open(journal.join("db")).map_err(CopyFailed::Original)?;

@@ -414,6 +414,7 @@ fn durability_costs_a_sync_a_step_and_no_more() {
     let each_by_itself = figures(&["layers", "3x4", "--commit", "each-record"]);
     assert!(each_by_itself["syncs"].as_u64().unwrap() >= 24, "{each_by_itself}");
     sandbox.wf(&["bench", "layers", "3"]).exits(2);
+    sandbox.wf(&["bench", "chain", "3", "--dir", "nowhere"]).exits(2).says("nowhere is not a directory").says("--dir");
 }
 
 #[test]

@@ -32,8 +32,8 @@ use crate::zone_queue::{ZoneQueue, ZoneQueues};
 const ROUTE53_REGION: &str = "us-east-1";
 
 /// The way to AWS: a client per service and region, made when first asked for, all of them over one connection pool and one
-/// cache of credentials, and within one set of API budgets ([`super::budget`]). Cloning is cheap and shares everything. Every endpoint is a regional one, those of STS included, so
-/// that a step in the standby region needs nothing of the failing one; Route 53 is global and has a single control plane.
+/// cache of credentials, and within one set of API budgets ([`super::budget`]). Cloning is cheap and shares everything. Every endpoint
+/// is a regional one, those of STS included, so that a step in the standby region needs nothing of the failing one; Route 53 is global and has a single control plane.
 #[derive(Clone)]
 pub struct Cloud {
     inner: Arc<Inner>,
