@@ -63,18 +63,6 @@ impl Wish {
     }
 }
 
-/// Says which names there are where one was not found, for the hint of a failure.
-pub(crate) fn there_are(what: &str, region: &str, mut names: Vec<String>) -> String {
-    names.sort();
-    let more = names.len().saturating_sub(8);
-    names.truncate(8);
-    match (names.is_empty(), more) {
-        (true, _) => format!("there are no {what} in {region} at all: is it the right region and account?"),
-        (false, 0) => format!("the {what} in {region} are {}", names.join(", ")),
-        (false, more) => format!("the {what} in {region} are {} and {more} more", names.join(", ")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,12 +100,5 @@ mod tests {
         assert_eq!(wish(Some(3), Some(6), Some(9)).problems(), Vec::<String>::new());
         assert_eq!(wish(Some(7), Some(6), Some(5)).problems().len(), 3);
         assert_eq!(wish(None, None, None).problems().len(), 1);
-    }
-
-    #[test]
-    fn names_that_exist_are_listed_up_to_a_limit() {
-        assert!(there_are("groups", "us-west-2", vec![]).contains("no groups"));
-        assert_eq!(there_are("groups", "r", vec!["b".into(), "a".into()]), "the groups in r are a, b");
-        assert!(there_are("groups", "r", (0..20).map(|n| n.to_string()).collect()).ends_with("and 12 more"));
     }
 }

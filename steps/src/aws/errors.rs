@@ -1,78 +1,17 @@
-//! What an error of the SDK means for a step. The one table, so that every kind tells throttling, a missing permission and a
-//! dead region apart in the same way.
+//! What an error of the SDK means for a step, so that every kind tells throttling, a missing permission and a dead region apart in the
+//! same way. Here is who failed, and how: no credentials, no connection, no answer, an unreadable one, or a refusal, whose codes stand in
+//! the table of [`super::meaning`].
 
 use std::error::Error;
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_runtime_api::client::result::{ConnectorError, SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use wf_engine::model::event::StepFailure;
 
+use super::meaning::{ENDPOINT, Meaning, Refused};
 use super::patience::NoAnswer;
-
-/// Codes of calls that were turned away because there were too many, or because another change is under way: the same call
-/// is accepted later. Route 53 answers throttling with HTTP 400.
-const BUSY: &[&str] = &[
-    "EC2ThrottledException",
-    "PriorRequestNotComplete",
-    "RequestLimitExceeded",
-    "RequestThrottled",
-    "RequestThrottledException",
-    "ResourceContention",
-    "ResourceContentionFault",
-    "ResourceInUseException",
-    "ScalingActivityInProgress",
-    "ScalingActivityInProgressFault",
-    "SlowDown",
-    "Throttled",
-    "ThrottledException",
-    "Throttling",
-    "ThrottlingException",
-    "TooManyRequestsException",
-];
-
-/// Codes of a resource whose state does not allow the call now.
-const WRONG_STATE: &[&str] =
-    &["InvalidDBInstanceState", "InvalidDBInstanceStateFault", "InvalidDBClusterStateFault", "InvalidDBSnapshotState"];
-
-/// Codes of a service that failed by itself, whatever the HTTP status.
-const SERVER_FAILED: &[&str] = &[
-    "InternalError",
-    "InternalFailure",
-    "InternalFailureException",
-    "InternalServerError",
-    "ServerException",
-    "ServiceUnavailable",
-    "ServiceUnavailableException",
-];
-
-/// Codes of credentials that may not do this.
-const DENIED: &[&str] = &[
-    "AccessDenied",
-    "AccessDeniedException",
-    "AuthorizationError",
-    "AuthorizationErrorException",
-    "NotAuthorized",
-    "UnauthorizedOperation",
-];
-
-/// Codes of credentials that are no longer valid, or never were.
-const BAD_CREDENTIALS: &[&str] = &[
-    "ExpiredToken",
-    "ExpiredTokenException",
-    "IncompleteSignature",
-    "InvalidAccessKeyId",
-    "InvalidClientTokenId",
-    "MissingAuthenticationToken",
-    "MissingAuthenticationTokenException",
-    "RequestExpired",
-    "SignatureDoesNotMatch",
-    "UnrecognizedClientException",
-];
-
-/// Codes of a region that has not the room: another type, zone or quota is needed, so trying again at once is no use.
-const NO_ROOM: &[&str] = &["InsufficientDBInstanceCapacity", "InsufficientDBInstanceCapacityFault"];
 
 /// Turns the error of a reading call into the step's failure. `action` is the IAM action, `what` what was attempted, such as
 /// "look at prod-db-replica-west in us-west-2". No answer means `Unreachable`: nothing can have happened, or nothing that matters.
@@ -113,12 +52,8 @@ where
         SdkError::ServiceError(answer) if answer.raw().status().is_success() => unreadable(what, answer.raw(), error),
         SdkError::ServiceError(answer) => refused(action, what, answer.err(), answer.raw().status().as_u16()),
         SdkError::ResponseError(answer) => unreadable(what, answer.raw(), error),
-        SdkError::TimeoutError(_) => no_answer(format!("failed to {what}: no answer in time")).because(chain(error)).hint(REACH),
-        SdkError::DispatchFailure(_) if find::<NoAnswer>(error).is_some() => {
-            no_answer(format!("failed to {what}: no answer in time")).because(chain(error)).hint(REACH)
-        }
         SdkError::DispatchFailure(failure) if failure.is_user() => bad_request(what, error),
-        SdkError::DispatchFailure(_) => no_answer(format!("failed to {what}: {}", lost(error))).because(chain(error)).hint(REACH),
+        SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) => unanswered(what, error, no_answer),
         _ => bad_request(what, error),
     }
 }
@@ -132,43 +67,38 @@ fn unreadable(what: &str, answer: &HttpResponse, error: &(dyn Error + 'static)) 
         .hint("the next attempt looks at the world again before it acts")
 }
 
-/// What a service said no to.
+/// What was answered with a no, by the service or by somebody else.
 fn refused<E: ProvideErrorMetadata + Error>(action: &str, what: &str, error: &E, status: u16) -> StepFailure {
-    let code = error.code().unwrap_or("no error code");
     let said = error.message().unwrap_or("no message");
-    let message = format!("failed to {what}: {said} ({code}, HTTP {status})");
-    let is = |codes: &[&str]| codes.contains(&code);
-    let failure = if is(BUSY) {
-        StepFailure::transient(message).hint("AWS is busy with other calls or changes; the step is tried again")
-    } else if is(WRONG_STATE) {
-        StepFailure::transient(message).hint("the resource is not in a state that allows this; the step is tried again")
-    } else if is(DENIED) || status == 403 && !is(BAD_CREDENTIALS) {
-        StepFailure::permanent(message)
-            .hint(format!("allow {action} to the credentials that wf uses; an SCP of the organisation may deny it as well"))
-    } else if is(BAD_CREDENTIALS) {
-        StepFailure::permanent(message).hint(LOG_IN)
-    } else if is(NO_ROOM) {
-        StepFailure::permanent(message).hint("choose another instance class or zone, or use a capacity reservation")
-    } else if is(SERVER_FAILED) || status >= 500 || status == 429 {
-        StepFailure::transient(message).hint("the service failed; the step is tried again")
-    } else {
-        StepFailure::permanent(message)
-    };
+    let meaning = Meaning::of(error.code(), status, said);
+    let code = error.code().unwrap_or("no error code");
+    let failure = meaning.failure(format!("failed to {what}: {said} ({code}, HTTP {status})"), &Refused { action, said });
     match error.meta().extra("aws_request_id") {
         Some(id) => failure.because(format!("AWS request id {id}")),
         None => failure,
     }
 }
 
-const LOG_IN: &str = "log in again (such as `aws sso login`), or set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and then try again: `wf resume`, or `wf run` after a rollback";
+/// What helps whose credentials are not, or no longer, taken.
+pub(super) const LOG_IN: &str = "log in again (such as `aws sso login`), or set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and then try again: `wf resume`, or `wf run` after a rollback";
 
+/// Credentials that could not be had. When nobody answered who gives them out, that may pass; everything else needs the operator.
 fn unusable_credentials(what: &str, error: &CredentialsError) -> StepFailure {
-    let message = format!("failed to {what}: {error}");
-    let failure = match error {
-        CredentialsError::ProviderTimedOut(_) => StepFailure::transient(message),
-        _ => StepFailure::permanent(message),
+    let unanswered = matches!(error, CredentialsError::ProviderTimedOut(_))
+        || find::<NoAnswer>(error).is_some()
+        || find::<ConnectorError>(error).is_some_and(|error| !error.is_user());
+    if unanswered {
+        return StepFailure::transient(format!(
+            "failed to {what}: who gives out the credentials (STS, SSO or the instance) does not answer"
+        ))
+        .because(chain(error))
+        .hint("AWS_REGION says which region's STS and SSO are asked: set it to one that works, or use static credentials");
+    }
+    let message = match error {
+        CredentialsError::CredentialsNotLoaded(_) => format!("failed to {what}: there are no AWS credentials"),
+        _ => format!("failed to {what}: the AWS credentials could not be had"),
     };
-    failure.because(chain(error)).hint(LOG_IN)
+    StepFailure::permanent(message).because(chain(error)).hint(LOG_IN)
 }
 
 fn bad_request<E>(what: &str, error: &SdkError<E, HttpResponse>) -> StepFailure
@@ -178,17 +108,25 @@ where
     StepFailure::permanent(format!("failed to {what}: the request could not be made")).because(chain(error))
 }
 
-/// Says in a few words how the connection failed.
-fn lost(error: &(dyn Error + 'static)) -> &'static str {
-    match find::<std::io::Error>(error).map(std::io::Error::kind) {
-        Some(std::io::ErrorKind::ConnectionRefused) => "the connection was refused",
+/// Makes the failure of a request that was not answered: how, and what to look at.
+fn unanswered(what: &str, error: &(dyn Error + 'static), no_answer: fn(String) -> StepFailure) -> StepFailure {
+    let causes = chain(error);
+    let (how, hint) = match find::<std::io::Error>(error).map(std::io::Error::kind) {
+        _ if find::<NoAnswer>(error).is_some() => ("no answer in time", REACH),
+        // The SDK keeps hyper's own errors to itself, but for their words.
+        _ if causes.contains("dns error") => ("the name of its endpoint is unknown", UNKNOWN_NAME),
+        _ if causes.contains("certificate") => ("its certificate is not AWS's", ENDPOINT),
+        Some(std::io::ErrorKind::ConnectionRefused) => ("the connection was refused", REACH),
         Some(std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::ConnectionAborted | std::io::ErrorKind::BrokenPipe) => {
-            "the connection was lost"
+            ("the connection was lost", REACH)
         }
-        Some(std::io::ErrorKind::TimedOut) => "no connection in time",
-        _ => "nobody answered",
-    }
+        Some(std::io::ErrorKind::TimedOut) => ("no connection in time", REACH),
+        _ => ("nobody answered", REACH),
+    };
+    no_answer(format!("failed to {what}: {how}")).because(causes).hint(hint)
 }
+
+const UNKNOWN_NAME: &str = "is there such a region, and does this machine's DNS work (`wf check` does not know all regions)?";
 
 fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
     let mut next = Some(error);
@@ -224,7 +162,6 @@ mod tests {
     use aws_sdk_rds::config::Config;
     use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn};
     use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
-    use aws_smithy_runtime_api::client::result::ConnectorError;
     use aws_smithy_types::body::SdkBody;
     use wf_engine::clock::SystemClock;
     use wf_engine::model::event::FailureKind;
@@ -324,6 +261,22 @@ mod tests {
             assert_eq!((change.kind, asked), (kind, 1), "{change:?}");
             assert!(change.hint.as_deref().unwrap_or_default().contains(hint), "{change:?}");
             assert_eq!(change.causes, ["AWS request id 42"]);
+        }
+    }
+
+    #[test]
+    fn credentials_that_nobody_gives_out_now_are_told_from_none_at_all() {
+        let nobody = ConnectorError::io(std::io::Error::from(std::io::ErrorKind::ConnectionRefused).into());
+        let cases = [
+            (CredentialsError::not_loaded("nothing found"), FailureKind::Permanent, "there are no AWS credentials"),
+            (CredentialsError::provider_error("the SSO session has expired"), FailureKind::Permanent, "could not be had"),
+            (CredentialsError::provider_error(nobody), FailureKind::Transient, "does not answer"),
+            (CredentialsError::provider_timed_out(std::time::Duration::from_secs(5)), FailureKind::Transient, "does not answer"),
+        ];
+        for (error, kind, said) in cases {
+            let failure = unusable_credentials("look", &error);
+            assert_eq!(failure.kind, kind, "{failure:?}");
+            assert!(failure.message.contains(said) && failure.hint.is_some(), "{failure:?}");
         }
     }
 

@@ -8,6 +8,8 @@ mod cloud;
 pub mod errors;
 mod gate;
 pub mod lag;
+pub mod meaning;
+pub(crate) mod missing;
 mod patience;
 pub mod poll;
 pub mod presign;

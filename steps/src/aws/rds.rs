@@ -7,6 +7,7 @@ use wf_engine::clock::between;
 use wf_engine::model::event::{FailureKind, StepFailure};
 use wf_engine::step::StepContext;
 
+use super::missing::{Missing, names};
 use super::{Cloud, errors};
 
 /// The IAM action of every look at an instance.
@@ -144,7 +145,10 @@ pub async fn find(cx: &StepContext<Cloud>, region: &str, id: &str) -> Result<Opt
 
 /// Describes an instance that must be there.
 pub async fn get(cx: &StepContext<Cloud>, region: &str, id: &str) -> Result<Instance, StepFailure> {
-    find(cx, region, id).await?.ok_or_else(|| missing(region, id))
+    match find(cx, region, id).await? {
+        Some(instance) => Ok(instance),
+        None => Err(missing(cx, region, id).await),
+    }
 }
 
 /// Waits until an instance takes changes again: until a backup, or somebody else's change, has ended. That takes minutes, far
@@ -175,9 +179,10 @@ where
 }
 
 /// Returns the failure of an instance that is not there.
-pub fn missing(region: &str, id: &str) -> StepFailure {
-    StepFailure::permanent(format!("there is no RDS instance {id} in {region}"))
-        .hint("check the name, the region and the account that the credentials belong to")
+pub async fn missing(cx: &StepContext<Cloud>, region: &str, id: &str) -> StepFailure {
+    let all = cx.env.rds(region).describe_db_instances().into_paginator().items().send();
+    let names = names(all, |instance| instance.db_instance_identifier).await;
+    Missing { what: "RDS instance", name: id, place: region, region: Some(region) }.failure(cx, names).await
 }
 
 #[cfg(test)]

@@ -10,9 +10,10 @@ use serde_json::json;
 use wf_engine::model::event::{Fields, StepFailure};
 use wf_engine::step::{Field, FieldType, Iam, KindInfo, Observed, Reversibility, StepContext, StepKind, fields};
 
+use crate::aws::missing::{Missing, names};
 use crate::aws::poll::{self, Look};
 use crate::aws::{Cloud, errors};
-use crate::sizes::{Sizes, Wish, there_are};
+use crate::sizes::{Sizes, Wish};
 
 /// Sets the sizes of an Auto Scaling group.
 #[derive(Debug, Clone, Deserialize)]
@@ -183,9 +184,9 @@ impl AutoScalingScale {
         {
             return Ok(group);
         }
-        let others = call.send().await.ok().and_then(|answer| answer.auto_scaling_groups).unwrap_or_default();
-        let names = others.into_iter().filter_map(|group| group.auto_scaling_group_name).collect();
-        Err(StepFailure::permanent(format!("there is no {self}")).hint(there_are("Auto Scaling groups", &self.region, names)))
+        let names = names(call.into_paginator().items().send(), |group| group.auto_scaling_group_name).await;
+        let missing = Missing { what: "Auto Scaling group", name: &self.group, place: &self.region, region: Some(&self.region) };
+        Err(missing.failure(cx, names).await)
     }
 
     async fn update(&self, cx: &StepContext<Cloud>, sizes: Sizes) -> Result<(), StepFailure> {

@@ -10,9 +10,10 @@ use wf_engine::clock::between;
 use wf_engine::model::event::{Fields, StepFailure};
 use wf_engine::step::{Field, FieldType, Iam, KindInfo, Observed, Reversibility, StepContext, StepKind, fields};
 
+use crate::aws::missing::{Missing, names};
 use crate::aws::poll::{self, Look};
 use crate::aws::{Cloud, errors};
-use crate::sizes::{Sizes, Wish, there_are};
+use crate::sizes::{Sizes, Wish};
 
 /// Sets the sizes of a node group.
 #[derive(Debug, Clone, Deserialize)]
@@ -180,20 +181,29 @@ impl EksScaleNodegroup {
 
     async fn describe(&self, cx: &StepContext<Cloud>) -> Result<Nodegroup, StepFailure> {
         let client = cx.env.eks(&self.region);
-        let missing = || StepFailure::permanent(format!("there is no {self}"));
-        match client.describe_nodegroup().cluster_name(&self.cluster).nodegroup_name(&self.nodegroup).send().await {
-            Ok(answer) => answer.nodegroup.ok_or_else(missing),
-            Err(error) if errors::has_code(&error, "ResourceNotFoundException") => {
-                let groups = client.list_nodegroups().cluster_name(&self.cluster).send().await;
-                Err(missing().hint(match groups {
-                    Ok(groups) => {
-                        there_are("node groups", &format!("{} ({})", self.cluster, self.region), groups.nodegroups.unwrap_or_default())
-                    }
-                    Err(_) => format!("look with: aws eks list-nodegroups --cluster-name {} --region {}", self.cluster, self.region),
-                }))
-            }
-            Err(error) => Err(errors::reading("eks:DescribeNodegroup", format!("read {self}"))(error)),
+        let answer = client.describe_nodegroup().cluster_name(&self.cluster).nodegroup_name(&self.nodegroup).send().await;
+        let found = match answer {
+            Ok(answer) => answer.nodegroup,
+            Err(error) if errors::has_code(&error, "ResourceNotFoundException") => None,
+            Err(error) => return Err(errors::reading("eks:DescribeNodegroup", format!("read {self}"))(error)),
+        };
+        match found {
+            Some(group) => Ok(group),
+            None => Err(self.missing(cx).await),
         }
+    }
+
+    /// Makes the failure of a node group that is not there, or of a whole cluster.
+    async fn missing(&self, cx: &StepContext<Cloud>) -> StepFailure {
+        let client = cx.env.eks(&self.region);
+        let place = format!("cluster {} in {}", self.cluster, self.region);
+        let groups = client.list_nodegroups().cluster_name(&self.cluster).into_paginator().items().send();
+        if let Some(names) = names(groups, Some).await {
+            let missing = Missing { what: "node group", name: &self.nodegroup, place: &place, region: Some(&self.region) };
+            return missing.failure(cx, Some(names)).await;
+        }
+        let clusters = names(client.list_clusters().into_paginator().items().send(), Some).await;
+        Missing { what: "cluster", name: &self.cluster, place: &self.region, region: Some(&self.region) }.failure(cx, clusters).await
     }
 
     async fn update(&self, cx: &StepContext<Cloud>, sizes: Sizes, token: String) -> Result<String, StepFailure> {

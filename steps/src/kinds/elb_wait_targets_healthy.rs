@@ -10,9 +10,9 @@ use serde_json::json;
 use wf_engine::model::event::{Fields, StepFailure};
 use wf_engine::step::{Field, FieldType, Iam, KindInfo, Observed, Reversibility, StepContext, StepKind, fields, nothing_to_apply};
 
+use crate::aws::missing::{Missing, names};
 use crate::aws::poll::{self, Look};
 use crate::aws::{Cloud, errors};
-use crate::sizes::there_are;
 
 /// Waits for healthy targets.
 #[derive(Debug, Clone, Deserialize)]
@@ -105,9 +105,9 @@ impl StepKind for ElbWaitTargetsHealthy {
         if let Some(arn) = found {
             return Ok(Observed::Satisfied(TargetGroup { arn }));
         }
-        let others = call.send().await.ok().and_then(|answer| answer.target_groups).unwrap_or_default();
-        let names = others.into_iter().filter_map(|group| group.target_group_name).collect();
-        Err(StepFailure::permanent(format!("there is no {self}")).hint(there_are("target groups", &self.region, names)))
+        let names = names(call.into_paginator().items().send(), |group| group.target_group_name).await;
+        let missing = Missing { what: "target group", name: &self.target_group, place: &self.region, region: Some(&self.region) };
+        Err(missing.failure(cx, names).await)
     }
 
     async fn apply(&self, _cx: &StepContext<Cloud>, _before: &TargetGroup) -> Result<(), StepFailure> {

@@ -114,7 +114,8 @@ impl StepKind for RdsDeleteInstance {
         match (found, intent) {
             (None, Some(intent)) => Ok(Observed::Satisfied(intent.clone())),
             (Some(instance), Some(intent)) if instance.status == "deleting" => Ok(Observed::Satisfied(intent.clone())),
-            (None, None) => Err(rds::missing(&self.region, &self.instance)
+            (None, None) => Err(rds::missing(cx, &self.region, &self.instance)
+                .await
                 .hint("if it was deleted by someone else and that is fine, `wf resume RUN --mark-done STEP`")),
             (Some(instance), None) if instance.status == "deleting" => {
                 let failure = StepFailure::permanent(format!("{} in {} is being deleted by someone else", self.instance, self.region));

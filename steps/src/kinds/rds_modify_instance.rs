@@ -191,7 +191,10 @@ impl RdsModifyInstance {
     async fn find(&self, cx: &StepContext<Cloud>) -> Result<Instance, StepFailure> {
         let old = rds::find(cx, &self.region, &self.instance).await?;
         let Some(new_identifier) = &self.new_identifier else {
-            return old.ok_or_else(|| rds::missing(&self.region, &self.instance));
+            return match old {
+                Some(instance) => Ok(instance),
+                None => Err(rds::missing(cx, &self.region, &self.instance).await),
+            };
         };
         let new = rds::find(cx, &self.region, new_identifier).await?;
         match (old, new) {

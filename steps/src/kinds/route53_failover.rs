@@ -11,6 +11,7 @@ use wf_engine::model::event::{Fields, StepFailure};
 use wf_engine::step::{Field, FieldType, Iam, KindInfo, Observed, Reversibility, StepContext, StepKind, fields};
 use wf_engine::units::Span;
 
+use crate::aws::missing::{Missing, names};
 use crate::aws::poll::{self, Look};
 use crate::aws::{Cloud, errors};
 use crate::hosted_zone;
@@ -259,12 +260,13 @@ impl Route53Failover {
         match of_type.as_slice() {
             [id] => Ok((*id).to_owned()),
             [] => {
-                let failure = StepFailure::permanent(format!("there is no {} hosted zone {}", sort(self.private), self.zone));
-                let other = !same_name.is_empty();
-                Err(if other {
-                    failure.hint(format!("there is a {} one: set `private: {}`", sort(!self.private), !self.private))
-                } else {
-                    failure
+                let what = format!("{} hosted zone", sort(self.private));
+                let zones = cx.env.route53().list_hosted_zones().into_paginator().items().send();
+                let names = names(zones, |zone| Some(zone.name.trim_end_matches('.').to_owned())).await;
+                let failure = Missing { what: &what, name: &self.zone, place: "Route 53", region: None }.failure(cx, names).await;
+                Err(match same_name.is_empty() {
+                    true => failure,
+                    false => failure.hint(format!("there is a {} one: set `private: {}`", sort(!self.private), !self.private)),
                 })
             }
             several => {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use wf_engine::model::event::{Fields, StepFailure};
 use wf_engine::step::{Field, FieldType, Iam, KindInfo, Observed, Reversibility, StepContext, StepKind, fields};
 
+use crate::aws::missing::{Missing, names};
 use crate::aws::{Cloud, errors};
 
 /// Publishes a message to a topic.
@@ -112,9 +113,8 @@ impl StepKind for SnsPublish {
 
     async fn apply(&self, cx: &StepContext<Cloud>, before: &Addressee) -> Result<Published, StepFailure> {
         let fifo = before.topic_arn.ends_with(".fifo");
-        let answer = cx
-            .env
-            .sns(&self.region)
+        let sns = cx.env.sns(&self.region);
+        let answer = sns
             .publish()
             .topic_arn(&before.topic_arn)
             .set_subject(self.subject.clone())
@@ -122,10 +122,17 @@ impl StepKind for SnsPublish {
             .set_message_group_id(fifo.then(|| cx.run.to_string()))
             .set_message_deduplication_id(fifo.then(|| cx.token()))
             .send()
-            .await
+            .await;
+        match answer {
+            Ok(answer) => Ok(Published { message_id: answer.message_id().unwrap_or_default().to_owned() }),
+            Err(error) if errors::has_code(&error, "NotFound") => {
+                let topics = names(sns.list_topics().into_paginator().items().send(), |topic| topic.topic_arn).await;
+                let missing = Missing { what: "SNS topic", name: &before.topic_arn, place: &self.region, region: Some(&self.region) };
+                Err(missing.failure(cx, topics).await)
+            }
             // A second copy does no harm, so that a topic out of reach is just that.
-            .map_err(errors::reading("sns:Publish", format!("publish to {}", before.topic_arn)))?;
-        Ok(Published { message_id: answer.message_id().unwrap_or_default().to_owned() })
+            Err(error) => Err(errors::reading("sns:Publish", format!("publish to {}", before.topic_arn))(error)),
+        }
     }
 
     async fn settle(&self, _cx: &StepContext<Cloud>, before: &Addressee, handle: Option<&Published>) -> Result<Fields, StepFailure> {

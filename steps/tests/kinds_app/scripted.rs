@@ -253,8 +253,8 @@ async fn a_zone_is_matched_by_its_whole_name_and_its_type_over_all_pages() {
 #[tokio::test(start_paused = true)]
 async fn a_zone_that_is_missing_or_ambiguous_is_refused() {
     for (found, message, hint) in [
-        (vec![("Z1", "company.com.au.", false)], "there is no public hosted zone company.com", None),
-        (vec![("Z1", "company.com.", true)], "there is no public hosted zone company.com", Some("set `private: true`")),
+        (vec![("Z1", "company.com.au.", false)], "there is no public hosted zone company.com in Route 53", Some("check the name")),
+        (vec![("Z1", "company.com.", true)], "there is no public hosted zone company.com in Route 53", Some("set `private: true`")),
         (vec![("Z1", "company.com.", false), ("Z2", "company.com.", false)], "2 public hosted zones are named company.com", Some("Z1, Z2")),
     ] {
         let world = world(move |_, _| zones(&found, None));
@@ -608,8 +608,8 @@ async fn an_unknown_node_group_is_told_with_those_that_exist() {
         _ => (404, json!({ "__type": "ResourceNotFoundException", "message": "No node group found" }).to_string()),
     });
     let failure = step(&world.cloud, NODES).observe(&world.cx, None).await.unwrap_err();
-    assert_eq!(failure.message, "there is no node group production-dr/general in us-west-2");
-    assert_eq!(failure.hint.unwrap(), "the node groups in production-dr (us-west-2) are general-2, spot");
+    assert_eq!(failure.message, "there is no node group general in cluster production-dr in us-west-2");
+    assert_eq!(failure.hint.unwrap(), "did you mean general-2?");
 }
 
 // ---- Load balancers ----

@@ -262,10 +262,18 @@ async fn a_region_that_does_not_answer_is_unreachable_and_a_missing_permission_i
 async fn what_does_not_exist_is_told_with_what_does() {
     let world = world(&[]);
     for (text, message, hint) in [
-        (SCALE.replace("dr-asg", "dr"), "there is no Auto Scaling group prod-app-dr in us-west-2", "are prod-app-dr-asg"),
-        (NODES.replace("\"general\"", "\"spot\""), "there is no node group production-dr/spot in us-west-2", "are general"),
-        (NODES.replace("production-dr", "nowhere"), "there is no node group nowhere/general in us-west-2", "list-nodegroups"),
-        (TARGETS.replace("dr-tg", "dr"), "there is no target group prod-app-dr in us-west-2", "are prod-app-dr-tg"),
+        (
+            SCALE.replace("dr-asg", "dr"),
+            "there is no Auto Scaling group prod-app-dr in us-west-2 of account 123456789012",
+            "did you mean prod-app-dr-asg?",
+        ),
+        (
+            NODES.replace("\"general\"", "\"spot\""),
+            "there is no node group spot in cluster production-dr in us-west-2 of account",
+            "what is there: general",
+        ),
+        (NODES.replace("production-dr", "nowhere"), "there is no cluster nowhere in us-west-2 of account", "what is there: production-dr"),
+        (TARGETS.replace("dr-tg", "dr"), "there is no target group prod-app-dr in us-west-2 of account", "did you mean prod-app-dr-tg?"),
         (
             DNS.replace("\"primary\"", "\"first\""),
             "there is no record app.company.com A (first) in hosted zone company.com (Z0COMPANYPUBLIC00)",

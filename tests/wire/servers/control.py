@@ -5,6 +5,7 @@ Ends when stdin does, and the servers end with it, whatever became of the test t
     {"do": "seed", "at": "moto"}            makes the world of the guide
     {"do": "look", "at": "moto"}            what a step can change, as boto3 sees it
     {"do": "call", "at": "ministack", "region": "us-east-1", "service": "rds", "operation": "stop_db_instance", "params": {}}
+    {"do": "errors", "actions": ["rds:PromoteReadReplica"]}     the error codes that AWS documents
     {"do": "calls"}                         what was asked of moto since the reset, and by whom
 """
 
@@ -21,6 +22,9 @@ import time
 import traceback
 import urllib.request
 
+import botocore.exceptions
+import botocore.model
+import botocore.session
 from world import World
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -102,6 +106,22 @@ class Site(http.server.BaseHTTPRequestHandler):
         pass
 
 
+def documented_errors(actions):
+    """The codes that AWS's API models declare for IAM actions such as "rds:PromoteReadReplica"; None for one that is no operation."""
+    models = botocore.session.get_session()
+    found = {}
+    for action in actions:
+        service, operation = action.split(":")
+        service = {"elasticloadbalancing": "elbv2"}.get(service, service)
+        try:
+            shapes = models.get_service_model(service).operation_model(operation).error_shapes
+        except (botocore.exceptions.UnknownServiceError, botocore.model.OperationNotFoundError):
+            found[action] = None
+        else:
+            found[action] = [shape.metadata.get("error", {}).get("code", shape.name) for shape in shapes]
+    return found
+
+
 class Control:
     def __init__(self):
         self.processes = []
@@ -143,6 +163,8 @@ class Control:
         if do == "call":
             answer = getattr(world.client(asked["service"], asked["region"]), asked["operation"])(**asked["params"])
             return json.loads(json.dumps(answer, default=str))
+        if do == "errors":
+            return documented_errors(asked["actions"])
         if do == "calls":
             return ask(f"{self.moto}/wire/calls")
         raise ValueError(f"cannot {do}")
