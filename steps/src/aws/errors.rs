@@ -71,8 +71,11 @@ fn unreadable(what: &str, answer: &HttpResponse, error: &(dyn Error + 'static)) 
 fn refused<E: ProvideErrorMetadata + Error>(action: &str, what: &str, error: &E, status: u16) -> StepFailure {
     let said = error.message().unwrap_or("no message");
     let meaning = Meaning::of(error.code(), status, said);
-    let code = error.code().unwrap_or("no error code");
-    let failure = meaning.failure(format!("failed to {what}: {said} ({code}, HTTP {status})"), &Refused { action, said });
+    let message = match error.code() {
+        Some(code) => format!("failed to {what}: {said} ({code}, HTTP {status})"),
+        None => format!("failed to {what}: HTTP {status} without an error code of AWS"),
+    };
+    let failure = meaning.failure(message, &Refused { action, said });
     match error.meta().extra("aws_request_id") {
         Some(id) => failure.because(format!("AWS request id {id}")),
         None => failure,
@@ -126,7 +129,7 @@ fn unanswered(what: &str, error: &(dyn Error + 'static), no_answer: fn(String) -
     no_answer(format!("failed to {what}: {how}")).because(causes).hint(hint)
 }
 
-const UNKNOWN_NAME: &str = "is there such a region, and does this machine's DNS work (`wf check` does not know all regions)?";
+const UNKNOWN_NAME: &str = "is there such a region, and does this machine's DNS work?";
 
 fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
     let mut next = Some(error);
