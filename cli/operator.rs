@@ -13,6 +13,7 @@ pub fn this() -> Operator {
         host: clip(host, NAME_LEN_MAX),
         pid: std::process::id(),
         wf: env!("CARGO_PKG_VERSION").to_owned(),
+        identity: None,
     }
 }
 

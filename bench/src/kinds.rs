@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use serde::Deserialize;
 use wf_engine::model::event::{Fields, StepFailure};
 use wf_engine::registry::Registry;
-use wf_engine::step::{Iam, KindInfo, Observed, Reversibility, StepContext, StepKind, nothing_to_apply};
+use wf_engine::step::{Env, Iam, KindInfo, Observed, Reversibility, StepContext, StepKind, nothing_to_apply};
 
 /// Returns the kinds.
 pub(crate) fn registry(gate: &Gate) -> Registry {
@@ -18,6 +18,8 @@ pub(crate) fn registry(gate: &Gate) -> Registry {
 /// Decides whether [`Pass`] succeeds; closed at first.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Gate(Arc<AtomicBool>);
+
+impl Env for Gate {}
 
 impl Gate {
     pub(crate) fn open(&self) {

@@ -52,7 +52,7 @@ pub fn id(step: &str) -> StepId {
 }
 
 pub fn operator() -> Operator {
-    Operator { user: "ops".into(), host: "bastion".into(), pid: 4711, wf: "0.1.0".into() }
+    Operator { user: "ops".into(), host: "bastion".into(), pid: 4711, wf: "0.1.0".into(), identity: None }
 }
 
 pub fn outputs(value: Value) -> Fields {

@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
 use crate::clock::{Clock, Sleep};
+use crate::model::account::Account;
 use crate::model::event::{Fields, Mode, StepFailure};
 use crate::model::ids::{RunId, StepId};
 
@@ -89,6 +90,13 @@ pub struct Iam {
     pub compensate: &'static [&'static str],
 }
 
+impl Iam {
+    /// Tells whether nothing is needed: such a kind acts in no account.
+    pub const fn is_empty(&self) -> bool {
+        self.read.is_empty() && self.apply.is_empty() && self.compensate.is_empty()
+    }
+}
+
 /// Everything about a kind that does not depend on its params.
 #[derive(Debug, Clone, Copy)]
 pub struct KindInfo {
@@ -125,6 +133,18 @@ pub enum Observed<B> {
     Differs(B),
 }
 
+/// What a kind needs beside its params.
+pub trait Env: Clone + Send + Sync + 'static {
+    /// Returns the same means in another account, for a step whose `account` says so. An environment that knows no accounts is itself
+    /// everywhere.
+    #[must_use]
+    fn in_account(&self, _account: &Account) -> Self {
+        self.clone()
+    }
+}
+
+impl Env for () {}
+
 /// A step kind: its params, and the four parts. The implementing struct holds the params.
 ///
 /// The engine calls the parts in this order, and journals between them:
@@ -134,7 +154,7 @@ pub enum Observed<B> {
 #[async_trait]
 pub trait StepKind: DeserializeOwned + Send + Sync + 'static {
     /// What the kind needs beside its params: cloud clients, for instance.
-    type Env: Clone + Send + Sync + 'static;
+    type Env: Env;
     /// What must be known of the world before it is changed, to restore it. No secrets: it is journaled.
     type Before: Serialize + DeserializeOwned + Send + Sync;
     /// What `apply` returns to be followed up.

@@ -82,3 +82,66 @@ fn inputs_take_the_type_of_their_default() {
     let errors = resolve_inputs(&workflow, &given(&[("n", "many"), ("tt", "x")])).unwrap_err();
     assert!(matches!(&errors[..], [InputError::IllTyped { .. }, InputError::Unknown { .. }, InputError::Missing { .. }]), "{errors:?}");
 }
+
+const ACCOUNTS: &str = r#"Workflow(name: "w", inputs: {"role": "network", "n": 5, "later": Required}, account: Account(role: "${role}"), steps: [
+    (id: "a", run: Set(key: "x")),
+    (id: "b", run: Set(key: "x", value: "${a.value}"), account: Account(role: "data-${role}", region: "r")),
+    (id: "c", run: Ask()),
+])"#;
+
+/// The rules of the world that these accounts are in.
+fn rule(field: &str, text: &str) -> Option<String> {
+    (field == "role" && text.contains(' ')).then(|| format!("`{text}` is no role"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_acts_in_its_own_account_or_else_in_that_of_the_workflow() {
+    let run = TestRun::of(&ACCOUNTS.replace(", \"later\": Required", ""));
+    run.start().await.unwrap();
+    let acted: Vec<_> = run.world.values().into_keys().collect();
+    assert_eq!(acted, ["data-network/x", "network/x"]);
+}
+
+#[test]
+fn every_mistake_in_an_account_is_told_at_its_place() {
+    let registry = fake_world::registry(&FakeWorld::default()).with_account_rule(rule);
+    let inputs = |workflow: &Workflow| -> IndexMap<String, Value> {
+        workflow.def().inputs.iter().filter_map(|(name, input)| Some((name.clone(), input.default.clone()?))).collect()
+    };
+    let mistakes = |text: &str| -> Vec<String> {
+        let (workflow, mut problems) = Workflow::parse_leniently(text);
+        let workflow = Arc::new(workflow.unwrap());
+        problems.extend(registry.bind(Arc::clone(&workflow), &inputs(&workflow), &Imports::None).err().unwrap_or_default());
+        problems.iter().map(|p| format!("{} | {}", &text[p.at.clone()], p.message)).collect()
+    };
+    assert_eq!(mistakes(ACCOUNTS), [""; 0]);
+    let text = ACCOUNTS
+        .replace("Account(role: \"${role}\")", "Account(rolle: \"x\", region: 7)")
+        .replace("role: \"data-${role}\"", "role: \"a b\", external_id: \"${n}\", session_name: \"${a.value} ${nil}\"")
+        .replace("run: Ask()", "run: Ask(), account: Accont(role: \"x\")");
+    let text = text.replace("])", "    (id: \"d\", run: Ask(), account: (role: \"${later}\")),\n])");
+    assert_eq!(
+        mistakes(&text),
+        [
+            "7 | expected string",
+            "A | `role` is missing",
+            "rolle | there is no field `rolle`",
+            "Accont(role: \"x\") | expected `Account(role: …)`, found `Accont`",
+            "${a.value} | an account can refer to inputs only, not to `a.value`",
+            "${nil} | there is no input `nil`",
+            "\"a b\" | `role`: `a b` is no role",
+            "\"${n}\" | `external_id`: must be a text",
+            "(role: \"${later}\") | Ask acts in no account",
+        ]
+    );
+}
+
+#[test]
+fn nobody_acts_in_an_account_that_is_not_known() {
+    let workflow = parse(ACCOUNTS.replace("role: \"${role}\"", "role: \"${later}\"").as_str());
+    let registry = fake_world::registry(&FakeWorld::default());
+    let bound = registry.bind(workflow, &IndexMap::new(), &Imports::None).unwrap();
+    let refused = bound.resolve(&registry, 0, |_| None).err().unwrap();
+    assert_eq!(refused.message, "the account that the step acts in is not known: an input of it has no value");
+    assert!(bound.account(0).is_none());
+}

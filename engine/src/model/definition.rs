@@ -4,6 +4,7 @@ use indexmap::IndexMap;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::account::AccountDef;
 use super::event::Mode;
 use super::ids::StepId;
 use super::problem::{Place, Placed};
@@ -28,6 +29,8 @@ pub struct WorkflowDef {
     pub follows: Option<Placed<String>>,
     /// The mode of a run that does not say otherwise.
     pub mode: Mode,
+    /// The account that its steps act in, when it is not the operator's own.
+    pub account: Option<AccountDef>,
     /// The steps, in the order of the file.
     pub steps: Vec<StepDef>,
 }
@@ -108,6 +111,8 @@ pub struct StepDef {
     pub params: Template,
     /// Where the params stand.
     pub params_at: Place,
+    /// The account that it acts in, instead of the workflow's.
+    pub account: Option<AccountDef>,
     /// The limit of the whole step, retries included; each resume starts it anew.
     pub timeout: Option<Span>,
     /// How a failed attempt is followed by others.

@@ -4,6 +4,7 @@ use indexmap::IndexMap;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::account::{self, AccountDef, AccountField};
 pub use super::definition::{Compensate, Input, Objectives, OnFailure, OnInterrupted, StepDef, StepPolicy, WorkflowDef};
 use super::event::Mode;
 use super::ids::{StepId, is_name};
@@ -59,6 +60,7 @@ pub fn parse(source: &str, problems: &mut Vec<Problem>) -> Option<WorkflowDef> {
         max_parallel: max_parallel.map_or(MAX_PARALLEL_DEFAULT, |max| max.value),
         follows: reader.optional(&mut fields, "follows"),
         mode: reader.optional(&mut fields, "mode").map_or(Mode::Unplanned, |mode| mode.value),
+        account: fields.take("account").and_then(|field| reader.account(&field)),
         steps: fields.take("steps").map(|field| reader.steps(&field)).unwrap_or_default(),
     };
     if !fields.had("steps") || (def.steps.is_empty() && reader.problems.is_empty()) {
@@ -242,6 +244,33 @@ impl Reader<'_> {
         }
     }
 
+    /// Reads `Account(…)`; its texts may refer to inputs, so they stay as they are.
+    fn account(&mut self, field: &RawField) -> Option<AccountDef> {
+        let at = field.value.clone();
+        let name = struct_name(self.text(&at));
+        if !matches!(name, "" | "Account") {
+            let problem = Problem::new(at, format!("expected `Account(role: …)`, found `{}`", name.escape_debug()));
+            self.problems.push(problem);
+            return None;
+        }
+        let mut given = self.fields(at.clone())?;
+        let mut fields = Vec::new();
+        for name in account::FIELDS {
+            let Some(field) = given.take(name) else { continue };
+            if let Some(text) = self.value::<String>(&field.value) {
+                let template = Template::parse(&self.source[text.at.clone()], text.at.start, self.problems);
+                fields.push(AccountField { name, text: template, at: text.at });
+            }
+        }
+        if !given.had(account::FIELDS[0]) {
+            let start = ron_fields::char_at(self.source, at.start);
+            let problem = Problem::new(start, "`role` is missing");
+            self.problems.push(problem.help("say whom to act as: `role: \"arn:aws:iam::123456789012:role/dr\"`"));
+        }
+        self.unknown(given);
+        Some(AccountDef { fields, at })
+    }
+
     fn steps(&mut self, field: &RawField) -> Vec<StepDef> {
         match ron_fields::elements(self.text(&field.value)) {
             Ok(places) if places.len() > STEPS_MAX => {
@@ -284,6 +313,7 @@ impl Reader<'_> {
                 Problem::new(timeout.at.clone(), "a step cannot end in no time").help("leave `timeout` out for the default of its kind"),
             );
         }
+        let account = fields.take("account").and_then(|field| self.account(&field));
         let on_failure = self.setting(&mut fields, "on_failure");
         let on_unreachable = self.setting(&mut fields, "on_unreachable");
         let only = self.optional(&mut fields, "only").map(|only| only.value);
@@ -298,6 +328,7 @@ impl Reader<'_> {
             kind,
             params,
             params_at,
+            account,
             timeout,
             retry,
             on_failure,

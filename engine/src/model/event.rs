@@ -1,5 +1,6 @@
 //! What is journaled: the [`Event`]s of a run. This is the format of the journal's records, so a change here
-//! needs a new [`super::record::FORMAT`] and a fixture of the old bytes.
+//! needs a new [`super::record::FORMAT`] and a fixture of the old bytes. A field that older records lack and that an older `wf` may pass over
+//! needs only the fixture.
 
 use indexmap::IndexMap;
 use jiff::Timestamp;
@@ -120,7 +121,20 @@ pub struct Operator {
     pub pid: u32,
     /// The version of `wf`.
     pub wf: String,
+    /// Whom the world takes them for, as far as that was asked and answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Identity>,
 }
+
+/// Whom the world takes an operator for. Never a key or a token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// The account that they belong to.
+    pub account: String,
+    /// Their name in it.
+    pub arn: String,
+}
+
 
 /// What a run is of: the first fact of every journal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -1,5 +1,6 @@
 //! The pure heart: no async, no clock, no randomness, no I/O. Everything here is a function of its arguments.
 
+pub mod account;
 pub mod definition;
 pub mod dsl;
 pub mod event;

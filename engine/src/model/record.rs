@@ -238,6 +238,16 @@ mod tests {
         assert_eq!(Record::decode(0, &sealed.bytes).expect("intact"), record);
     }
 
+    /// The first record of a run as `wf` wrote it before it recorded whom the world takes the operator for.
+    #[test]
+    fn a_record_without_an_identity_is_read() {
+        let bytes = br#"{"v":1,"seq":0,"at":"2026-03-01T02:59:00Z","epoch":1,"prev_hash":"","event":{"RunStarted":{"run":"01HZXW3V9K0000000000000042","workflow":"failover","workflow_hash":"00","text_parts":1,"file":"failover.ron","inputs":{},"mode":"Unplanned","max_parallel":100,"approve_all":false,"world":"aws","by":{"user":"ops","host":"bastion","pid":4711,"wf":"0.1.0"}}}}"#;
+        let record = Record::decode(0, bytes).expect("an old record");
+        let Event::RunStarted(header) = &record.event else { panic!("{record:?}") };
+        assert_eq!((header.by.user.as_str(), &header.by.identity), ("ops", &None));
+        assert_eq!(record.seal().expect("small").bytes, bytes, "nothing is added to it");
+    }
+
     #[test]
     fn an_altered_record_shows_at_its_successor() {
         let mut records = chain_of(5);

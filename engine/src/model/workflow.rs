@@ -113,6 +113,8 @@ impl Workflow {
         if workflow.def.follows.is_none() {
             problems.extend(workflow.def.inputs.values().filter_map(|input| input.from.as_ref()).map(follows_none));
         }
+        let account = workflow.def.account.iter().flat_map(|account| account.references());
+        problems.extend(account.filter_map(|reference| workflow.not_an_input(reference)));
         match petgraph::algo::toposort(&workflow.graph, None) {
             Ok(order) => workflow.order = order.into_iter().map(NodeIndex::index).collect(),
             Err(_) => workflow.name_cycles(problems),
@@ -130,6 +132,8 @@ impl Workflow {
                 None => problems.push(self.unknown_step(need.value.as_str(), need.at.clone(), problems.len())),
             }
         }
+        let account = step.account.iter().flat_map(|account| account.references());
+        problems.extend(account.filter_map(|reference| self.not_an_input(reference)));
         for reference in step.params.references() {
             match self.referred(reference, problems.len()) {
                 Ok(Some(other)) => edges.push((other, true, reference.at.clone())),
@@ -168,6 +172,17 @@ impl Workflow {
             None => {
                 Err(problem(format!("`{}` is not a reference", reference.path))
                     .help("write ${input}, ${step.output} or ${step.before.field}"))
+            }
+        }
+    }
+
+    /// Tells what is wrong with a reference in an account, which is to be known before the run starts.
+    fn not_an_input(&self, reference: &Reference) -> Option<Problem> {
+        match source_of(&reference.path) {
+            Some(Source::Input(_)) | None => self.referred(reference, 0).err(),
+            Some(Source::Step { .. } | Source::Import { .. }) => {
+                let problem = Problem::new(reference.at.clone(), format!("an account can refer to inputs only, not to `{}`", reference.path));
+                Some(problem.help("declare an input and write ${input}"))
             }
         }
     }

@@ -7,8 +7,10 @@ use indexmap::IndexMap;
 use serde_json::Value;
 
 use super::{Imports, Registry, Step};
+use crate::model::account::Account;
 use crate::model::dsl::OnInterrupted;
 use crate::model::event::StepFailure;
+use crate::model::ron_fields;
 use crate::model::template::{Reference, RenderError};
 use crate::model::workflow::{Source, StepIx, Workflow, source_of};
 use crate::step::Interruption;
@@ -18,6 +20,8 @@ pub(super) struct BoundStep {
     pub(super) kind: String,
     /// Decoded, if `deferred` with stand-ins: good for its declarations, not to be run.
     pub(super) step: Arc<dyn Step>,
+    /// Whom it acts as, when its account is another one and is known.
+    pub(super) account: Option<Arc<Account>>,
     pub(super) deferred: bool,
 }
 
@@ -49,6 +53,22 @@ impl BoundWorkflow {
         }
     }
 
+    fn has_account(&self, ix: StepIx) -> bool {
+        self.workflow.step(ix).account.is_some() || self.workflow.def().account.is_some()
+    }
+
+    /// Returns whom a step acts as, when its account is another one than the operator's.
+    pub fn account(&self, ix: StepIx) -> Option<&Account> {
+        self.steps[ix].account.as_deref().filter(|_| !self.steps[ix].step.info().iam.is_empty())
+    }
+
+    /// Returns a text among the params of a step by its name, as far as it is known before the run.
+    pub fn text_param(&self, ix: StepIx, name: &str) -> Option<String> {
+        let rendered = self.workflow.step(ix).params.render(|reference| self.known.get(&reference.path).cloned()).ok()?;
+        let field = ron_fields::split(&rendered.text).ok()?.into_iter().find(|field| field.name == name)?;
+        ron_fields::value(&rendered.text[field.value]).ok()
+    }
+
     /// Returns the limit of a step.
     pub fn timeout(&self, ix: StepIx) -> Duration {
         self.workflow.step(ix).timeout.map_or_else(|| self.steps[ix].step.timeout(), |timeout| timeout.0)
@@ -65,6 +85,10 @@ impl BoundWorkflow {
         value_of: impl Fn(&Source<'_>) -> Option<Value>,
     ) -> Result<Arc<dyn Step>, StepFailure> {
         let bound = &self.steps[ix];
+        if bound.account.is_none() && self.has_account(ix) {
+            // Never as somebody else than the plan says.
+            return Err(StepFailure::permanent("the account that the step acts in is not known: an input of it has no value"));
+        }
         if !bound.deferred {
             return Ok(Arc::clone(&bound.step));
         }
@@ -76,7 +100,7 @@ impl BoundWorkflow {
             RenderError::TooLong(_) => StepFailure::permanent(error.to_string()),
         })?;
         let step = registry
-            .step(&bound.kind, &rendered.text)
+            .step_in(&bound.kind, &rendered.text, bound.account.as_deref())
             .map_err(|problems| refused(&bound.kind, problems.into_iter().map(|problem| problem.message)))?;
         match step.problems() {
             problems if problems.is_empty() => Ok(step),

@@ -15,11 +15,12 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use serde_json::Value;
 
+use crate::model::account::{Account, AccountDef};
 use crate::model::problem::{Place, Problem};
 use crate::model::ron_fields;
 use crate::model::template::{Reference, RenderError};
 use crate::model::workflow::{Source, StepIx, Workflow, source_of};
-use crate::step::{Field, FieldType, KindInfo, StepKind};
+use crate::step::{Env as _, Field, FieldType, KindInfo, StepKind};
 use bound::{BoundStep, known_values};
 use step::Bound;
 
@@ -27,17 +28,14 @@ use step::Bound;
 trait Kind: Send + Sync {
     fn info(&self) -> &'static KindInfo;
     fn param_names(&self) -> &'static [&'static str];
-    fn bind(&self, params: &str) -> Result<Arc<dyn Step>, Vec<Problem>>;
+    fn bind(&self, params: &str, account: Option<&Account>) -> Result<Arc<dyn Step>, Vec<Problem>>;
 }
 
 struct KindOf<K: StepKind> {
     env: K::Env,
 }
 
-impl<K: StepKind> Kind for KindOf<K>
-where
-    K::Env: Sync,
-{
+impl<K: StepKind> Kind for KindOf<K> {
     fn info(&self) -> &'static KindInfo {
         const { &K::INFO }
     }
@@ -46,10 +44,11 @@ where
         ron_fields::field_names::<K>()
     }
 
-    fn bind(&self, params: &str) -> Result<Arc<dyn Step>, Vec<Problem>> {
+    fn bind(&self, params: &str, account: Option<&Account>) -> Result<Arc<dyn Step>, Vec<Problem>> {
         let params = if params.trim().is_empty() { "()" } else { params };
         let params = ron_fields::decode::<K>(params)?;
-        Ok(Arc::new(Bound { params, env: self.env.clone() }))
+        let env = account.map_or_else(|| self.env.clone(), |account| self.env.in_account(account));
+        Ok(Arc::new(Bound { params, env }))
     }
 }
 
@@ -74,8 +73,8 @@ impl Kind for Wrapped {
         self.kind.param_names()
     }
 
-    fn bind(&self, params: &str) -> Result<Arc<dyn Step>, Vec<Problem>> {
-        self.kind.bind(params).map(|step| (self.wrapping)(step))
+    fn bind(&self, params: &str, account: Option<&Account>) -> Result<Arc<dyn Step>, Vec<Problem>> {
+        self.kind.bind(params, account).map(|step| (self.wrapping)(step))
     }
 }
 
@@ -83,7 +82,11 @@ impl Kind for Wrapped {
 #[derive(Default)]
 pub struct Registry {
     kinds: BTreeMap<&'static str, Box<dyn Kind>>,
+    account_rule: Option<AccountRule>,
 }
+
+/// Says what is wrong with a field of an `Account(…)`, given its name and its text.
+pub type AccountRule = fn(&str, &str) -> Option<String>;
 
 impl Registry {
     /// Makes a registry without kinds.
@@ -98,12 +101,19 @@ impl Registry {
         self
     }
 
+    /// Sets the rules that accounts are written by.
+    #[must_use]
+    pub fn with_account_rule(mut self, rule: AccountRule) -> Self {
+        self.account_rule = Some(rule);
+        self
+    }
+
     /// Wraps every step that this registry will make: for tests that cut a step off.
     #[cfg(feature = "testkit")]
     #[must_use]
     pub fn wrapped(self, wrapping: &Wrapping) -> Self {
         let wrapped = |kind| Box::new(Wrapped { kind, wrapping: Arc::clone(wrapping) }) as Box<dyn Kind>;
-        Self { kinds: self.kinds.into_iter().map(|(name, kind)| (name, wrapped(kind))).collect() }
+        Self { kinds: self.kinds.into_iter().map(|(name, kind)| (name, wrapped(kind))).collect(), ..self }
     }
 
     /// Returns every kind, by name.
@@ -126,8 +136,12 @@ impl Registry {
     /// # Errors
     /// When the kind is unknown or the params are not its own.
     pub fn step(&self, kind: &str, params: &str) -> Result<Arc<dyn Step>, Vec<Problem>> {
+        self.step_in(kind, params, None)
+    }
+
+    fn step_in(&self, kind: &str, params: &str, account: Option<&Account>) -> Result<Arc<dyn Step>, Vec<Problem>> {
         match self.kinds.get(kind) {
-            Some(kind) => kind.bind(params),
+            Some(kind) => kind.bind(params, account),
             None => Err(vec![self.unknown(kind, 0..0)]),
         }
     }
@@ -154,9 +168,13 @@ impl Registry {
     ) -> Result<BoundWorkflow, Vec<Problem>> {
         let mut problems = Vec::new();
         let mut steps = Vec::with_capacity(workflow.len());
+        let mut account = |def, problems: &mut Vec<Problem>| self.account(&workflow, def, inputs, imports, problems).map(Arc::new);
+        let common = workflow.def().account.as_ref().and_then(|def| account(def, &mut problems));
         for ix in 0..workflow.len() {
             let before = problems.len();
-            let bound = self.bind_step(&workflow, ix, inputs, imports, &mut problems);
+            let own = workflow.step(ix).account.as_ref();
+            let account = own.map_or_else(|| common.clone(), |def| account(def, &mut problems));
+            let bound = self.bind_step(&workflow, ix, inputs, imports, account, &mut problems);
             debug_assert!(bound.is_some() || problems.len() > before, "a step is bound or told why not");
             steps.extend(bound);
         }
@@ -175,6 +193,7 @@ impl Registry {
         ix: StepIx,
         inputs: &IndexMap<String, Value>,
         imports: &Imports<'_>,
+        account: Option<Arc<Account>>,
         problems: &mut Vec<Problem>,
     ) -> Option<BoundStep> {
         let step = workflow.step(ix);
@@ -182,6 +201,9 @@ impl Registry {
             problems.push(self.unknown(&step.kind.value, step.kind.at.clone()));
             return None;
         };
+        if let Some(own) = step.account.as_ref().filter(|_| kind.info().iam.is_empty()) {
+            problems.push(Problem::new(own.at.clone(), format!("{} acts in no account", kind.info().name)).help("take `account` out"));
+        }
         let mut deferred = false;
         let mut unknown = Vec::new();
         let rendered = step.params.render(|reference| {
@@ -201,13 +223,13 @@ impl Registry {
                 return None;
             }
         };
-        match kind.bind(&rendered.text) {
+        match kind.bind(&rendered.text, account.as_deref()) {
             Ok(bound) if references_hold => {
                 if !deferred {
                     let at = step.params_at.clone();
                     problems.extend(bound.problems().into_iter().map(|problem| Problem::new(at.clone(), problem)));
                 }
-                Some(BoundStep { kind: step.kind.value.clone(), step: bound, deferred })
+                Some(BoundStep { kind: step.kind.value.clone(), step: bound, account, deferred })
             }
             Ok(_) => None,
             Err(found) => {
@@ -228,6 +250,37 @@ impl Registry {
                 None
             }
         }
+    }
+
+    /// Puts the inputs into an account and checks it. `None` when not all of them are known, or something is wrong.
+    fn account(
+        &self,
+        workflow: &Workflow,
+        def: &AccountDef,
+        inputs: &IndexMap<String, Value>,
+        imports: &Imports<'_>,
+        problems: &mut Vec<Problem>,
+    ) -> Option<Account> {
+        let mut account = Account::default();
+        let mut known = true;
+        for field in &def.fields {
+            let mut certain = true;
+            let rendered = field.text.render(|reference| {
+                let (value, real) = self.stand_in(workflow, reference, inputs, imports).unwrap_or((Value::from(STAND_IN), false));
+                certain &= real;
+                Some(value)
+            });
+            let text = rendered.ok().and_then(|rendered| ron_fields::value::<String>(&rendered.text).ok());
+            let problem = match (&text, certain) {
+                (_, false) => None,
+                (None, true) => Some("must be a text".to_owned()),
+                (Some(text), true) => self.account_rule.and_then(|rule| rule(field.name, text)),
+            };
+            known &= certain && problem.is_none();
+            problems.extend(problem.map(|problem| Problem::new(field.at.clone(), format!("`{}`: {problem}", field.name))));
+            account.set(field.name, text.unwrap_or_default());
+        }
+        known.then_some(account)
     }
 
     /// Returns a reference's value, and whether it is the real one or stands in for one that only the run will know.

@@ -32,7 +32,7 @@ pub struct TestRun {
 
 /// Returns somebody.
 pub fn somebody() -> Operator {
-    Operator { user: "tester".to_owned(), host: "localhost".to_owned(), pid: 1, wf: "test".to_owned() }
+    Operator { user: "tester".to_owned(), host: "localhost".to_owned(), pid: 1, wf: "test".to_owned(), identity: None }
 }
 
 impl TestRun {

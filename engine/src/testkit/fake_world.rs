@@ -7,10 +7,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use crate::model::account::Account;
 use crate::model::event::{FailureKind, Fields, StepFailure};
 use crate::registry::Registry;
 use crate::step::{
-    Field, FieldType, Iam, Interruption, KindInfo, Observed, Reversibility, StepContext, StepKind, fields, nothing_to_apply,
+    Env, Field, FieldType, Iam, Interruption, KindInfo, Observed, Reversibility, StepContext, StepKind, fields, nothing_to_apply,
 };
 
 /// A part of a step kind, as failures name it.
@@ -30,7 +31,17 @@ pub enum Part {
 
 /// The world that [`Set`] changes. Clones share it; it survives a crash of the engine, as the real one does.
 #[derive(Clone, Default)]
-pub struct FakeWorld(Arc<Mutex<Inner>>);
+pub struct FakeWorld {
+    inner: Arc<Mutex<Inner>>,
+    /// What keys begin with: the role that the step acts as.
+    role: String,
+}
+
+impl Env for FakeWorld {
+    fn in_account(&self, account: &Account) -> Self {
+        Self { inner: Arc::clone(&self.inner), role: format!("{}/", account.role) }
+    }
+}
 
 #[derive(Default)]
 struct Inner {
@@ -42,7 +53,7 @@ struct Inner {
 
 impl FakeWorld {
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes the next `times` calls of a part that concern `key` fail.
@@ -65,14 +76,19 @@ impl FakeWorld {
         self.lock().calls.get(&(key.to_owned(), part)).copied().unwrap_or_default()
     }
 
+    fn named(&self, key: &str) -> String {
+        format!("{}{key}", self.role)
+    }
+
     fn get(&self, key: &str) -> i64 {
-        self.lock().values.get(key).copied().unwrap_or_default()
+        self.lock().values.get(&self.named(key)).copied().unwrap_or_default()
     }
 
     fn set(&self, key: &str, value: i64) {
+        let key = self.named(key);
         let mut inner = self.lock();
-        if inner.values.insert(key.to_owned(), value).unwrap_or_default() != value {
-            inner.changes.push((key.to_owned(), value));
+        if inner.values.insert(key.clone(), value).unwrap_or_default() != value {
+            inner.changes.push((key, value));
         }
     }
 
@@ -93,6 +109,9 @@ impl FakeWorld {
         }
     }
 }
+
+/// Of the kinds that change nothing.
+const NO_IAM: Iam = Iam { read: &[], apply: &[], compensate: &[] };
 
 /// Sets a number of the [`FakeWorld`], and takes a while to.
 #[derive(Debug, Deserialize)]
@@ -135,7 +154,7 @@ impl StepKind for Set {
         params: &[],
         outputs: &[Field::new("value", FieldType::Integer, "the number that was set")],
         before: &[Field::new("value", FieldType::Integer, "the number that was there before")],
-        iam: Iam { read: &[], apply: &[], compensate: &[] },
+        iam: Iam { read: &["fake:Get"], apply: &["fake:Set"], compensate: &[] },
         facts: &[],
         typical: Duration::from_secs(1),
         timeout: Duration::from_secs(600),
@@ -190,7 +209,7 @@ impl StepKind for Ask {
     type Handle = ();
 
     const INFO: KindInfo =
-        KindInfo { name: "Ask", summary: "asks a human", reversibility: Reversibility::ReadOnly, outputs: &[], before: &[], ..Set::INFO };
+        KindInfo { name: "Ask", summary: "asks a human", reversibility: Reversibility::ReadOnly, outputs: &[], before: &[], iam: NO_IAM, ..Set::INFO };
 
     async fn observe(&self, _: &StepContext<FakeWorld>, _: Option<&()>) -> Result<Observed<()>, StepFailure> {
         Ok(Observed::Satisfied(()))
