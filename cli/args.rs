@@ -208,6 +208,9 @@ pub struct Resume {
     /// An output of the step that is marked done; with several such steps, write STEP.NAME=VALUE
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair, requires = "mark_done")]
     pub output: Vec<Pair>,
+    /// Go on although you are in another account than the run was started in
+    #[arg(long)]
+    pub other_account: bool,
     #[command(flatten)]
     pub simulation: Simulation,
 }
@@ -225,6 +228,9 @@ pub struct Rollback {
     /// Why, for the record
     #[arg(long, value_name = "TEXT", default_value = "asked for by the operator", value_parser = reason)]
     pub reason: String,
+    /// Go on although you are in another account than the run was started in
+    #[arg(long)]
+    pub other_account: bool,
     #[command(flatten)]
     pub simulation: Simulation,
 }

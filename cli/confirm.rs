@@ -1,6 +1,8 @@
 //! Asks before the real world is changed. Under `--sim` nothing is asked: nothing can break there, and what could is refused.
 
-use wf_engine::model::event::Mode;
+use std::collections::BTreeSet;
+
+use wf_engine::model::event::{Identity, Mode};
 use wf_engine::registry::BoundWorkflow;
 
 use crate::console::Console;
@@ -11,16 +13,29 @@ use crate::words::count;
 /// How many steps are named.
 const NAMED_MAX: usize = 12;
 
+/// Refuses a run that needs a confirmation which nobody can give, before anybody is asked who the operator is.
+pub fn possible(console: &mut Console, bound: &BoundWorkflow, mode: Mode, yes: bool) -> Result<(), Failure> {
+    if console.asks() { Ok(()) } else { run(console, bound, mode, yes, None) }
+}
+
 /// Lets a run through that changes nothing, or that the operator confirms: with `--yes`, or by typing the workflow's name.
-pub fn run(console: &mut Console, bound: &BoundWorkflow, mode: Mode, yes: bool) -> Result<(), Failure> {
+pub fn run(console: &mut Console, bound: &BoundWorkflow, mode: Mode, yes: bool, who: Option<&Identity>) -> Result<(), Failure> {
     let (changing, irreversible) = changes(bound, mode);
     if changing.is_empty() || yes {
         return Ok(());
     }
     let workflow = bound.workflow();
     let name = workflow.name();
-    let mut facts =
-        vec![format!("`{name}` acts on the real world ({}): {} of {} change it", place(), changing.len(), count(workflow.len(), "step"))];
+    let mut facts = vec![format!(
+        "`{name}` acts on the real world ({}): {} of {} change it",
+        place(who),
+        changing.len(),
+        count(workflow.len(), "step")
+    )];
+    let roles: BTreeSet<_> = changing.iter().filter_map(|&ix| bound.account(ix)).map(|account| account.role.as_str()).collect();
+    if !roles.is_empty() {
+        facts.push(format!("in other accounts it acts as {}", roles.into_iter().take(NAMED_MAX).collect::<Vec<_>>().join(", ")));
+    }
     if !irreversible.is_empty() {
         let names: Vec<_> = irreversible.iter().take(NAMED_MAX).map(|&ix| workflow.id(ix).as_str()).collect();
         let more = if irreversible.len() > NAMED_MAX { ", …" } else { "" };
@@ -54,11 +69,11 @@ pub fn simulated(bound: &BoundWorkflow, mode: Mode, programs_allowed: bool) -> R
 }
 
 /// Lets a rollback through that the operator confirms.
-pub fn rollback(console: &mut Console, name: &str, steps: usize, yes: bool) -> Result<(), Failure> {
+pub fn rollback(console: &mut Console, name: &str, steps: usize, yes: bool, who: Option<&Identity>) -> Result<(), Failure> {
     if steps == 0 || yes {
         return Ok(());
     }
-    let facts = format!("rolling back `{name}` undoes up to {} in the real world ({})", count(steps, "step"), place());
+    let facts = format!("rolling back `{name}` undoes up to {} in the real world ({})", count(steps, "step"), place(who));
     confirmed(console, &facts, name, "roll back", "`--yes` confirms it")
 }
 
@@ -73,10 +88,11 @@ fn confirmed(console: &mut Console, facts: &str, name: &str, verb: &str, help: &
     }
 }
 
-/// Says which account is meant, as far as the environment tells.
-fn place() -> String {
+/// Says which account is meant, as far as AWS and the environment tell.
+fn place(who: Option<&Identity>) -> String {
     let set =
         |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty()).map(|value| format!("{name}={}", value.escape_debug()));
-    let told: Vec<_> = ["AWS_PROFILE", "AWS_ENDPOINT_URL"].into_iter().filter_map(set).collect();
+    let who = who.map(|who| format!("as {} in account {}", who.arn, who.account));
+    let told: Vec<_> = who.into_iter().chain(["AWS_PROFILE", "AWS_ENDPOINT_URL"].into_iter().filter_map(set)).collect();
     if told.is_empty() { "the AWS account of your default credentials".to_owned() } else { told.join(", ") }
 }

@@ -22,7 +22,7 @@ use crate::failure::Failure;
 use crate::runs::Runs;
 use crate::sim_world::{AWS, SIM, World, offline_registry};
 use crate::source::Source;
-use crate::{confirm, imports, operator, values};
+use crate::{confirm, imports, operator, values, whoami};
 
 /// The longest file name that is recorded: it is for the operator only.
 const FILE_NAME_LEN_MAX: usize = 1024;
@@ -53,15 +53,22 @@ impl Launch<'_> {
         };
         let mode = self.options.mode.map_or(self.workflow.def().mode, Mode::from);
         let bound = self.bind(&offline_registry(), &inputs, &imports)?;
-        if self.options.sim {
-            confirm::simulated(&bound, mode, self.options.sim_exec)?;
-        } else {
-            confirm::run(console, &bound, mode, self.options.yes)?;
-        }
-        let runs = Runs::open(state_dir)?;
-        let world = if self.options.sim { World::sim(state_dir, &self.options.into())? } else { World::aws().await };
-        let bound = self.bind(&world.registry, &inputs, &imports)?;
         let run = new_run_id();
+        let mut by = operator::this();
+        let plan = whoami::Plan { workflow: &self.workflow, inputs: &inputs, imports: &imports, mode };
+        let (runs, world) = if self.options.sim {
+            confirm::simulated(&bound, mode, self.options.sim_exec)?;
+            let (runs, world) = (Runs::open(state_dir)?, World::sim(state_dir, &self.options.into(), &run)?);
+            by.identity = whoami::ask(console, &world, &plan).await?;
+            (runs, world)
+        } else {
+            confirm::possible(console, &bound, mode, self.options.yes)?;
+            let world = World::aws(&run).await;
+            by.identity = whoami::ask(console, &world, &plan).await?;
+            confirm::run(console, &bound, mode, self.options.yes, by.identity.as_ref())?;
+            (Runs::open(state_dir)?, world)
+        };
+        let bound = self.bind(&world.registry, &inputs, &imports)?;
         let plan = StartPlan {
             run: run.clone(),
             bound,
@@ -73,7 +80,7 @@ impl Launch<'_> {
             max_parallel: self.options.max_parallel,
             approve_all: self.options.yes,
             world: world.name.to_owned(),
-            by: operator::this(),
+            by,
         };
         let journal = Arc::clone(runs.journal());
         Drive { run, world, journal, workflow: self.workflow, earlier: Vec::new(), way: Way::Start(Box::new(plan)) }

@@ -24,6 +24,7 @@ mod runs;
 mod sim_world;
 mod source;
 mod values;
+mod whoami;
 mod words;
 
 use std::io::Write as _;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use wf_engine::clock::{Clock, Sleep, SystemClock};
+use wf_engine::model::ids::RunId;
 use wf_engine::registry::Registry;
 use wf_engine::runtime::Replayed;
 use wf_sim::{DEFAULT_WORLD, Sim, SimClock, SimOptions, WorldDef};
@@ -27,6 +28,7 @@ const SPEED_DEFAULT: f64 = 60.0;
 /// A world that a run can act on.
 pub struct World {
     pub name: &'static str,
+    pub cloud: Cloud,
     pub registry: Arc<Registry>,
     pub clock: Arc<dyn Clock>,
     pub sim: Option<Sim>,
@@ -55,32 +57,38 @@ impl From<&RunOptions> for Opening {
 }
 
 impl World {
-    /// Reaches the real AWS.
-    pub async fn aws() -> Self {
-        let cloud = Cloud::live().await;
-        Self { name: AWS, registry: Arc::new(wf_steps::registry(cloud)), clock: Arc::new(SystemClock), sim: None }
+    /// Reaches the real AWS, for a run.
+    pub async fn aws(run: &RunId) -> Self {
+        let cloud = Cloud::live().await.with_session_name(&session_name(run));
+        Self { name: AWS, registry: Arc::new(wf_steps::registry(cloud.clone())), cloud, clock: Arc::new(SystemClock), sim: None }
     }
 
     /// Opens the simulated AWS of a state directory, beginning it if there is none.
-    pub fn sim(state_dir: &Path, opening: &Opening) -> Result<Self, Failure> {
+    pub fn sim(state_dir: &Path, opening: &Opening, run: &RunId) -> Result<Self, Failure> {
         let sim = open(state_dir, opening)?;
         let clock: Arc<dyn Clock> = Arc::new(VirtualClock(sim.clock()));
-        let cloud = Cloud::with_http_client(sim.http_client(), Arc::clone(&clock));
-        Ok(Self { name: SIM, registry: Arc::new(wf_steps::registry(cloud)), clock, sim: Some(sim) })
+        let cloud = Cloud::with_http_client(sim.http_client(), Arc::clone(&clock)).with_session_name(&session_name(run));
+        Ok(Self { name: SIM, registry: Arc::new(wf_steps::registry(cloud.clone())), cloud, clock, sim: Some(sim) })
     }
 
     /// Opens the world that a run acts on, by the name in its header. In a simulated one it is no earlier than in the run's last record.
     pub async fn of_run(replayed: &Replayed, state_dir: &Path, simulation: &Simulation) -> Result<Self, Failure> {
+        let run = &replayed.header.run;
         match replayed.header.world.as_str() {
-            SIM => Self::sim(state_dir, &Opening { earliest: replayed.state.last_at(), ..simulation.into() }),
+            SIM => Self::sim(state_dir, &Opening { earliest: replayed.state.last_at(), ..simulation.into() }, run),
             AWS if *simulation != Simulation::default() => {
                 Err(Failure::usage("this run acts on the real AWS: --sim-speed and --sim-fault have no place there"))
             }
-            AWS => Ok(Self::aws().await),
+            AWS => Ok(Self::aws(run).await),
             other => Err(Failure::refused(format!("the run acts on `{}`, which this wf does not know", other.escape_debug()))
                 .help("resume it with the wf that started it")),
         }
     }
+}
+
+/// Names the sessions of the roles that a run takes on.
+fn session_name(run: &RunId) -> String {
+    format!("wf-{run}")
 }
 
 /// Returns the step kinds without a way to anywhere: for looking at files and kinds.

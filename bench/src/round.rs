@@ -155,5 +155,11 @@ pub(crate) fn plan(run: &RunId, registry: &Registry, workflow: Arc<Workflow>) ->
 }
 
 pub(crate) fn operator() -> Operator {
-    Operator { user: "bench".to_owned(), host: "localhost".to_owned(), pid: std::process::id(), wf: env!("CARGO_PKG_VERSION").to_owned(), identity: None }
+    Operator {
+        user: "bench".to_owned(),
+        host: "localhost".to_owned(),
+        pid: std::process::id(),
+        wf: env!("CARGO_PKG_VERSION").to_owned(),
+        identity: None,
+    }
 }

@@ -14,12 +14,12 @@ use crate::console::Console;
 use crate::diagnostics::Exit;
 use crate::drive::{Drive, Way};
 use crate::failure::Failure;
-use crate::operator;
 use crate::run_ids::LATEST;
 use crate::run_summary::kept;
 use crate::runs::{Runs, failed};
 use crate::sim_world::{World, offline_registry};
 use crate::values::output;
+use crate::{operator, whoami};
 
 pub async fn resume(console: &mut Console, state_dir: &Path, args: &Resume) -> Result<Exit, Failure> {
     let runs = Runs::open(state_dir)?;
@@ -28,13 +28,15 @@ pub async fn resume(console: &mut Console, state_dir: &Path, args: &Resume) -> R
     let mut claimed = Claimed::claim(runs.journal(), &run).await?;
     let earlier = std::mem::take(&mut claimed.earlier);
     let replayed = wf_engine::runtime::replay(&run, &earlier).map_err(|source| failed(&run, source))?;
-    let plan = ResumePlan {
+    let mut plan = ResumePlan {
         by: operator::this(),
         approve_all: args.yes,
         redo: args.redo.iter().map(|step| step_id(step)).collect::<Result<_, _>>()?,
         mark_done: mark_done(&replayed, &offline_registry(), args)?,
     };
     let world = World::of_run(&replayed, state_dir, &args.simulation).await?;
+    plan.by.identity = whoami::ask(console, &world, &whoami::Plan::of(&replayed)).await?;
+    whoami::same(console, whoami::recorded(&earlier), plan.by.identity.as_ref(), args.other_account)?;
     Drive { run, world, journal: Arc::new(claimed), workflow: replayed.workflow, earlier, way: Way::Resume(plan) }.go(console, &runs).await
 }
 

@@ -13,7 +13,7 @@ use crate::drive::{Drive, Way};
 use crate::failure::Failure;
 use crate::runs::{Runs, failed};
 use crate::sim_world::{AWS, World};
-use crate::{confirm, operator};
+use crate::{confirm, operator, whoami};
 
 pub async fn rollback(console: &mut Console, state_dir: &Path, args: &Rollback) -> Result<Exit, Failure> {
     let runs = Runs::open(state_dir)?;
@@ -24,13 +24,19 @@ pub async fn rollback(console: &mut Console, state_dir: &Path, args: &Rollback) 
     if let Err(refusal) = may_roll_back(&replayed.state, args.past_point_of_no_return) {
         return Err(failed(&run, RunError::Refused(refusal)));
     }
-    if replayed.header.world == AWS {
-        let steps = (0..replayed.workflow.len()).filter(|&ix| replayed.state.can_undo(ix)).count();
-        confirm::rollback(console, &replayed.header.workflow, steps, args.yes)?;
+    let on_aws = replayed.header.world == AWS;
+    let (name, steps) = (&replayed.header.workflow, (0..replayed.workflow.len()).filter(|&ix| replayed.state.can_undo(ix)).count());
+    if on_aws && !console.asks() {
+        confirm::rollback(console, name, steps, args.yes, None)?;
     }
     let world = World::of_run(&replayed, state_dir, &args.simulation).await?;
-    let request =
-        RollbackRequest { by: operator::this(), reason: args.reason.clone(), past_point_of_no_return: args.past_point_of_no_return };
+    let mut by = operator::this();
+    by.identity = whoami::ask(console, &world, &whoami::Plan::of(&replayed)).await?;
+    whoami::same(console, whoami::recorded(&earlier), by.identity.as_ref(), args.other_account)?;
+    if on_aws {
+        confirm::rollback(console, name, steps, args.yes, by.identity.as_ref())?;
+    }
+    let request = RollbackRequest { by, reason: args.reason.clone(), past_point_of_no_return: args.past_point_of_no_return };
     Drive { run, world, journal: Arc::new(claimed), workflow: replayed.workflow, earlier, way: Way::Rollback(request) }
         .go(console, &runs)
         .await

@@ -111,7 +111,9 @@ fn words(record: &Record, state: &RunState) -> Option<Words> {
         Event::StepMarkedDone { outputs, by, .. } => say(Ink::Warn, '✓', format!("done, says {}{}", who(by), with_outputs(outputs))),
         Event::RunPaused { reason } => say(Ink::Warn, '‖', format!("paused: {}", brief(reason))),
         Event::RunInterrupted { reason } => say(Ink::Warn, '!', format!("interrupted: {}; it can be resumed", clean(reason))),
-        Event::RunResumed { by } => say(Ink::Busy, '▶', format!("resumed by {}, owner {} of this run", who(by), record.epoch)),
+        Event::RunResumed { by } => {
+            say(Ink::Busy, '▶', format!("resumed by {}, owner {} of this run", who(by), record.epoch)).more(as_whom(by))
+        }
         Event::RollbackStarted { reason, by } => say(Ink::Warn, '◀', rollback(reason, by.as_ref())),
         Event::CompensationStarted { attempt: 1, .. } => say(Ink::Busy, '◀', "undoing"),
         Event::CompensationStarted { attempt, .. } => say(Ink::Busy, '◀', format!("undoing, attempt {attempt}")),
@@ -132,17 +134,23 @@ fn words(record: &Record, state: &RunState) -> Option<Words> {
     })
 }
 
+/// Says whom the world takes an operator for.
+pub fn as_whom(by: &Operator) -> Option<String> {
+    by.identity.as_ref().map(|identity| format!("as {}", clean(&identity.arn)))
+}
+
 fn started(header: &RunHeader, state: &RunState) -> Words {
     let (run, steps) = (&header.run, count(state.workflow().len(), "step"));
     let where_ = if header.world == "sim" { "on the simulated AWS" } else { "on AWS" };
     let text = format!("{run} started by {}: {}, {}, {steps}, {where_}", who(&header.by), clean(&header.workflow), header.mode);
     let follows = header.follows.as_ref().map(|run| format!("follows run {run}"));
+    let identity = as_whom(&header.by);
     let declared = &state.workflow().def().inputs;
     let given = header.inputs.iter().filter(|(name, value)| declared.get(*name).and_then(|input| input.default.as_ref()) != Some(value));
     let given: Vec<_> = given.map(|(name, value)| format!("{}={}", clean(name), short_value(value))).collect();
     let given = (!given.is_empty()).then(|| format!("with {}", given.join(", ")));
     let approved = header.approve_all.then(|| "approvals given in advance (--yes)".to_owned());
-    say(Ink::Busy, '▶', text).more(follows.into_iter().chain(given).chain(approved))
+    say(Ink::Busy, '▶', text).more(identity.into_iter().chain(follows).chain(given).chain(approved))
 }
 
 fn observed(before: &serde_json::Value, satisfied: bool) -> Option<Words> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 use wf_engine::clock::between;
-use wf_engine::model::event::{Event, Mode, RunOutcome, StepFailure};
+use wf_engine::model::event::{Event, Identity, Mode, RunOutcome, StepFailure};
 use wf_engine::model::ids::{RunId, StepId};
 use wf_engine::model::record::Record;
 use wf_engine::model::run_state::{RunPhase, RunState, StepStatus};
@@ -36,6 +36,8 @@ pub struct Summary {
     pub mode: Mode,
     /// Where it acted: `aws`, or `sim`.
     pub world: String,
+    /// Whom it acted as, as far as that is known.
+    pub identity: Option<Identity>,
     /// Where it is, in a word.
     pub state: &'static str,
     #[serde(skip)]
@@ -174,6 +176,7 @@ impl Summary {
             workflow: clean(&header.workflow).into_owned(),
             mode: header.mode,
             world: clean(&header.world).into_owned(),
+            identity: header.by.identity.clone(),
             state: word,
             ink,
             reason: state.pause_reason().map(|reason| clean(reason).into_owned()),

@@ -50,7 +50,8 @@ impl Summary {
             .as_ref()
             .map(|reason| format!("  {}\n", look.paint(Ink::Warn, &cut(reason, look.width.saturating_sub(3)))))
             .unwrap_or_default();
-        format!("{what}: {state} after {}\n  {}, {place}, began {began} UTC\n{reason}\n", secs(self.makespan), self.mode)
+        let identity = self.identity.as_ref().map(|identity| format!("  as {}\n", clean(&identity.arn))).unwrap_or_default();
+        format!("{what}: {state} after {}\n  {}, {place}, began {began} UTC\n{identity}{reason}\n", secs(self.makespan), self.mode)
     }
 
     fn table(&self, look: &Look) -> String {

@@ -12,6 +12,7 @@ use wf_engine::runtime::Replayed;
 pub use super::graph::{graph_dot, graph_mermaid};
 pub use super::kinds::{kind_text, kinds_table};
 
+use super::lines::as_whom;
 use super::next::{self, Undoing, commands_text};
 use super::timeline::Timeline;
 use super::{Ink, Look, clean, count, cut, date_and_time, pad, pad_left, state_word, time_of_day, whole_span};
@@ -113,6 +114,9 @@ pub fn status_text(replayed: &Replayed, records: &[Record], look: &Look, live_at
         count(workflow.len(), "step"),
         date_and_time(timeline.start)
     );
+    if let Some(identity) = as_whom(&header.by) {
+        text.push_str(&format!("  {}\n", look.paint(Ink::Dim, &identity)));
+    }
     if let Some(reason) = state.pause_reason() {
         text.push_str(&format!("  {}\n", look.paint(Ink::Warn, &cut(&clean(reason), look.width.saturating_sub(3)))));
     }

@@ -34,6 +34,7 @@ use wf_engine::registry::Registry;
 /// Returns every kind that a workflow can use. Those that reach AWS do it through `cloud`.
 pub fn registry(cloud: Cloud) -> Registry {
     Registry::new()
+        .with_account_rule(aws::account::rule)
         .with::<kinds::approval::Approval>(())
         .with::<kinds::auto_scaling_scale::AutoScalingScale>(cloud.clone())
         .with::<kinds::eks_scale_nodegroup::EksScaleNodegroup>(cloud.clone())

@@ -135,7 +135,6 @@ pub struct Identity {
     pub arn: String,
 }
 
-
 /// What a run is of: the first fact of every journal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunHeader {

@@ -181,7 +181,8 @@ impl Workflow {
         match source_of(&reference.path) {
             Some(Source::Input(_)) | None => self.referred(reference, 0).err(),
             Some(Source::Step { .. } | Source::Import { .. }) => {
-                let problem = Problem::new(reference.at.clone(), format!("an account can refer to inputs only, not to `{}`", reference.path));
+                let problem =
+                    Problem::new(reference.at.clone(), format!("an account can refer to inputs only, not to `{}`", reference.path));
                 Some(problem.help("declare an input and write ${input}"))
             }
         }

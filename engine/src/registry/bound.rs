@@ -10,7 +10,6 @@ use super::{Imports, Registry, Step};
 use crate::model::account::Account;
 use crate::model::dsl::OnInterrupted;
 use crate::model::event::StepFailure;
-use crate::model::ron_fields;
 use crate::model::template::{Reference, RenderError};
 use crate::model::workflow::{Source, StepIx, Workflow, source_of};
 use crate::step::Interruption;
@@ -60,13 +59,6 @@ impl BoundWorkflow {
     /// Returns whom a step acts as, when its account is another one than the operator's.
     pub fn account(&self, ix: StepIx) -> Option<&Account> {
         self.steps[ix].account.as_deref().filter(|_| !self.steps[ix].step.info().iam.is_empty())
-    }
-
-    /// Returns a text among the params of a step by its name, as far as it is known before the run.
-    pub fn text_param(&self, ix: StepIx, name: &str) -> Option<String> {
-        let rendered = self.workflow.step(ix).params.render(|reference| self.known.get(&reference.path).cloned()).ok()?;
-        let field = ron_fields::split(&rendered.text).ok()?.into_iter().find(|field| field.name == name)?;
-        ron_fields::value(&rendered.text[field.value]).ok()
     }
 
     /// Returns the limit of a step.

@@ -168,7 +168,7 @@ impl Registry {
     ) -> Result<BoundWorkflow, Vec<Problem>> {
         let mut problems = Vec::new();
         let mut steps = Vec::with_capacity(workflow.len());
-        let mut account = |def, problems: &mut Vec<Problem>| self.account(&workflow, def, inputs, imports, problems).map(Arc::new);
+        let account = |def, problems: &mut Vec<Problem>| self.account(&workflow, def, inputs, imports, problems).map(Arc::new);
         let common = workflow.def().account.as_ref().and_then(|def| account(def, &mut problems));
         for ix in 0..workflow.len() {
             let before = problems.len();

@@ -208,8 +208,15 @@ impl StepKind for Ask {
     type Before = ();
     type Handle = ();
 
-    const INFO: KindInfo =
-        KindInfo { name: "Ask", summary: "asks a human", reversibility: Reversibility::ReadOnly, outputs: &[], before: &[], iam: NO_IAM, ..Set::INFO };
+    const INFO: KindInfo = KindInfo {
+        name: "Ask",
+        summary: "asks a human",
+        reversibility: Reversibility::ReadOnly,
+        outputs: &[],
+        before: &[],
+        iam: NO_IAM,
+        ..Set::INFO
+    };
 
     async fn observe(&self, _: &StepContext<FakeWorld>, _: Option<&()>) -> Result<Observed<()>, StepFailure> {
         Ok(Observed::Satisfied(()))

@@ -1,4 +1,5 @@
-//! STS, query protocol of 2011-06-15: who the caller is, and taking on a role.
+//! STS, query protocol of 2011-06-15: who the caller is, and taking on a role. Any role can be taken on, of any account, whatever the external
+//! id, unless the fault `deny AssumeRole` says otherwise; all of them see the one account that there is.
 
 use super::{Answer, Call, ServiceError};
 use crate::world::{World, timestamp};
@@ -20,9 +21,11 @@ pub(super) fn answer(world: &mut World, call: &Call) -> Result<Answer, ServiceEr
 fn assume_role(world: &World, call: &Call) -> Result<Answer, ServiceError> {
     let role = call.params.require("RoleArn", "ValidationError")?;
     let session = call.params.require("RoleSessionName", "ValidationError")?;
-    let Some(name) = role.split(":role/").nth(1) else {
+    let parts = role.strip_prefix("arn:aws:iam::").and_then(|rest| rest.split_once(":role/"));
+    let Some((account, name)) = parts else {
         return Err(ServiceError::new("ValidationError", format!("{role} is invalid")));
     };
+    let name = name.rsplit('/').next().unwrap_or(name);
     let seconds = call.params.number("DurationSeconds", "ValidationError")?.unwrap_or(3600).clamp(900, 43_200);
     let credentials = Element::new("Credentials")
         .with("AccessKeyId", "ASIASIMULATEDROLE000")
@@ -31,6 +34,6 @@ fn assume_role(world: &World, call: &Call) -> Result<Answer, ServiceError> {
         .with("Expiration", timestamp(world.now + seconds * 1000));
     let user = Element::new("AssumedRoleUser")
         .with("AssumedRoleId", format!("AROASIMULATED:{session}"))
-        .with("Arn", format!("arn:aws:sts::{}:assumed-role/{name}/{session}", world.account));
+        .with("Arn", format!("arn:aws:sts::{account}:assumed-role/{name}/{session}"));
     Ok(Answer::xml(Element::new("AssumeRoleResult").with_child(credentials).with_child(user)))
 }

@@ -1,7 +1,7 @@
 //! [`Cloud`]: the clients. Made once by the command line, cloned into every kind.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use aws_config::environment::EnvironmentVariableRegionProvider;
@@ -16,12 +16,16 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
 use aws_smithy_http_client::tls;
 use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn};
+use aws_smithy_runtime_api::client::identity::SharedIdentityCache;
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use wf_engine::clock::{Clock, SystemClock};
+use wf_engine::model::account::Account;
 use wf_engine::model::event::StepFailure;
+use wf_engine::step::Env;
 
-use super::gate::{CountRecords, Gates};
+use super::account::{self, Role, RoleCredentials};
+use super::gate::{CREDENTIALS_WITHIN, CountRecords, Gates};
 use super::patience::Patient;
 use super::shared::Shared;
 use super::time::{ClockSleep, ClockTime};
@@ -31,20 +35,47 @@ use crate::zone_queue::{ZoneQueue, ZoneQueues};
 /// The region of the one control plane of Route 53, and the region that its requests are signed for.
 const ROUTE53_REGION: &str = "us-east-1";
 
+/// The most credentials that are kept at once: a role has one for each region that it is used in.
+const SIGNERS_MAX: usize = 4096;
+
 /// The way to AWS: a client per service and region, made when first asked for, all of them over one connection pool and one
 /// cache of credentials, and within one set of API budgets ([`super::budget`]). Cloning is cheap and shares everything. Every endpoint
 /// is a regional one, those of STS included, so that a step in the standby region needs nothing of the failing one; Route 53 is global and has a single control plane.
+///
+/// A cloud acts as the operator, or as the role of another account ([`Env::in_account`]). All of them share the connections and the queues of
+/// the hosted zones; budgets are per account, as AWS counts, and answers are shared by those who act as the same.
 #[derive(Clone)]
 pub struct Cloud {
     inner: Arc<Inner>,
+    /// Names the sessions of roles when the workflow does not.
+    session: Arc<str>,
 }
 
 struct Inner {
     config: SdkConfig,
-    gates: Gates,
-    zones: ZoneQueues,
+    shared: Arc<Common>,
+    gates: Arc<Gates>,
     changes: Shared<Result<(), StepFailure>>,
+    /// Whom it acts as, when that is not the operator.
+    role: Option<Role>,
+    /// Who signs as that role, by the region whose STS gives out the credentials.
+    signers: PerRegion<SharedCredentialsProvider>,
+    clients: Clients,
+}
+
+/// What the clouds of all accounts share.
+struct Common {
+    clock: Arc<dyn Clock>,
+    credentials: SharedIdentityCache,
+    zones: ZoneQueues,
     web: Web,
+    /// By the account's number.
+    gates: Mutex<BTreeMap<String, Arc<Gates>>>,
+    clouds: Mutex<BTreeMap<Account, Weak<Inner>>>,
+}
+
+#[derive(Default)]
+struct Clients {
     autoscaling: PerRegion<aws_sdk_autoscaling::Client>,
     cloudwatch: PerRegion<aws_sdk_cloudwatch::Client>,
     eks: PerRegion<aws_sdk_eks::Client>,
@@ -99,23 +130,40 @@ impl Cloud {
             Some(http) => config.http_client(http).build(),
             None => config.build(),
         };
-        let credentials = config.identity_cache().unwrap_or_else(|| IdentityCache::lazy().build());
-        let inner = Inner {
-            config,
-            gates: Gates::new(clock, credentials),
-            zones: ZoneQueues::default(),
-            changes: Shared::default(),
-            web,
-            autoscaling: PerRegion::default(),
-            cloudwatch: PerRegion::default(),
-            eks: PerRegion::default(),
-            elb: PerRegion::default(),
-            rds: PerRegion::default(),
-            route53: PerRegion::default(),
-            sns: PerRegion::default(),
-            sts: PerRegion::default(),
-        };
-        Self { inner: Arc::new(inner) }
+        let credentials = IdentityCache::lazy().max_partitions(SIGNERS_MAX).load_timeout(2 * CREDENTIALS_WITHIN).build();
+        let gates = Arc::new(Gates::new(Arc::clone(&clock), credentials.clone()));
+        let shared = Common { clock, credentials, zones: ZoneQueues::default(), web, gates: Mutex::default(), clouds: Mutex::default() };
+        Self { inner: Arc::new(Inner::new(config, Arc::new(shared), gates, None)), session: "wf".into() }
+    }
+
+    /// Names the sessions of the roles that are taken on without a name of their own, so that who looks at another account's trail finds
+    /// the run.
+    #[must_use]
+    pub fn with_session_name(self, name: &str) -> Self {
+        Self { session: name.into(), ..self }
+    }
+
+    /// Returns the region that the operator's environment or profile names.
+    pub fn region(&self) -> Option<&str> {
+        self.inner.config.region().map(AsRef::as_ref)
+    }
+
+    /// Learns which account is the operator's own: its roles share its budgets.
+    pub(super) fn is_account(&self, number: &str) {
+        if self.inner.role.is_none() {
+            lock(&self.inner.shared.gates).entry(number.to_owned()).or_insert_with(|| Arc::clone(&self.inner.gates));
+        }
+    }
+
+    /// Returns who signs the requests to a region. A role is taken on by the STS of that region, unless the workflow names another one.
+    pub(super) fn credentials(&self, region: &str) -> Option<SharedCredentialsProvider> {
+        let Some(Role { account, base }) = &self.inner.role else { return self.inner.config.credentials_provider() };
+        let region = account.region.as_deref().unwrap_or(region);
+        Some(self.inner.signers.get(region, |_| {
+            let (sts, region, account) = (base.sts(region), region.to_owned(), account.clone());
+            let clock = Arc::clone(&self.inner.shared.clock);
+            SharedCredentialsProvider::new(RoleCredentials { sts, region, account, clock })
+        }))
     }
 
     /// Returns what every client is built from.
@@ -125,7 +173,7 @@ impl Cloud {
 
     /// Returns the queue of the changes of a hosted zone.
     pub(crate) fn zone(&self, zone_id: &str) -> Arc<ZoneQueue> {
-        self.inner.zones.of(zone_id)
+        self.inner.shared.zones.of(zone_id)
     }
 
     /// Returns what became of the changes of Route 53, by their ids.
@@ -135,7 +183,38 @@ impl Cloud {
 
     /// Returns the way to web pages that are no AWS API.
     pub(super) fn web(&self) -> &Web {
-        &self.inner.web
+        &self.inner.shared.web
+    }
+}
+
+impl Env for Cloud {
+    /// Returns the cloud of a role. Those who act as the same role get the same one, for as long as one of them has it.
+    fn in_account(&self, account: &Account) -> Self {
+        let base = self.inner.role.as_ref().map_or(self, |role| &role.base);
+        let session_name = account.session_name.clone().unwrap_or_else(|| self.session.to_string());
+        let account = Account { session_name: Some(session_name), ..account.clone() };
+        let shared = &base.inner.shared;
+        let mut clouds = lock(&shared.clouds);
+        let inner = clouds.get(&account).and_then(Weak::upgrade).unwrap_or_else(|| {
+            clouds.retain(|_, cloud| cloud.strong_count() > 0);
+            let gates = Arc::clone(
+                lock(&shared.gates)
+                    .entry(account::number(&account.role).to_owned())
+                    .or_insert_with(|| Arc::new(Gates::new(Arc::clone(&shared.clock), shared.credentials.clone()))),
+            );
+            let role = Role { account: account.clone(), base: base.clone() };
+            let inner = Arc::new(Inner::new(base.inner.config.clone(), Arc::clone(shared), gates, Some(role)));
+            clouds.insert(account, Arc::downgrade(&inner));
+            inner
+        });
+        Self { inner, session: Arc::clone(&self.session) }
+    }
+}
+
+impl Inner {
+    fn new(config: SdkConfig, shared: Arc<Common>, gates: Arc<Gates>, role: Option<Role>) -> Self {
+        let (changes, signers, clients) = (Shared::default(), PerRegion::default(), Clients::default());
+        Self { config, shared, gates, changes, role, signers, clients }
     }
 }
 
@@ -147,9 +226,11 @@ macro_rules! regional {
             $(
                 #[doc = concat!("Returns the client of ", $name, " in a region.")]
                 pub fn $service(&self, region: &str) -> $sdk::Client {
-                    self.inner.$service.get(region, |region| {
+                    self.inner.clients.$service.get(region, |region| {
                         let gate = self.inner.gates.of($endpoint, region.as_ref());
-                        let config = $sdk::config::Builder::from(&self.inner.config).region(region);
+                        let mut config = $sdk::config::Builder::from(&self.inner.config);
+                        config.set_credentials_provider(self.credentials(region.as_ref()));
+                        let config = config.region(region);
                         $sdk::Client::from_conf(config.identity_cache(gate.clone()).retry_classifier(gate).build())
                     })
                 }
@@ -171,9 +252,12 @@ regional! {
 impl Cloud {
     /// Returns the client of Route 53, which has one control plane for all regions.
     pub fn route53(&self) -> aws_sdk_route53::Client {
-        self.inner.route53.get(ROUTE53_REGION, |region| {
+        self.inner.clients.route53.get(ROUTE53_REGION, |region| {
             let gate = self.inner.gates.of("route53", region.as_ref());
-            let config = aws_sdk_route53::config::Builder::from(&self.inner.config).region(region).interceptor(CountRecords);
+            let mut config = aws_sdk_route53::config::Builder::from(&self.inner.config);
+            // The names are changed while us-east-1 is down, so the role is not to be asked for there.
+            config.set_credentials_provider(self.credentials(self.region().unwrap_or(ROUTE53_REGION)));
+            let config = config.region(region).interceptor(CountRecords);
             aws_sdk_route53::Client::from_conf(config.identity_cache(gate.clone()).retry_classifier(gate).build())
         })
     }
@@ -196,7 +280,7 @@ impl<C> Default for PerRegion<C> {
 
 impl<C: Clone> PerRegion<C> {
     fn get(&self, region: &str, make: impl FnOnce(Region) -> C) -> C {
-        let mut clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut clients = lock(&self.0);
         if let Some(client) = clients.get(region) {
             return client.clone();
         }
@@ -204,6 +288,10 @@ impl<C: Clone> PerRegion<C> {
         clients.insert(region.to_owned(), client.clone());
         client
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A connector that connects to nothing.

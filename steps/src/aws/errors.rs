@@ -8,8 +8,9 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::{ConnectorError, SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
-use wf_engine::model::event::StepFailure;
+use wf_engine::model::event::{FailureKind, StepFailure};
 
+use super::account::CannotAssume;
 use super::meaning::{ENDPOINT, Meaning, Refused};
 use super::patience::NoAnswer;
 
@@ -44,6 +45,9 @@ fn classify<E>(action: &str, what: &str, error: &SdkError<E, HttpResponse>, no_a
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
 {
+    if let Some(CannotAssume(failure)) = find(error) {
+        return not_in_role(what, failure, no_answer);
+    }
     if let Some(credentials) = find::<CredentialsError>(error) {
         return unusable_credentials(what, credentials);
     }
@@ -84,6 +88,19 @@ fn refused<E: ProvideErrorMetadata + Error>(action: &str, what: &str, error: &E,
 
 /// What helps whose credentials are not, or no longer, taken.
 pub(super) const LOG_IN: &str = "log in again (such as `aws sso login`), or set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and then try again: `wf resume`, or `wf run` after a rollback";
+
+/// Tells whether a call failed because there were no credentials for it.
+pub(super) fn is_about_credentials(error: &(dyn Error + 'static)) -> bool {
+    find::<CredentialsError>(error).is_some()
+}
+
+/// The role that the call was to be made in could not be taken on, so that nothing was asked for.
+fn not_in_role(what: &str, failure: &StepFailure, no_answer: fn(String) -> StepFailure) -> StepFailure {
+    let why = failure.message.strip_prefix("failed to ").unwrap_or(&failure.message);
+    let message = format!("failed to {what}: it was not possible to {why}");
+    let told = if failure.kind == FailureKind::Unreachable { no_answer(message) } else { StepFailure { message, ..failure.clone() } };
+    StepFailure { causes: failure.causes.clone(), hint: failure.hint.clone(), ..told }
+}
 
 /// Credentials that could not be had. When nobody answered who gives them out, that may pass; everything else needs the operator.
 fn unusable_credentials(what: &str, error: &CredentialsError) -> StepFailure {
@@ -167,7 +184,6 @@ mod tests {
     use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
     use aws_smithy_types::body::SdkBody;
     use wf_engine::clock::SystemClock;
-    use wf_engine::model::event::FailureKind;
 
     use super::*;
     use crate::aws::{AskOnce, Cloud};

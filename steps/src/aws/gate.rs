@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_route53::operation::change_resource_record_sets::ChangeResourceRecordSetsInput;
 use aws_sdk_route53::types::ChangeAction;
 use aws_smithy_runtime_api::box_error::BoxError;
@@ -27,6 +28,8 @@ use super::budget::{Lane, Place, Turn};
 
 /// A wait shorter than this is not worth a word.
 const WORTH_A_WORD: Duration = Duration::from_secs(1);
+/// How long it may take to get credentials: from STS, SSO, an instance or a program.
+pub(super) const CREDENTIALS_WITHIN: Duration = Duration::from_secs(20);
 /// A request that waits asks at least this often: others may have given up, or the rate may have risen.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 
@@ -78,7 +81,12 @@ impl ResolveCachedIdentity for Gate {
         IdentityFuture::new(async move {
             let operation = config_bag.load::<Metadata>().map_or("", Metadata::name);
             self.pass(operation, config_bag.load::<Records>().map_or(1.0, |records| records.0)).await;
-            self.credentials.resolve_cached_identity(resolver, runtime_components, config_bag).await
+            // The cache's own limit ends in an error that cannot be told from a bad request.
+            tokio::select! {
+                biased;
+                identity = self.credentials.resolve_cached_identity(resolver, runtime_components, config_bag) => identity,
+                () = self.clock.sleep(CREDENTIALS_WITHIN) => Err(CredentialsError::provider_timed_out(CREDENTIALS_WITHIN).into()),
+            }
         })
     }
 }

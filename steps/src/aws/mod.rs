@@ -2,11 +2,13 @@
 //! poll loop, one set of API budgets that every request pays from. Knows nothing of workflows; knows the SDK, and that only the HTTP connector under it differs between the live
 //! world, the simulated one and none at all.
 
+pub(crate) mod account;
 mod ask_once;
 pub mod budget;
 mod cloud;
 pub mod errors;
 mod gate;
+mod identity;
 pub mod lag;
 pub mod meaning;
 pub(crate) mod missing;
@@ -20,4 +22,5 @@ mod web;
 
 pub use ask_once::AskOnce;
 pub use cloud::Cloud;
+pub use identity::Unidentified;
 pub use web::WebAnswer;

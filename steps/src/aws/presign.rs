@@ -37,7 +37,7 @@ pub async fn create_read_replica(
 
 async fn presign(cloud: &Cloud, region: &str, url: &str) -> Result<String, StepFailure> {
     let unsigned = |cause: String| StepFailure::permanent(format!("failed to presign a request to RDS in {region}")).because(cause);
-    let provider = cloud.config().credentials_provider().ok_or_else(|| unsigned("no credentials".to_owned()))?;
+    let provider = cloud.credentials(region).ok_or_else(|| unsigned("no credentials".to_owned()))?;
     let identity = provider.provide_credentials().await.map_err(|error| unsigned(error.to_string()))?.into();
     let mut settings = SigningSettings::default();
     settings.signature_location = SignatureLocation::QueryParams;

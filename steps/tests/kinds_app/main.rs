@@ -2,6 +2,7 @@
 //! simulated world for the rest. Every fact about AWS that one of these kinds obeys is a test here.
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
+mod accounts;
 mod local;
 mod scripted;
 mod simulated;
