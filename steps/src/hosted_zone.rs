@@ -72,7 +72,7 @@ pub(crate) async fn change(
 ) -> Result<String, StepFailure> {
     let impossible = |error| StepFailure::permanent(format!("cannot write {shown}: {error}"));
     let change = Change::builder().action(action).resource_record_set(record.to_sdk().map_err(impossible)?).build().map_err(impossible)?;
-    let answer = cx.env.zone(zone_id).make(change, shown, async |batch| send(cx, zone_id, batch).await).await;
+    let answer = cx.env.zone(zone_id).make(change, shown, cx.env.role(), async |batch| send(cx, zone_id, batch).await).await;
     answer.unwrap_or_else(|| Err(StepFailure::transient(format!("nobody told what became of the change of {shown}"))))
 }
 

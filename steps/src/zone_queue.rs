@@ -39,6 +39,8 @@ pub(crate) struct Wish {
     pub(crate) change: Change,
     /// The record, as the operator knows it.
     pub(crate) shown: String,
+    /// The role that its step acts as, if it acts in another account: a batch is sent with the rights of one.
+    role: String,
     answer: Mutex<Option<Result<String, StepFailure>>>,
 }
 
@@ -71,9 +73,10 @@ impl ZoneQueue {
         &self,
         change: Change,
         shown: &str,
+        role: &str,
         send: impl AsyncFnOnce(&[Arc<Wish>]),
     ) -> Option<Result<String, StepFailure>> {
-        let wish = Arc::new(Wish { change, shown: shown.to_owned(), answer: Mutex::default() });
+        let wish = Arc::new(Wish { change, shown: shown.to_owned(), role: role.to_owned(), answer: Mutex::default() });
         lock(&self.waiting).push(Arc::clone(&wish));
         let _leaves = Leaves { queue: self, wish: &wish };
         let _turn = self.turn.lock().await;
@@ -85,7 +88,7 @@ impl ZoneQueue {
         lock(&wish.answer).take()
     }
 
-    /// Takes a wish and what fits beside it from those that wait. No record is changed twice in a batch.
+    /// Takes a wish and what fits beside it from those that wait for the same role. No record is changed twice in a batch.
     fn batch(&self, first: &Arc<Wish>) -> Vec<Arc<Wish>> {
         let mut waiting = lock(&self.waiting);
         let mut batch = vec![Arc::clone(first)];
@@ -96,7 +99,7 @@ impl ZoneQueue {
             }
             let (more_records, more_chars) = wish.size();
             let fits = records + more_records <= RECORDS_MAX && chars + more_chars <= CHARS_MAX;
-            if !fits || batch.iter().any(|other| other.key() == wish.key()) {
+            if !fits || wish.role != first.role || batch.iter().any(|other| other.key() == wish.key()) {
                 return true;
             }
             (records, chars) = (records + more_records, chars + more_chars);
@@ -137,14 +140,19 @@ mod tests {
 
     /// The sizes of the batches that `changes` make when they come at once.
     async fn batches(changes: Vec<Change>) -> Vec<usize> {
+        batches_of(changes.into_iter().map(|change| (change, "")).collect()).await
+    }
+
+    /// As [`batches`], with the role of each.
+    async fn batches_of(changes: Vec<(Change, &'static str)>) -> Vec<usize> {
         let queue = Arc::new(ZoneQueue::default());
         let sizes = Arc::new(Mutex::new(Vec::new()));
         let steps: Vec<_> = changes
             .into_iter()
-            .map(|change| {
+            .map(|(change, role)| {
                 let (queue, sizes) = (Arc::clone(&queue), Arc::clone(&sizes));
                 tokio::spawn(async move {
-                    let answer = queue.make(change, "record", async |batch| {
+                    let answer = queue.make(change, "record", role, async |batch| {
                         lock(&sizes).push(batch.len());
                         tokio::task::yield_now().await;
                         batch.iter().for_each(|wish| wish.answer(Ok("C1".to_owned())));
@@ -168,14 +176,17 @@ mod tests {
         assert_eq!(batches(long).await, [1, 2, 2]);
         let same = (0..3).map(|_| upsert("r.", "192.0.2.1")).collect();
         assert_eq!(batches(same).await, [1, 1, 1]);
+        let roles = ["", "", "dr", "dr", ""].into_iter().enumerate();
+        let roles = roles.map(|(ix, role)| (upsert(&format!("r{ix}."), "192.0.2.1"), role)).collect();
+        assert_eq!(batches_of(roles).await, [1, 2, 2], "nobody's change is sent with the rights of another");
     }
 
     #[tokio::test]
     async fn a_step_that_is_cut_off_is_not_served_and_the_others_send_their_own() {
         let queue = ZoneQueue::default();
         {
-            let never = queue.make(upsert("a.", "192.0.2.1"), "a", async |_| std::future::pending().await);
-            let late = queue.make(upsert("b.", "192.0.2.1"), "b", async |_| {});
+            let never = queue.make(upsert("a.", "192.0.2.1"), "a", "", async |_| std::future::pending().await);
+            let late = queue.make(upsert("b.", "192.0.2.1"), "b", "", async |_| {});
             tokio::select! {
                 biased;
                 _ = never => {}
@@ -184,7 +195,8 @@ mod tests {
             }
         }
         assert!(lock(&queue.waiting).is_empty());
-        let answer = queue.make(upsert("c.", "192.0.2.1"), "c", async |batch| batch.iter().for_each(|wish| wish.answer(Ok("C2".into()))));
+        let answer =
+            queue.make(upsert("c.", "192.0.2.1"), "c", "", async |batch| batch.iter().for_each(|wish| wish.answer(Ok("C2".into()))));
         assert!(matches!(answer.await, Some(Ok(id)) if id == "C2"));
     }
 }

@@ -148,6 +148,11 @@ impl Cloud {
         self.inner.config.region().map(AsRef::as_ref)
     }
 
+    /// Returns the role that it acts as, if it does not act as the operator.
+    pub(crate) fn role(&self) -> &str {
+        self.inner.role.as_ref().map_or("", |role| &role.account.role)
+    }
+
     /// Learns which account is the operator's own: its roles share its budgets.
     pub(super) fn is_account(&self, number: &str) {
         if self.inner.role.is_none() {
@@ -327,3 +332,6 @@ fn timeouts() -> TimeoutConfig {
 
 /// How long AWS may take for a whole answer. The SDK makes three attempts, so a region that hangs holds a call for a minute.
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,9 @@ use super::{Cloud, errors};
 /// A throttled answer, or a lost one, is not the last word; but nobody waits for a third.
 const ATTEMPTS: u32 = 2;
 
+/// What helps who has no credentials, before anything has begun.
+const LOG_IN: &str = "log in (such as `aws sso login`), or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
+
 /// Why nobody knows who the operator is.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Unidentified {
@@ -38,7 +41,7 @@ impl Cloud {
             };
             let failure = errors::changing("sts:GetCallerIdentity", what.clone())(error);
             if no_credentials && failure.kind == FailureKind::Permanent {
-                Unidentified::NoCredentials(failure)
+                Unidentified::NoCredentials(if meaning == Some(Meaning::Clock) { failure } else { failure.hint(LOG_IN) })
             } else {
                 Unidentified::NoAnswer(failure)
             }
