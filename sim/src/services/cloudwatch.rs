@@ -1,6 +1,6 @@
-//! CloudWatch, as rpc-v2-cbor and as query protocol of 2010-08-01: replica lag and health check status.
+//! CloudWatch, as rpc-v2-cbor, as AWS JSON 1.0 and as query protocol of 2010-08-01: replica lag and health check status.
 //!
-//! Both protocols are read into one [`Query`], and both answers are written from the same [`Point`]s.
+//! All protocols are read into one [`Query`], and all answers are written from the same [`Point`]s; JSON goes by CBOR's way.
 
 use std::collections::BTreeMap;
 
@@ -59,12 +59,12 @@ pub(super) fn answer(world: &mut World, call: &Call) -> Result<Answer, ServiceEr
         ("GetMetricStatistics", protocol) => {
             let query = statistics_query(&fields)?;
             let points = points(world, &call.region, &query)?;
-            if protocol == Protocol::Cbor { statistics_cbor(&query, &points) } else { statistics_xml(&query, &points) }
+            if protocol == Protocol::Query { statistics_xml(&query, &points) } else { statistics_cbor(&query, &points) }
         }
         (_, protocol) => {
             let results: Vec<(Query, Vec<Point>)> =
                 data_queries(&fields)?.into_iter().map(|q| points(world, &call.region, &q).map(|p| (q, p))).collect::<Result<_, _>>()?;
-            if protocol == Protocol::Cbor { data_cbor(results) } else { data_xml(results) }
+            if protocol == Protocol::Query { data_xml(results) } else { data_cbor(results) }
         }
     };
     Ok(Answer { body, effective: false })

@@ -15,7 +15,7 @@ pub(super) enum Fields<'a> {
 }
 
 fn missing(name: &str) -> ServiceError {
-    ServiceError::new("MissingRequiredParameterException", format!("The parameter {name} is required."))
+    ServiceError::new("MissingParameter", format!("The parameter {name} is required."))
 }
 
 fn field<'a>(value: &'a Cbor, name: &str) -> Option<&'a Cbor> {

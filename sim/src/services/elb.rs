@@ -61,6 +61,9 @@ fn target_groups(region: &Region, params: &Params) -> Result<Answer, ServiceErro
     let users =
         |t: &TargetGroup| -> Vec<&LoadBalancer> { region.load_balancers.values().filter(|l| l.target_groups.contains(&t.name)).collect() };
     if let Some(arn) = params.get("LoadBalancerArn") {
+        if !region.load_balancers.values().any(|l| l.arn == arn) {
+            return Err(ServiceError::new("LoadBalancerNotFound", format!("Load balancer '{arn}' not found")));
+        }
         all.retain(|t| users(t).iter().any(|l| l.arn == arn));
     }
     let found = select(all, params, ("Names.member", "TargetGroupArns.member"), |t| (&t.name, &t.arn), "TargetGroupNotFound")?;
@@ -88,6 +91,9 @@ fn target_groups(region: &Region, params: &Params) -> Result<Answer, ServiceErro
 
 fn target_health(region: &Region, params: &Params) -> Result<Answer, ServiceError> {
     let arn = params.require("TargetGroupArn", "ValidationError")?;
+    if !(arn.starts_with("arn:") && arn.contains(":targetgroup/")) {
+        return Err(ServiceError::new("ValidationError", format!("'{arn}' is not a valid target group ARN")));
+    }
     let found = region.target_groups.values().find(|t| t.arn == arn);
     let group = found.ok_or_else(|| ServiceError::new("TargetGroupNotFound", "One or more target groups not found"))?;
     let wanted = params.pairs("Targets.member", "Id", "Port");

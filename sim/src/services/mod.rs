@@ -103,6 +103,8 @@ pub(crate) enum Protocol {
     RestXml,
     RestJson,
     Cbor,
+    /// AWS JSON 1.0, which boto3 and the AWS CLI speak to CloudWatch.
+    Json,
 }
 
 /// A request to an AWS service.

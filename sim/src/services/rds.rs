@@ -2,12 +2,18 @@
 
 use super::rds_render::{render, tags};
 use super::{Answer, Call, Params, ServiceError, rds_changes};
-use crate::world::database::Database;
+use crate::world::database::{Database, Snapshot};
 use crate::world::{World, timestamp};
 use crate::xml::Element;
 
 pub(super) const INVALID: &str = "InvalidParameterValue";
 pub(super) const STATE: &str = "InvalidDBInstanceState";
+
+/// Items on a page, unless asked for fewer.
+const PAGE_MAX: usize = 100;
+/// What instances can be filtered by, and how many filters are looked at.
+const FILTERS: [&str; 5] = ["db-cluster-id", "db-instance-id", "dbi-resource-id", "domain", "engine"];
+const FILTERS_MAX: usize = 20;
 
 /// Answers an RDS call.
 pub(super) fn answer(world: &mut World, call: &Call) -> Result<Answer, ServiceError> {
@@ -46,17 +52,53 @@ pub(super) fn identifier<'a>(params: &'a Params, name: &str) -> Result<&'a str, 
 }
 
 fn describe(world: &World, region: &str, params: &Params) -> Result<Answer, ServiceError> {
-    let filter = params.list("Filters.Filter.1.Values.Value");
-    let by_filter = params.get("Filters.Filter.1.Name") == Some("db-instance-id");
-    let found: Vec<Element> = match params.get("DBInstanceIdentifier") {
-        Some(text) => vec![render(world, region, find(world, region, text)?)],
-        None => {
-            let all = world.region(region).into_iter().flat_map(|r| r.databases.values());
-            let wanted = all.filter(|d| !by_filter || filter.iter().any(|f| name_of(f) == d.id));
-            wanted.map(|d| render(world, region, d)).collect()
-        }
+    let all: Vec<&Database> = match params.get("DBInstanceIdentifier") {
+        Some(text) => vec![find(world, region, text)?],
+        None => world.region(region).into_iter().flat_map(|r| r.databases.values()).collect(),
     };
-    Ok(Answer::xml(Element::new("DescribeDBInstancesResult").with_list("DBInstances", found)))
+    let wanted = filtered(all, params)?;
+    let (shown, marker) = page(wanted, params, |d| &d.id)?;
+    let result = Element::new("DescribeDBInstancesResult").with_some("Marker", marker);
+    Ok(Answer::xml(result.with_list("DBInstances", shown.into_iter().map(|d| render(world, region, d)))))
+}
+
+/// Keeps what every filter lets through.
+fn filtered<'a>(mut databases: Vec<&'a Database>, params: &Params) -> Result<Vec<&'a Database>, ServiceError> {
+    for n in 1..=FILTERS_MAX {
+        let Some(name) = params.get(&format!("Filters.Filter.{n}.Name")) else {
+            break;
+        };
+        let values = params.list(&format!("Filters.Filter.{n}.Values.Value"));
+        databases.retain(|d| match name {
+            "db-instance-id" => values.iter().any(|v| name_of(v) == d.id),
+            "dbi-resource-id" => values.contains(&d.resource_id.as_str()),
+            "engine" => values.contains(&d.engine.as_str()),
+            // No instance here is one of a cluster, or in a domain.
+            _ => false,
+        });
+        if !FILTERS.contains(&name) {
+            return Err(ServiceError::new(INVALID, format!("Unrecognized filter name: {name}")));
+        }
+    }
+    Ok(databases)
+}
+
+/// Cuts a page out of a list in the order of names: the items, and the marker of the next page.
+fn page<'a, T>(items: Vec<&'a T>, params: &Params, id: fn(&T) -> &String) -> Result<(Vec<&'a T>, Option<String>), ServiceError> {
+    let size = match params.number("MaxRecords", INVALID)? {
+        Some(n @ 20..=100) => n.unsigned_abs() as usize,
+        Some(n) => return Err(ServiceError::new(INVALID, format!("Invalid value {n} for MaxRecords. Must be between 20 and 100"))),
+        None => PAGE_MAX,
+    };
+    let start = match params.get("Marker") {
+        Some(marker) => items
+            .iter()
+            .position(|item| id(item) == marker)
+            .ok_or_else(|| ServiceError::new(INVALID, format!("The parameter Marker is not valid: {marker}")))?,
+        None => 0,
+    };
+    let next = items.get(start + size).map(|item| id(item).clone());
+    Ok((items.into_iter().skip(start).take(size).collect(), next))
 }
 
 /// Answers with an instance, as the result of an action.
@@ -68,8 +110,11 @@ pub(super) fn one(world: &World, region: &str, result: &str, id: &str) -> Result
 fn describe_snapshots(world: &World, region: &str, params: &Params) -> Result<Answer, ServiceError> {
     let (id, instance) = (params.get("DBSnapshotIdentifier").map(name_of), params.get("DBInstanceIdentifier").map(name_of));
     let all = world.region(region).into_iter().flat_map(|r| r.snapshots.values());
-    let found: Vec<Element> = all
-        .filter(|s| id.as_ref().is_none_or(|id| *id == s.id) && instance.as_ref().is_none_or(|i| *i == s.instance))
+    let wanted: Vec<&Snapshot> =
+        all.filter(|s| id.as_ref().is_none_or(|id| *id == s.id) && instance.as_ref().is_none_or(|i| *i == s.instance)).collect();
+    let (shown, marker) = page(wanted, params, |s| &s.id)?;
+    let found: Vec<Element> = shown
+        .into_iter()
         .map(|s| {
             Element::new("DBSnapshot")
                 .with("DBSnapshotIdentifier", &s.id)
@@ -89,17 +134,26 @@ fn describe_snapshots(world: &World, region: &str, params: &Params) -> Result<An
     {
         return Err(ServiceError::new("DBSnapshotNotFound", format!("DBSnapshot {id} not found.")).status(404));
     }
-    Ok(Answer::xml(Element::new("DescribeDBSnapshotsResult").with_list("DBSnapshots", found)))
+    Ok(Answer::xml(Element::new("DescribeDBSnapshotsResult").with_some("Marker", marker).with_list("DBSnapshots", found)))
+}
+
+/// The ARN whose tags are meant; a bare name is none.
+fn resource(params: &Params) -> Result<&str, ServiceError> {
+    let text = identifier(params, "ResourceName")?;
+    match text.starts_with("arn:") && text.contains(":db:") {
+        true => Ok(text),
+        false => Err(ServiceError::new(INVALID, format!("Invalid resource name: {text}"))),
+    }
 }
 
 fn list_tags(world: &World, region: &str, params: &Params) -> Result<Answer, ServiceError> {
-    let database = find(world, region, identifier(params, "ResourceName")?)?;
+    let database = find(world, region, resource(params)?)?;
     Ok(Answer::xml(Element::new("ListTagsForResourceResult").with_list("TagList", tags(database))))
 }
 
 fn add_tags(world: &mut World, region: &str, params: &Params) -> Result<Answer, ServiceError> {
-    let name = name_of(identifier(params, "ResourceName")?);
-    find(world, region, &name)?;
+    let arn = resource(params)?;
+    let name = find(world, region, arn)?.id.clone();
     let mut effective = false;
     if let Some(database) = world.region_mut(region).databases.get_mut(&name) {
         for (key, value) in params.pairs("Tags.Tag", "Key", "Value") {

@@ -22,7 +22,7 @@ pub(super) fn render(world: &World, region: &str, database: &Database) -> Elemen
         .with("PreferredMaintenanceWindow", "sun:04:00-sun:05:00")
         .with("BackupRetentionPeriod", database.retention)
         .with("MultiAZ", database.multi_az)
-        .with("AutoMinorVersionUpgrade", false)
+        .with("AutoMinorVersionUpgrade", true)
         .with("PubliclyAccessible", false)
         .with("StorageEncrypted", true)
         .with("StorageType", "gp3")

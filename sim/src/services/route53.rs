@@ -5,8 +5,9 @@ use crate::world::dns::{Change, HealthCheck, Record, Zone, normal, sort_name};
 use crate::world::{World, timestamp};
 use crate::xml::Element;
 
-/// Items on a page, unless asked for fewer.
-const PAGE_MAX: usize = 300;
+/// Items on a page, unless asked for fewer: of zones, and of records.
+const ZONES_MAX: usize = 100;
+const RECORDS_MAX: usize = 300;
 
 /// Finds the action for a method and path, and what the path names.
 pub(super) fn route(method: &str, path: &[String]) -> Option<(String, Vec<String>)> {
@@ -61,10 +62,10 @@ fn find_check<'a>(world: &'a World, id: &str) -> Result<&'a HealthCheck, Service
     found.ok_or_else(|| ServiceError::new("NoSuchHealthCheck", format!("A health check with id {id} does not exist.")).status(404))
 }
 
-fn page_size(params: &Params, name: &str) -> Result<usize, ServiceError> {
-    match params.number(name, "InvalidInput")? {
-        None => Ok(PAGE_MAX),
-        Some(n) if n >= 1 => Ok((n.unsigned_abs() as usize).min(PAGE_MAX)),
+fn page_size(params: &Params, most: usize) -> Result<usize, ServiceError> {
+    match params.number("maxitems", "InvalidInput")? {
+        None => Ok(most),
+        Some(n) if n >= 1 => Ok((n.unsigned_abs() as usize).min(most)),
         Some(n) => Err(ServiceError::new("InvalidInput", format!("Invalid value for maxItems: {n}"))),
     }
 }
@@ -79,7 +80,7 @@ fn zone(zone: &Zone) -> Element {
 }
 
 fn list_zones(world: &World, params: &Params) -> Result<Answer, ServiceError> {
-    let size = page_size(params, "maxitems")?;
+    let size = page_size(params, ZONES_MAX)?;
     let marker = params.get("marker").unwrap_or_default();
     let mut zones: Vec<&Zone> = world.dns.zones.values().filter(|z| z.id.as_str() >= marker).collect();
     let next = zones.get(size).map(|z| z.id.clone());
@@ -90,7 +91,7 @@ fn list_zones(world: &World, params: &Params) -> Result<Answer, ServiceError> {
 
 /// Lists the zones *at or after* a name, private ones included, as Route 53 does.
 fn list_zones_by_name(world: &World, params: &Params) -> Result<Answer, ServiceError> {
-    let size = page_size(params, "maxitems")?;
+    let size = page_size(params, ZONES_MAX)?;
     let from = params.get("dnsname").map(sort_name).unwrap_or_default();
     let from_id = params.get("hostedzoneid").unwrap_or_default();
     let mut zones: Vec<(String, &Zone)> = world.dns.zones.values().map(|z| (sort_name(&z.name), z)).collect();
@@ -119,7 +120,7 @@ fn get_zone(world: &World, id: &str) -> Result<Answer, ServiceError> {
 
 fn list_records(world: &World, id: &str, params: &Params) -> Result<Answer, ServiceError> {
     let found = find_zone(world, id)?;
-    let size = page_size(params, "maxitems")?;
+    let size = page_size(params, RECORDS_MAX)?;
     let (name, kind, identifier) = (params.get("name"), params.get("type"), params.get("identifier"));
     if (kind.is_some() && name.is_none()) || (identifier.is_some() && kind.is_none()) {
         return Err(ServiceError::new("InvalidInput", "A type needs a name, and an identifier needs a type."));

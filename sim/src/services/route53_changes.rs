@@ -1,5 +1,7 @@
 //! `ChangeResourceRecordSets`: a batch of changes that takes effect as a whole or not at all.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 use serde_json::{Value, json};
 
 use super::route53::{change_info, find_zone};
@@ -8,6 +10,9 @@ use crate::world::World;
 use crate::world::dns::{CHANGE_IN_FLIGHT, Change, Record, is_within, normal};
 use crate::xml::Element;
 
+/// The types of records, as the API's model lists them.
+const KINDS: [&str; 17] =
+    ["SOA", "A", "TXT", "NS", "CNAME", "MX", "NAPTR", "PTR", "SRV", "SPF", "AAAA", "CAA", "DS", "TLSA", "SSHFP", "SVCB", "HTTPS"];
 /// Elements that a batch may have; an UPSERT counts twice.
 const BATCH_MAX: usize = 1000;
 
@@ -92,6 +97,9 @@ fn check(world: &World, zone: &str, record: &Record) -> Result<(), ServiceError>
     if name.len() < 2 || record.kind().is_empty() {
         return Err(invalid_input("A ResourceRecordSet needs a Name and a Type"));
     }
+    if !KINDS.contains(&record.kind()) {
+        return Err(invalid_input(format!("Invalid value for Type: {}", record.kind())));
+    }
     if !is_within(name, zone) {
         return Err(invalid_batch(format!("RRSet with DNS name {name} is not permitted in zone {zone}")));
     }
@@ -106,7 +114,7 @@ fn check(world: &World, zone: &str, record: &Record) -> Result<(), ServiceError>
                 "Invalid request: Expected exactly one of [AliasTarget, all of [TTL, and ResourceRecords], or TrafficPolicyInstanceId], but found none",
             ));
         }
-        None => {}
+        None => check_addresses(record)?,
     }
     let policy = ["Failover", "Weight", "Region", "GeoLocation", "MultiValueAnswer"].iter().any(|p| record.0.child(p).is_some());
     if policy == record.set_identifier().is_empty() {
@@ -117,9 +125,25 @@ fn check(world: &World, zone: &str, record: &Record) -> Result<(), ServiceError>
     }
     match record.health_check() {
         Some(id) if !world.dns.health_checks.contains_key(id) => {
-            Err(invalid_input(format!("The specified health check {id} does not exist")))
+            Err(ServiceError::new("NoSuchHealthCheck", format!("A health check with id {id} does not exist.")).status(404))
         }
         _ => Ok(()),
+    }
+}
+
+/// Refuses addresses that are none.
+fn check_addresses(record: &Record) -> Result<(), ServiceError> {
+    let wrong = |value: &&str| match record.kind() {
+        "A" => value.trim().parse::<Ipv4Addr>().is_err(),
+        "AAAA" => value.trim().parse::<Ipv6Addr>().is_err(),
+        _ => false,
+    };
+    let (version, name) = if record.kind() == "A" { (4, "ARRDATA") } else { (6, "AAAARRDATA") };
+    match record.values().find(wrong) {
+        Some(value) => Err(invalid_batch(format!(
+            "Invalid Resource Record: 'FATAL problem: {name}IllegalIPv{version}Address (Value is not a valid IPv{version} address) encountered with '{value}''"
+        ))),
+        None => Ok(()),
     }
 }
 

@@ -80,12 +80,10 @@ fn create(world: &mut World, region: &str, params: &Params) -> Result<Answer, Se
 fn attributes(world: &World, region: &str, params: &Params) -> Result<Answer, ServiceError> {
     let arn = find(world, region, params.require("TopicArn", "InvalidParameter")?)?;
     let entry = |key: &str, value: &str| Element::new("entry").with("key", key).with("value", value);
-    let entries = [
-        entry("TopicArn", &arn),
-        entry("Owner", &world.account),
-        entry("SubscriptionsConfirmed", "1"),
-        entry("FifoTopic", if arn.ends_with(".fifo") { "true" } else { "false" }),
-    ];
+    let mut entries = vec![entry("TopicArn", &arn), entry("Owner", &world.account), entry("SubscriptionsConfirmed", "0")];
+    if arn.ends_with(".fifo") {
+        entries.push(entry("FifoTopic", "true"));
+    }
     Ok(Answer::xml(Element::new("GetTopicAttributesResult").with_list("Attributes", entries)))
 }
 

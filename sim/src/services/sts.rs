@@ -26,7 +26,15 @@ fn assume_role(world: &World, call: &Call) -> Result<Answer, ServiceError> {
         return Err(ServiceError::new("ValidationError", format!("{role} is invalid")));
     };
     let name = name.rsplit('/').next().unwrap_or(name);
-    let seconds = call.params.number("DurationSeconds", "ValidationError")?.unwrap_or(3600).clamp(900, 43_200);
+    if !(2..=64).contains(&session.len()) || !session.chars().all(|c| c.is_ascii_alphanumeric() || "_+=,.@-".contains(c)) {
+        let message = format!("Value '{session}' at 'roleSessionName' failed to satisfy constraint: [\\w+=,.@-]{{2,64}}");
+        return Err(ServiceError::new("ValidationError", message));
+    }
+    let seconds = call.params.number("DurationSeconds", "ValidationError")?.unwrap_or(3600);
+    if !(900..=43_200).contains(&seconds) {
+        let message = format!("Value '{seconds}' at 'durationSeconds' failed to satisfy constraint: 900 to 43200");
+        return Err(ServiceError::new("ValidationError", message));
+    }
     let credentials = Element::new("Credentials")
         .with("AccessKeyId", "ASIASIMULATEDROLE000")
         .with("SecretAccessKey", "simulated")

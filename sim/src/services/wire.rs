@@ -25,6 +25,9 @@ pub(crate) struct Refused {
     error: ServiceError,
 }
 
+/// Where AWS JSON names the action.
+const TARGET: &str = "x-amz-target";
+const AWS_JSON: &str = "application/x-amz-json-1.0";
 /// Where a client that connects elsewhere than to the URI's host says so.
 const CONNECT_TO: &str = "x-wf-connect-to";
 
@@ -70,6 +73,7 @@ pub(crate) fn parse(service: &'static str, region: String, request: Request<Vec<
         "eks" => Protocol::RestJson,
         "route53" => Protocol::RestXml,
         _ if head.headers.contains_key("smithy-protocol") => Protocol::Cbor,
+        "monitoring" if head.headers.contains_key(TARGET) => Protocol::Json,
         _ => Protocol::Query,
     };
     let refuse = |error| Refused { service, protocol, error };
@@ -77,6 +81,7 @@ pub(crate) fn parse(service: &'static str, region: String, request: Request<Vec<
         Protocol::RestJson => super::eks::route(head.method.as_str(), &path),
         Protocol::RestXml => super::route53::route(head.method.as_str(), &path),
         Protocol::Cbor => path.last().map(|name| (name.clone(), Vec::new())),
+        Protocol::Json => target(&head).map(|name| (name, Vec::new())),
         Protocol::Query => None,
     };
     let params = match protocol {
@@ -92,6 +97,12 @@ pub(crate) fn parse(service: &'static str, region: String, request: Request<Vec<
     Ok(Call { action, region, protocol, params, labels, document })
 }
 
+/// Reads the action from `GraniteServiceVersion20100801.GetMetricData`.
+fn target(head: &http::request::Parts) -> Option<String> {
+    let target = head.headers.get(TARGET)?.to_str().ok()?;
+    Some(target.rsplit('.').next().unwrap_or(target).to_owned())
+}
+
 fn find(service: &str, name: &str) -> Option<&'static Action> {
     ACTIONS.iter().find(|a| a.service == service && a.name == name)
 }
@@ -105,6 +116,10 @@ fn document(protocol: Protocol, body: &[u8]) -> Option<Document> {
         Protocol::RestXml => Element::parse(body).map(Document::Xml),
         Protocol::RestJson => serde_json::from_slice(body).ok().map(Document::Json),
         Protocol::Cbor => ciborium::from_reader(body).ok().map(Document::Cbor),
+        // The same structure as in CBOR, and a timestamp is a number of seconds in both.
+        Protocol::Json => {
+            serde_json::from_slice::<serde_json::Value>(body).ok().and_then(|v| ciborium::Value::serialized(&v).ok()).map(Document::Cbor)
+        }
     }
 }
 
@@ -112,7 +127,7 @@ fn unknown_action(protocol: Protocol, name: &str) -> ServiceError {
     match protocol {
         Protocol::Query => ServiceError::new("InvalidAction", format!("Could not find operation {name} in this version of the API")),
         Protocol::RestXml => ServiceError::new("InvalidAction", "The simulator has no such operation").status(404),
-        Protocol::RestJson | Protocol::Cbor => {
+        Protocol::RestJson | Protocol::Cbor | Protocol::Json => {
             ServiceError::new("UnknownOperationException", "The simulator has no such operation").status(404)
         }
     }
@@ -122,7 +137,7 @@ fn malformed(protocol: Protocol) -> ServiceError {
     match protocol {
         Protocol::RestXml => ServiceError::new("InvalidInput", "Unable to parse request"),
         Protocol::RestJson => ServiceError::new("InvalidRequestException", "The request body is not valid JSON"),
-        Protocol::Query | Protocol::Cbor => ServiceError::new("SerializationException", "The request body is not valid"),
+        Protocol::Query | Protocol::Cbor | Protocol::Json => ServiceError::new("SerializationException", "The request body is not valid"),
     }
 }
 
@@ -158,7 +173,10 @@ pub(crate) fn render(world: &mut World, call: &Call, answer: &Result<Answer, Ser
         }
         Body::Xml(element) => response(200, "text/xml", element.document(namespace).into_bytes(), &[("x-amzn-requestid", &id)]),
         Body::Json(value) => response(200, "application/json", value.to_string().into_bytes(), &[("x-amzn-requestid", &id)]),
-        Body::Cbor(value) => cbor(200, value, &id),
+        Body::Cbor(value) if call.protocol == Protocol::Json => {
+            response(200, AWS_JSON, json_of(value).to_string().into_bytes(), &[("x-amzn-requestid", &id)])
+        }
+        Body::Cbor(value) => cbor(200, value, &[("x-amzn-requestid", &id)]),
     }
 }
 
@@ -175,18 +193,50 @@ fn error(world: &mut World, service: &str, protocol: Protocol, error: &ServiceEr
         Protocol::RestJson => {
             response(error.status, "application/json", json!({ "message": error.message }).to_string().into_bytes(), &headers)
         }
-        Protocol::Cbor => {
+        Protocol::Cbor | Protocol::Json => {
+            let code = format!("{};{}", error.code, if error.status < 500 { "Sender" } else { "Receiver" });
+            let headers = [("x-amzn-requestid", id.as_str()), ("x-amzn-query-error", code.as_str())];
             let field = |name: &str, text: &str| (ciborium::Value::from(name), ciborium::Value::from(text));
-            cbor(error.status, &ciborium::Value::Map(vec![field("__type", &error.code), field("message", &error.message)]), &id)
+            let told = ciborium::Value::Map(vec![field("__type", shape(&error.code)), field("message", &error.message)]);
+            match protocol {
+                Protocol::Json => response(error.status, AWS_JSON, json_of(&told).to_string().into_bytes(), &headers),
+                _ => cbor(error.status, &told, &headers),
+            }
         }
     }
 }
 
-fn cbor(status: u16, value: &ciborium::Value, id: &str) -> Response<Vec<u8>> {
+/// The name of an error in CloudWatch's model, where it is not the code of its query protocol; a header tells the code.
+fn shape(code: &str) -> &str {
+    match code {
+        "InvalidParameterValue" => "InvalidParameterValueException",
+        "InvalidParameterCombination" => "InvalidParameterCombinationException",
+        "MissingParameter" => "MissingRequiredParameterException",
+        other => other,
+    }
+}
+
+/// Writes as JSON what is the same in CBOR, but for the tag of a timestamp.
+fn json_of(value: &ciborium::Value) -> serde_json::Value {
+    match value {
+        ciborium::Value::Tag(_, inner) => json_of(inner),
+        ciborium::Value::Array(items) => items.iter().map(json_of).collect(),
+        ciborium::Value::Map(fields) => {
+            fields.iter().map(|(name, value)| (name.as_text().unwrap_or_default().to_owned(), json_of(value))).collect()
+        }
+        ciborium::Value::Text(text) => json!(text),
+        ciborium::Value::Float(number) => json!(number),
+        ciborium::Value::Integer(number) => json!(i64::try_from(*number).unwrap_or_default()),
+        ciborium::Value::Bool(flag) => json!(flag),
+        _ => serde_json::Value::Null,
+    }
+}
+
+fn cbor(status: u16, value: &ciborium::Value, headers: &[(&'static str, &str)]) -> Response<Vec<u8>> {
     let mut body = Vec::new();
     // Writing to memory fails for no value that ciborium itself has made.
     let _ = ciborium::into_writer(value, &mut body);
-    response(status, "application/cbor", body, &[("smithy-protocol", "rpc-v2-cbor"), ("x-amzn-requestid", id)])
+    response(status, "application/cbor", body, &[&[("smithy-protocol", "rpc-v2-cbor")], headers].concat())
 }
 
 /// Builds a response; a header that HTTP does not allow is left out.

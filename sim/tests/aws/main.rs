@@ -4,6 +4,7 @@
 mod autoscaling;
 mod eks;
 mod faults;
+mod judged;
 mod malformed;
 mod others;
 mod persistence;

@@ -37,10 +37,10 @@ async fn sts_knows_the_caller() {
     let (status, body) = raw(&sim, "POST", uri, b"Action=GetCallerIdentity&Version=2011-06-15").await;
     assert_eq!(status, 200);
     assert!(body.contains("<Account>123456789012</Account>"), "{body}");
-    let role = b"Action=AssumeRole&RoleArn=arn:aws:iam::123456789012:role/dr&RoleSessionName=s";
+    let role = b"Action=AssumeRole&RoleArn=arn:aws:iam::123456789012:role/dr&RoleSessionName=drill";
     let (status, body) = raw(&sim, "POST", uri, role).await;
     assert_eq!(status, 200);
-    assert!(body.contains("assumed-role/dr/s"), "{body}");
+    assert!(body.contains("assumed-role/dr/drill"), "{body}");
 }
 
 #[tokio::test(start_paused = true)]
