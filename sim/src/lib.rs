@@ -34,6 +34,8 @@ mod calls;
 mod clock;
 mod connector;
 mod def;
+#[doc = include_str!("differences.md")]
+pub mod differences {}
 mod error;
 mod faults;
 mod serve;

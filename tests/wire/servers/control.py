@@ -7,6 +7,7 @@ Ends when stdin does, and the servers end with it, whatever became of the test t
     {"do": "call", "at": "ministack", "region": "us-east-1", "service": "rds", "operation": "stop_db_instance", "params": {}}
     {"do": "errors", "actions": ["rds:PromoteReadReplica"]}     the error codes that AWS documents
     {"do": "calls"}                         what was asked of moto since the reset, and by whom
+    {"do": "perform", "sides": []}          sequences of calls, see differ.py
 """
 
 import ctypes
@@ -25,6 +26,7 @@ import urllib.request
 import botocore.exceptions
 import botocore.model
 import botocore.session
+from differ import perform_all
 from world import World
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -167,6 +169,8 @@ class Control:
             return documented_errors(asked["actions"])
         if do == "calls":
             return ask(f"{self.moto}/wire/calls")
+        if do == "perform":
+            return perform_all(asked["sides"])
         raise ValueError(f"cannot {do}")
 
 
