@@ -82,7 +82,8 @@ class Performance:
                     told[number] = {"status": 0, "code": "NeverAtRest", "message": json.dumps(told[number])[:500]}
                 return told
             if not busy:
-                return told
+                # What was looked at first may have changed until the last was found at rest.
+                return [self.perform(call) for call in self.sequence["watch"]]
             time.sleep(0.05)
 
     def perform(self, call):
