@@ -146,6 +146,12 @@ impl Sim {
         self.with(|state| state.uses.values().cloned().collect())
     }
 
+    /// Returns when things became what they were to become, since this process opened the world: each with its service, region and name,
+    /// such as `rds/us-west-2/prod-db-replica-west`, the latest ten thousand of them.
+    pub fn transitions(&self) -> Vec<(Timestamp, String)> {
+        self.with(|state| state.world.transitions.iter().map(|(at, what)| (crate::world::timestamp(*at), what.clone())).collect())
+    }
+
     /// Replaces what goes wrong on purpose, from now on.
     pub fn set_faults(&self, faults: Vec<Fault>) {
         self.with(|state| {

@@ -97,8 +97,8 @@ impl Group {
         }
     }
 
-    /// Brings instances into service or removes them as their time comes.
-    fn finish_lifecycles(&mut self, now: Ms) {
+    /// Brings instances into service or removes them as their time comes. Returns when each came or went.
+    fn finish_lifecycles(&mut self, now: Ms) -> Vec<Ms> {
         let mut ended = Vec::new();
         for instance in &mut self.instances {
             if let Lifecycle::Pending { until } = instance.state
@@ -116,16 +116,19 @@ impl Group {
             }
             _ => true,
         });
-        for (activity, at) in ended {
-            self.end_activity(&activity, at);
+        for (activity, at) in &ended {
+            self.end_activity(activity, *at);
         }
+        ended.into_iter().map(|(_, at)| at).collect()
     }
 
-    /// Lets the load balancer check its targets.
-    fn check_targets(&mut self, now: Ms, answers: bool) {
+    /// Lets the load balancer check its targets. Returns when each of those that became healthy did.
+    fn check_targets(&mut self, now: Ms, answers: bool) -> Vec<Ms> {
+        let mut recovered = Vec::new();
         for instance in self.instances.iter_mut().filter(|i| i.state == Lifecycle::InService) {
             let health = &mut instance.health;
             while health.next_check <= now {
+                let at = health.next_check;
                 health.next_check =
                     if now - health.next_check > 100 * CHECK_INTERVAL { now + CHECK_INTERVAL } else { health.next_check + CHECK_INTERVAL };
                 health.streak = if health.healthy == Some(answers) { 0 } else { health.streak + 1 };
@@ -133,9 +136,11 @@ impl Group {
                 if health.streak >= CHECKS_IN_A_ROW {
                     health.healthy = Some(answers);
                     health.streak = 0;
+                    recovered.extend(answers.then_some(at));
                 }
             }
         }
+        recovered
     }
 }
 
@@ -147,8 +152,12 @@ impl World {
         for (region, name) in names {
             let answers = self.server_answers(&region).is_ok();
             if let Some(group) = self.region_mut(&region).groups.get_mut(&name) {
-                group.finish_lifecycles(now);
-                group.check_targets(now, answers);
+                let moved = group.finish_lifecycles(now).into_iter().map(|at| (at, format!("autoscaling/{region}/{name}")));
+                let mut transitions: Vec<_> = moved.collect();
+                for at in group.check_targets(now, answers) {
+                    transitions.extend(group.target_groups.iter().map(|targets| (at, format!("elasticloadbalancing/{region}/{targets}"))));
+                }
+                self.tell_transitions(transitions);
             }
             self.fit_to_desired(&region, &name);
         }

@@ -170,6 +170,9 @@ impl World {
 
     pub(super) fn databases_become_due(&mut self) {
         let now = self.now;
+        let databases = self.regions.iter().flat_map(|(r, region)| region.databases.values().map(move |d| (r, d)));
+        let due = databases.filter_map(|(r, d)| Some((d.work_ends().filter(|at| now >= *at)?, format!("rds/{r}/{}", d.id))));
+        self.tell_transitions(due.collect());
         for region in self.regions.values_mut() {
             region.databases.retain(|_, d| !matches!(d.work, Some(Work::Deleting { until }) if now >= until));
             let mut renamed = Vec::new();
@@ -243,6 +246,15 @@ impl World {
 }
 
 impl Database {
+    /// Returns when its work ends, if there is any.
+    fn work_ends(&self) -> Option<Ms> {
+        match self.work.as_ref()? {
+            Work::Creating { until } | Work::Promoting { until, .. } | Work::Modifying { until, .. } | Work::Deleting { until } => {
+                Some(*until)
+            }
+        }
+    }
+
     /// Finishes the work that is due; returns the new name if it was to be renamed.
     fn finish_work(&mut self, now: Ms) -> Option<String> {
         match self.work.clone() {

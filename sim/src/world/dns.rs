@@ -146,9 +146,11 @@ impl World {
             let Some(records) = change.records.take() else {
                 continue;
             };
+            let transition = (change.insync_at, format!("route53/{}", change.zone));
             if let Some(zone) = self.dns.zones.get_mut(&change.zone) {
                 zone.serving = records;
             }
+            self.tell_transitions(vec![transition]);
         }
         let checks: Vec<String> = self.dns.health_checks.values().filter(|c| c.next_check <= now).map(|c| c.id.clone()).collect();
         for id in checks {

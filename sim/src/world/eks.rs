@@ -135,11 +135,19 @@ impl World {
     pub(super) fn nodegroups_become_due(&mut self) {
         let now = self.now;
         let conditions = &self.conditions;
+        let mut transitions = Vec::new();
+        for (region, cluster) in self.regions.iter().flat_map(|(r, region)| region.clusters.values().map(move |c| (r, c))) {
+            for group in cluster.nodegroups.values() {
+                let ending = group.updates.iter().filter(|u| u.status == UpdateStatus::InProgress && now >= u.until);
+                transitions.extend(ending.map(|u| (u.until, format!("eks/{region}/{}/{}", cluster.name, group.name))));
+            }
+        }
         for cluster in self.regions.values_mut().flat_map(|r| r.clusters.values_mut()) {
             for group in cluster.nodegroups.values_mut() {
                 let no_capacity = conditions.has_no_capacity(&format!("{}/{}", cluster.name, group.name));
                 group.become_due(now, no_capacity);
             }
         }
+        self.tell_transitions(transitions);
     }
 }

@@ -25,6 +25,9 @@ pub(crate) type Ms = i64;
 /// Virtual time that passed at once beyond this is walked through in minutes rather than seconds.
 const SECONDS_BY_SECOND_MAX: Ms = 12 * 3600;
 
+/// How many transitions are remembered.
+const TRANSITIONS_MAX: usize = 10_000;
+
 /// The whole simulated cloud.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct World {
@@ -50,6 +53,9 @@ pub(crate) struct World {
     pub(crate) published: BTreeMap<String, (String, Ms)>,
     #[serde(skip)]
     pub(crate) conditions: Conditions,
+    /// The latest ends of what took time, in the order in which they were come upon.
+    #[serde(skip)]
+    pub(crate) transitions: Vec<(Ms, String)>,
 }
 
 /// When a region's servers and databases do not answer.
@@ -93,6 +99,13 @@ impl World {
         self.groups_become_due();
         self.nodegroups_become_due();
         self.dns_becomes_due();
+    }
+
+    /// Remembers when things became what they were to become; what is about no more than that many is forgotten.
+    pub(super) fn tell_transitions(&mut self, transitions: Vec<(Ms, String)>) {
+        self.transitions.extend(transitions);
+        let beyond = self.transitions.len().saturating_sub(TRANSITIONS_MAX);
+        self.transitions.drain(..beyond);
     }
 
     /// Takes over what goes wrong on purpose.

@@ -43,6 +43,7 @@ impl World {
             faults_used: BTreeMap::new(),
             published: BTreeMap::new(),
             conditions: Conditions::default(),
+            transitions: Vec::new(),
         };
         for (name, region) in &def.regions {
             let region = world.seed_region(name, region);
