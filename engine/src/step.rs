@@ -15,6 +15,7 @@ use crate::clock::{Clock, Sleep};
 use crate::model::account::Account;
 use crate::model::event::{Fields, Mode, StepFailure};
 use crate::model::ids::{RunId, StepId};
+use crate::pacer::Pacer;
 
 /// Whether a step can be undone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -312,9 +313,10 @@ impl<E> StepContext<E> {
         self.clock.sleep(duration)
     }
 
-    /// Starts a poll loop's pacing: the first pause is short, later ones longer.
-    pub fn pacer(&self) -> Pacer {
-        Pacer { clock: Arc::clone(&self.clock), next: Pacer::FIRST }
+    /// Starts a poll loop's pacing, for something that usually takes `typical`.
+    pub fn pacer(&self, typical: Duration) -> Pacer {
+        let seed = format!("{}/{}/{}", self.run, self.step, self.attempt);
+        Pacer::new(Arc::clone(&self.clock), typical, &seed)
     }
 
     /// Replaces the environment.
@@ -329,25 +331,6 @@ impl<E> StepContext<E> {
             signals: Arc::clone(&self.signals),
             env,
         }
-    }
-}
-
-/// The pauses of a poll loop: 2 s at first, growing to 10 s, with jitter so that steps do not poll in step. The stock waiters
-/// of the SDK pause 30 s, which costs 15 s on average on the critical path of each wait.
-pub struct Pacer {
-    clock: Arc<dyn Clock>,
-    next: Duration,
-}
-
-impl Pacer {
-    const FIRST: Duration = Duration::from_secs(2);
-    const LONGEST: Duration = Duration::from_secs(10);
-
-    /// Pauses until it is time to look again.
-    pub async fn pause(&mut self) {
-        let pause = self.next.mul_f64(0.8 + 0.4 * fastrand::f64());
-        self.clock.sleep(pause).await;
-        self.next = self.next.mul_f64(1.25).min(Self::LONGEST);
     }
 }
 

@@ -17,6 +17,8 @@ use crate::zone_queue::Wish;
 
 /// The limit of waiting for another change of the zone to be taken in.
 const PRIOR_REQUEST_LIMIT: Duration = Duration::from_secs(60);
+/// How long that usually takes.
+const PRIOR_REQUEST_TYPICALLY: Duration = Duration::from_secs(20);
 /// Codes of a batch that has a mistake in one of its changes.
 const REFUSED: [&str; 2] = ["InvalidChangeBatch", "InvalidInput"];
 
@@ -114,7 +116,7 @@ async fn send_part(
     let batch = ChangeBatch::builder().comment(format!("wf run {} step {}{others}", cx.run, cx.step)).set_changes(Some(changes)).build();
     let call = cx.env.route53().change_resource_record_sets().hosted_zone_id(zone_id);
     let call = call.change_batch(batch.map_err(SdkError::construction_failure)?);
-    let (mut pacer, began) = (cx.pacer(), cx.clock.now());
+    let (mut pacer, began) = (cx.pacer(PRIOR_REQUEST_TYPICALLY), cx.clock.now());
     loop {
         match call.clone().send().await {
             Err(error) if errors::has_code(&error, "PriorRequestNotComplete") && between(began, cx.clock.now()) < PRIOR_REQUEST_LIMIT => {

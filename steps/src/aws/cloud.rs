@@ -21,13 +21,12 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use wf_engine::clock::{Clock, SystemClock};
 use wf_engine::model::account::Account;
-use wf_engine::model::event::StepFailure;
 use wf_engine::step::Env;
 
 use super::account::{self, Role, RoleCredentials};
 use super::gate::{CREDENTIALS_WITHIN, CountRecords, Gates};
 use super::patience::Patient;
-use super::shared::Shared;
+use super::reads::Reads;
 use super::time::{ClockSleep, ClockTime};
 use super::web::Web;
 use crate::zone_queue::{ZoneQueue, ZoneQueues};
@@ -55,7 +54,7 @@ struct Inner {
     config: SdkConfig,
     shared: Arc<Common>,
     gates: Arc<Gates>,
-    changes: Shared<Result<(), StepFailure>>,
+    reads: Reads,
     /// Whom it acts as, when that is not the operator.
     role: Option<Role>,
     /// Who signs as that role, by the region whose STS gives out the credentials.
@@ -181,9 +180,9 @@ impl Cloud {
         self.inner.shared.zones.of(zone_id)
     }
 
-    /// Returns what became of the changes of Route 53, by their ids.
-    pub(crate) fn changes(&self) -> &Shared<Result<(), StepFailure>> {
-        &self.inner.changes
+    /// Returns what the steps look at together.
+    pub(super) fn reads(&self) -> &Reads {
+        &self.inner.reads
     }
 
     /// Returns the way to web pages that are no AWS API.
@@ -218,8 +217,8 @@ impl Env for Cloud {
 
 impl Inner {
     fn new(config: SdkConfig, shared: Arc<Common>, gates: Arc<Gates>, role: Option<Role>) -> Self {
-        let (changes, signers, clients) = (Shared::default(), PerRegion::default(), Clients::default());
-        Self { config, shared, gates, changes, role, signers, clients }
+        let (reads, signers, clients) = (Reads::new(Arc::clone(&shared.clock)), PerRegion::default(), Clients::default());
+        Self { config, shared, gates, reads, role, signers, clients }
     }
 }
 
@@ -274,8 +273,8 @@ impl std::fmt::Debug for Cloud {
     }
 }
 
-/// A client per region, made when first asked for.
-struct PerRegion<C>(Mutex<BTreeMap<String, C>>);
+/// Something for each region, a client for instance, made when first asked for.
+pub(super) struct PerRegion<C>(Mutex<BTreeMap<String, C>>);
 
 impl<C> Default for PerRegion<C> {
     fn default() -> Self {
@@ -284,7 +283,7 @@ impl<C> Default for PerRegion<C> {
 }
 
 impl<C: Clone> PerRegion<C> {
-    fn get(&self, region: &str, make: impl FnOnce(Region) -> C) -> C {
+    pub(super) fn get(&self, region: &str, make: impl FnOnce(Region) -> C) -> C {
         let mut clients = lock(&self.0);
         if let Some(client) = clients.get(region) {
             return client.clone();

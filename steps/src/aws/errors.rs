@@ -3,6 +3,7 @@
 //! the table of [`super::meaning`].
 
 use std::error::Error;
+use std::sync::Arc;
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
@@ -13,6 +14,7 @@ use wf_engine::model::event::{FailureKind, StepFailure};
 use super::account::CannotAssume;
 use super::meaning::{ENDPOINT, Meaning, Refused};
 use super::patience::NoAnswer;
+use super::shared::Shareable;
 
 /// Turns the error of a reading call into the step's failure. `action` is the IAM action, `what` what was attempted, such as
 /// "look at prod-db-replica-west in us-west-2". No answer means `Unreachable`: nothing can have happened, or nothing that matters.
@@ -22,6 +24,37 @@ where
 {
     let what = what.into();
     move |error| classify(action, &what, &error, StepFailure::unreachable)
+}
+
+/// As [`reading`], for an error that is told to several who asked the same.
+pub(crate) fn reading_shared<E>(action: &'static str, what: impl Into<String>) -> impl FnOnce(Failed<E>) -> StepFailure
+where
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+{
+    let what = what.into();
+    move |Failed(error)| classify(action, &what, &error, StepFailure::unreachable)
+}
+
+/// An error that is told to several.
+#[derive(Debug)]
+pub(crate) struct Failed<E>(pub(crate) Arc<SdkError<E, HttpResponse>>);
+
+impl<E> Clone for Failed<E> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<E> From<SdkError<E, HttpResponse>> for Failed<E> {
+    fn from(error: SdkError<E, HttpResponse>) -> Self {
+        Self(Arc::new(error))
+    }
+}
+
+impl<E: ProvideErrorMetadata + Error + Send + Sync + 'static> Shareable for Failed<E> {
+    fn is_refusal(&self) -> bool {
+        matches!(*self.0, SdkError::ServiceError(_)) && classify("", "", &self.0, StepFailure::unreachable).kind == FailureKind::Permanent
+    }
 }
 
 /// Turns the error of a changing call into the step's failure. `action` is the IAM action, `what` what was attempted, such as

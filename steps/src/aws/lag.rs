@@ -1,7 +1,10 @@
 //! How far a replica is behind its source, as CloudWatch knows it.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use aws_sdk_cloudwatch::operation::get_metric_statistics::GetMetricStatisticsError;
 use aws_sdk_cloudwatch::types::{Dimension, Statistic};
 use aws_smithy_types::DateTime;
 use jiff::Timestamp;
@@ -9,6 +12,8 @@ use wf_engine::clock::between;
 use wf_engine::model::event::StepFailure;
 use wf_engine::step::StepContext;
 
+use super::errors::Failed;
+use super::shared::Since;
 use super::{Cloud, errors};
 
 /// The IAM action of every look at the lag.
@@ -29,9 +34,17 @@ pub struct Sample {
     pub seconds: f64,
 }
 
-/// Returns the samples of the last quarter of an hour, oldest first. Negative ones are left out: with them RDS says that
+/// Returns the samples of the last quarter of an hour, oldest first, as they were after `since`. Negative ones are left out: with them RDS says that
 /// replication is not running, which is no lag at all but an unknown one.
-pub async fn samples(cx: &StepContext<Cloud>, region: &str, instance: &str) -> Result<Vec<Sample>, StepFailure> {
+pub async fn samples(cx: &StepContext<Cloud>, region: &str, instance: &str, since: Since) -> Result<Arc<Vec<Sample>>, StepFailure> {
+    let ask = async |_| Ok(BTreeMap::from([(instance.to_owned(), Arc::new(ask(cx, region, instance).await?))]));
+    let lags = cx.env.reads().of(&cx.env.reads().lags, region, 1);
+    let answer = lags.get(instance, since, ask).await;
+    let answer = answer.map_err(errors::reading_shared(READ_LAG, format!("read the replica lag of {instance} in {region}")))?;
+    Ok(answer.unwrap_or_default())
+}
+
+async fn ask(cx: &StepContext<Cloud>, region: &str, instance: &str) -> Result<Vec<Sample>, Failed<GetMetricStatisticsError>> {
     let now = cx.clock.now();
     let from = now.checked_sub(WINDOW).unwrap_or(Timestamp::MIN);
     let answer = cx
@@ -46,8 +59,7 @@ pub async fn samples(cx: &StepContext<Cloud>, region: &str, instance: &str) -> R
         .period(PERIOD_SECS)
         .statistics(Statistic::Maximum)
         .send()
-        .await
-        .map_err(errors::reading(READ_LAG, format!("read the replica lag of {instance} in {region}")))?;
+        .await?;
     let sample = |point: &aws_sdk_cloudwatch::types::Datapoint| {
         let at = Timestamp::from_second(point.timestamp()?.secs()).ok()?;
         let seconds = point.maximum().filter(|seconds| *seconds >= 0.0)?;
@@ -60,7 +72,7 @@ pub async fn samples(cx: &StepContext<Cloud>, region: &str, instance: &str) -> R
 
 /// Returns the last lag known, in seconds; `None` when there is no sample of the last five minutes.
 pub async fn latest(cx: &StepContext<Cloud>, region: &str, instance: &str) -> Result<Option<f64>, StepFailure> {
-    let samples = samples(cx, region, instance).await?;
+    let samples = samples(cx, region, instance, cx.env.since_now()).await?;
     Ok(latest_of(&samples, cx.clock.now()))
 }
 

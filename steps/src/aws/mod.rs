@@ -16,7 +16,8 @@ mod patience;
 pub mod poll;
 pub mod presign;
 pub mod rds;
-pub(crate) mod shared;
+mod reads;
+pub mod shared;
 mod time;
 mod web;
 

@@ -7,6 +7,9 @@ use wf_engine::clock::between;
 use wf_engine::model::event::{FailureKind, StepFailure};
 use wf_engine::step::StepContext;
 
+use super::Cloud;
+use super::shared::Since;
+
 /// How long a poll loop puts up with a world that does not answer, before it gives the failure to the engine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -25,18 +28,19 @@ pub enum Look<T> {
     GiveUp(StepFailure),
 }
 
-/// Looks at the world until it is as desired, with the engine's pacing. Has no limit of its own: the step's timeout ends it.
+/// Looks at the world until it is as desired, which usually takes `typical`, with the engine's pacing. Has no limit of its own: the
+/// step's timeout ends it. Each look is told since when: what is read from then on is the world after what the step did before.
 /// A look that fails for good ends the loop at once; one that was throttled or got no answer is repeated for up to two minutes,
 /// since the change that is waited for goes on whether or not we can see it.
-pub async fn until<E, T, F, L>(cx: &StepContext<E>, mut look: F) -> Result<T, StepFailure>
+pub async fn until<T, F, L>(cx: &StepContext<Cloud>, typical: Duration, mut look: F) -> Result<T, StepFailure>
 where
-    F: FnMut() -> L,
+    F: FnMut(Since) -> L,
     L: Future<Output = Result<Look<T>, StepFailure>>,
 {
-    let mut pacer = cx.pacer();
+    let (mut pacer, since) = (cx.pacer(typical), cx.env.since_now());
     let mut last_answer = cx.clock.now();
     loop {
-        match look().await {
+        match look(since).await {
             Ok(Look::Done(value)) => return Ok(value),
             Ok(Look::GiveUp(failure)) => return Err(failure),
             Ok(Look::Waiting(text)) => {

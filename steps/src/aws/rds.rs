@@ -8,13 +8,19 @@ use wf_engine::model::event::{FailureKind, StepFailure};
 use wf_engine::step::StepContext;
 
 use super::missing::{Missing, names};
+use super::shared::Since;
 use super::{Cloud, errors};
 
 /// The IAM action of every look at an instance.
 pub const DESCRIBE: &str = "rds:DescribeDBInstances";
 
+/// How long it usually takes until a deleted instance is gone.
+pub const DELETED_TYPICALLY: Duration = Duration::from_secs(3 * 60);
+
 /// How long a backup, or somebody else's change, is waited for.
 const AVAILABLE_WITHIN: Duration = Duration::from_secs(600);
+/// How long that usually takes.
+const AVAILABLE_TYPICALLY: Duration = Duration::from_secs(120);
 
 /// An RDS instance, as described.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,19 +139,16 @@ pub fn split(instance: &str, region: &str) -> (String, String) {
     }
 }
 
-/// Describes an instance; `None` when the region has none of that name.
-pub async fn find(cx: &StepContext<Cloud>, region: &str, id: &str) -> Result<Option<Instance>, StepFailure> {
-    let answer = cx.env.rds(region).describe_db_instances().db_instance_identifier(id).send().await;
-    match answer {
-        Ok(answer) => Ok(answer.db_instances().first().map(|described| Instance::new(region, described))),
-        Err(error) if errors::has_code(&error, "DBInstanceNotFound") => Ok(None),
-        Err(error) => Err(errors::reading(DESCRIBE, format!("look at {id} in {region}"))(error)),
-    }
+/// Describes an instance, as it was after `since`; `None` when the region has none of that name.
+pub async fn find(cx: &StepContext<Cloud>, region: &str, id: &str, since: Since) -> Result<Option<Instance>, StepFailure> {
+    let found = cx.env.read_instance(region, id, since).await;
+    let found = found.map_err(errors::reading_shared(DESCRIBE, format!("look at {id} in {region}")))?;
+    Ok(found.map(|described| Instance::new(region, &described)))
 }
 
-/// Describes an instance that must be there.
-pub async fn get(cx: &StepContext<Cloud>, region: &str, id: &str) -> Result<Instance, StepFailure> {
-    match find(cx, region, id).await? {
+/// Describes an instance that must be there, as it was after `since`.
+pub async fn get(cx: &StepContext<Cloud>, region: &str, id: &str, since: Since) -> Result<Instance, StepFailure> {
+    match find(cx, region, id, since).await? {
         Some(instance) => Ok(instance),
         None => Err(missing(cx, region, id).await),
     }
@@ -154,19 +157,19 @@ pub async fn get(cx: &StepContext<Cloud>, region: &str, id: &str) -> Result<Inst
 /// Waits until an instance takes changes again: until a backup, or somebody else's change, has ended. That takes minutes, far
 /// longer than the attempts of a step reach, and to roll a failover back for it would be wrong. Gives up after ten of them.
 pub async fn get_available(cx: &StepContext<Cloud>, region: &str, id: &str, to: &str) -> Result<Instance, StepFailure> {
-    until_available(cx, to, || get(cx, region, id)).await
+    until_available(cx, to, |since| get(cx, region, id, since)).await
 }
 
 /// As [`get_available`], of an instance that is looked for anew each time: it may get another name meanwhile.
 pub async fn until_available<F, L>(cx: &StepContext<Cloud>, to: &str, mut look: F) -> Result<Instance, StepFailure>
 where
-    F: FnMut() -> L + Send,
+    F: FnMut(Since) -> L + Send,
     L: Future<Output = Result<Instance, StepFailure>> + Send,
 {
     let begun = cx.clock.now();
-    let mut pacer = cx.pacer();
+    let (mut pacer, since) = (cx.pacer(AVAILABLE_TYPICALLY), cx.env.since_now());
     loop {
-        let instance = look().await?;
+        let instance = look(since).await?;
         match instance.must_be_available(to) {
             Ok(()) => return Ok(instance),
             Err(failure) if failure.kind == FailureKind::Permanent || between(begun, cx.clock.now()) >= AVAILABLE_WITHIN => {

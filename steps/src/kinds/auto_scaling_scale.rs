@@ -1,5 +1,6 @@
 //! `AutoScalingScale`: sets the sizes of an EC2 Auto Scaling group, and waits until its instances serve.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,6 +13,7 @@ use wf_engine::step::{Field, FieldType, Iam, KindInfo, Observed, Reversibility, 
 
 use crate::aws::missing::{Missing, names};
 use crate::aws::poll::{self, Look};
+use crate::aws::shared::Since;
 use crate::aws::{Cloud, errors};
 use crate::sizes::{Sizes, Wish};
 
@@ -40,6 +42,10 @@ pub struct AutoScalingScale {
 const fn all() -> u32 {
     100
 }
+
+/// How long new instances usually take to serve, and surplus ones to be gone.
+const TYPICAL_LAUNCH: Duration = Duration::from_secs(120);
+const TYPICAL_END: Duration = Duration::from_secs(40);
 
 /// How long a rollback waits for instances, which a dying region may never give.
 const RESTORE_LIMIT: Duration = Duration::from_secs(600);
@@ -110,7 +116,7 @@ impl StepKind for AutoScalingScale {
     }
 
     async fn observe(&self, cx: &StepContext<Cloud>, intent: Option<&Sizes>) -> Result<Observed<Sizes>, StepFailure> {
-        let group = self.describe(cx).await?;
+        let group = self.describe(cx, cx.env.since_now()).await?;
         let sizes = sizes_of(&group);
         let before = *intent.unwrap_or(&sizes);
         let wanted = self.wanted(&before)?;
@@ -175,15 +181,12 @@ impl AutoScalingScale {
         self.wish().applied_to(*before).map_err(refused)
     }
 
-    async fn describe(&self, cx: &StepContext<Cloud>) -> Result<AutoScalingGroup, StepFailure> {
-        let call = cx.env.autoscaling(&self.region).describe_auto_scaling_groups();
-        let answer = call.clone().auto_scaling_group_names(&self.group).send().await;
-        let answer = answer.map_err(errors::reading("autoscaling:DescribeAutoScalingGroups", format!("read {self}")))?;
-        if let Some(group) =
-            answer.auto_scaling_groups.into_iter().flatten().find(|group| group.auto_scaling_group_name() == Some(&self.group))
-        {
+    async fn describe(&self, cx: &StepContext<Cloud>, since: Since) -> Result<Arc<AutoScalingGroup>, StepFailure> {
+        let found = cx.env.read_group(&self.region, &self.group, since).await;
+        if let Some(group) = found.map_err(errors::reading_shared("autoscaling:DescribeAutoScalingGroups", format!("read {self}")))? {
             return Ok(group);
         }
+        let call = cx.env.autoscaling(&self.region).describe_auto_scaling_groups();
         let names = names(call.into_paginator().items().send(), |group| group.auto_scaling_group_name).await;
         let missing = Missing { what: "Auto Scaling group", name: &self.group, place: &self.region, region: Some(&self.region) };
         Err(missing.failure(cx, names).await)
@@ -198,11 +201,15 @@ impl AutoScalingScale {
     /// Waits until enough instances serve and, if the group shrinks, until the surplus is gone. Returns how many serve.
     async fn wait(&self, cx: &StepContext<Cloud>, wanted: Sizes, shrinks: bool, after: Option<Timestamp>) -> Result<i32, StepFailure> {
         let needed = needed(wanted.desired, self.min_percent);
-        poll::until(cx, || async move {
-            let group = self.describe(cx).await?;
+        let typical = if shrinks { TYPICAL_END } else { TYPICAL_LAUNCH };
+        poll::until(cx, typical, |since| async move {
+            let group = self.describe(cx, since).await?;
             let (serving, present) = count(group.instances());
             if serving < needed {
-                self.refuse_failed_activity(cx, after).await?;
+                // As long as all instances are there and on their way, no launch has failed.
+                if coming(group.instances()) < wanted.desired {
+                    self.refuse_failed_activity(cx, after).await?;
+                }
                 return Ok(Look::Waiting(format!("{serving}/{needed} in service")));
             }
             if shrinks && present > wanted.desired {
@@ -269,6 +276,17 @@ fn count(instances: &[Instance]) -> (i32, i32) {
             && instance.health_status().is_some_and(|status| status.eq_ignore_ascii_case("healthy"))
     });
     (serving, counts(|instance| !matches!(instance.lifecycle_state(), Some(LifecycleState::Standby | LifecycleState::EnteringStandby))))
+}
+
+/// Counts the instances that serve, or are on their way to.
+fn coming(instances: &[Instance]) -> i32 {
+    let comes = |instance: &&Instance| {
+        instance.health_status().is_some_and(|status| status.eq_ignore_ascii_case("healthy"))
+            && instance
+                .lifecycle_state()
+                .is_some_and(|state| matches!(state.as_str(), "InService" | "Pending" | "Pending:Wait" | "Pending:Proceed"))
+    };
+    i32::try_from(instances.iter().filter(comes).count()).unwrap_or(i32::MAX)
 }
 
 fn needed(desired: i32, percent: u32) -> i32 {

@@ -1,5 +1,6 @@
 //! `EksScaleNodegroup`: sets the sizes of an EKS managed node group, and waits until EKS has done it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,6 +13,7 @@ use wf_engine::step::{Field, FieldType, Iam, KindInfo, Observed, Reversibility, 
 
 use crate::aws::missing::{Missing, names};
 use crate::aws::poll::{self, Look};
+use crate::aws::shared::Since;
 use crate::aws::{Cloud, errors};
 use crate::sizes::{Sizes, Wish};
 
@@ -103,8 +105,8 @@ impl StepKind for EksScaleNodegroup {
     }
 
     async fn observe(&self, cx: &StepContext<Cloud>, intent: Option<&Sizes>) -> Result<Observed<Sizes>, StepFailure> {
-        poll::until(cx, || async move {
-            let group = self.describe(cx).await?;
+        poll::until(cx, Self::INFO.typical, |since| async move {
+            let group = self.describe(cx, since).await?;
             self.refuse_lost(&group)?;
             let now = sizes_of(&group);
             let before = *intent.unwrap_or(&now);
@@ -117,7 +119,7 @@ impl StepKind for EksScaleNodegroup {
     }
 
     async fn apply(&self, cx: &StepContext<Cloud>, before: &Sizes) -> Result<UpdateHandle, StepFailure> {
-        let issues = issues_of(&self.describe(cx).await?);
+        let issues = issues_of(&*self.describe(cx, cx.env.since_now()).await?);
         let update_id = self.update(cx, self.wanted(before)?, cx.token()).await?;
         Ok(UpdateHandle { update_id, issues })
     }
@@ -127,7 +129,7 @@ impl StepKind for EksScaleNodegroup {
         // A step that is tried anew must not fail on the issues that it failed on before: they may pass.
         let issues = match handle {
             Some(handle) => handle.issues.clone(),
-            None => issues_of(&self.describe(cx).await?),
+            None => issues_of(&*self.describe(cx, cx.env.since_now()).await?),
         };
         let update_id = handle.map_or("", |handle| &handle.update_id);
         self.wait(cx, update_id, wanted, Some(&issues)).await?;
@@ -141,8 +143,8 @@ impl StepKind for EksScaleNodegroup {
 
     async fn compensate(&self, cx: &StepContext<Cloud>, before: &Sizes, _handle: Option<&UpdateHandle>) -> Result<(), StepFailure> {
         let began = cx.clock.now();
-        let as_before = poll::until(cx, || async move {
-            let group = self.describe(cx).await?;
+        let as_before = poll::until(cx, Self::INFO.typical, |since| async move {
+            let group = self.describe(cx, since).await?;
             let as_before = sizes_of(&group) == *before;
             Ok(if is_busy(&group) {
                 Look::Waiting("the update to end".to_owned())
@@ -179,15 +181,9 @@ impl EksScaleNodegroup {
         self.wish().applied_to(*before).map_err(refused)
     }
 
-    async fn describe(&self, cx: &StepContext<Cloud>) -> Result<Nodegroup, StepFailure> {
-        let client = cx.env.eks(&self.region);
-        let answer = client.describe_nodegroup().cluster_name(&self.cluster).nodegroup_name(&self.nodegroup).send().await;
-        let found = match answer {
-            Ok(answer) => answer.nodegroup,
-            Err(error) if errors::has_code(&error, "ResourceNotFoundException") => None,
-            Err(error) => return Err(errors::reading("eks:DescribeNodegroup", format!("read {self}"))(error)),
-        };
-        match found {
+    async fn describe(&self, cx: &StepContext<Cloud>, since: Since) -> Result<Arc<Nodegroup>, StepFailure> {
+        let found = cx.env.read_nodegroup(&self.region, (&self.cluster, &self.nodegroup), since).await;
+        match found.map_err(errors::reading_shared("eks:DescribeNodegroup", format!("read {self}")))? {
             Some(group) => Ok(group),
             None => Err(self.missing(cx).await),
         }
@@ -219,13 +215,13 @@ impl EksScaleNodegroup {
     /// others; a rollback asks for the sizes only. An update that EKS does not know, yet or any more, counts as done when the
     /// node group has its sizes.
     async fn wait(&self, cx: &StepContext<Cloud>, update_id: &str, wanted: Sizes, known: Option<&[String]>) -> Result<(), StepFailure> {
-        poll::until(cx, || async move {
-            let update = self.read_update(cx, update_id).await?;
+        poll::until(cx, Self::INFO.typical, |since| async move {
+            let update = self.read_update(cx, update_id, since).await?;
             let done = update.as_ref().map(|update| self.is_done(update)).transpose()?;
             if done == Some(false) {
                 return Ok(Look::Waiting("EKS update in progress".to_owned()));
             }
-            let group = self.describe(cx).await?;
+            let group = self.describe(cx, since).await?;
             self.refuse_lost(&group)?;
             let waiting = if is_busy(&group) {
                 "node group is updating".to_owned()
@@ -253,16 +249,12 @@ impl EksScaleNodegroup {
     }
 
     /// Reads an update, if there is one; EKS forgets old ones.
-    async fn read_update(&self, cx: &StepContext<Cloud>, id: &str) -> Result<Option<Update>, StepFailure> {
+    async fn read_update(&self, cx: &StepContext<Cloud>, id: &str, since: Since) -> Result<Option<Arc<Update>>, StepFailure> {
         if id.is_empty() {
             return Ok(None);
         }
-        let call = cx.env.eks(&self.region).describe_update().name(&self.cluster).nodegroup_name(&self.nodegroup).update_id(id);
-        match call.send().await {
-            Ok(answer) => Ok(answer.update),
-            Err(error) if errors::has_code(&error, "ResourceNotFoundException") => Ok(None),
-            Err(error) => Err(errors::reading("eks:DescribeUpdate", format!("read update {id} of {self}"))(error)),
-        }
+        let found = cx.env.read_update(&self.region, (&self.cluster, &self.nodegroup, id), since).await;
+        found.map_err(errors::reading_shared("eks:DescribeUpdate", format!("read update {id} of {self}")))
     }
 
     fn is_done(&self, update: &Update) -> Result<bool, StepFailure> {

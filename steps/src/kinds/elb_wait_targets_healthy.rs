@@ -115,13 +115,11 @@ impl StepKind for ElbWaitTargetsHealthy {
     }
 
     async fn settle(&self, cx: &StepContext<Cloud>, before: &TargetGroup, _handle: Option<&()>) -> Result<Fields, StepFailure> {
-        let health = poll::until(cx, || async move {
-            let call = cx.env.elb(&self.region).describe_target_health().target_group_arn(&before.arn);
-            let answer = call
-                .send()
-                .await
-                .map_err(errors::reading("elasticloadbalancing:DescribeTargetHealth", format!("read the health of {self}")))?;
-            let health = Health::of(answer.target_health_descriptions().iter().filter_map(|target| target.target_health()));
+        let health = poll::until(cx, Self::INFO.typical, |since| async move {
+            let targets = cx.env.read_targets(&self.region, &before.arn, since).await;
+            let targets = targets
+                .map_err(errors::reading_shared("elasticloadbalancing:DescribeTargetHealth", format!("read the health of {self}")))?;
+            let health = Health::of(targets.iter().filter_map(|target| target.target_health()));
             let needed = self.needed(health.registered);
             Ok(if health.healthy >= needed { Look::Done(health) } else { Look::Waiting(health.shown(needed)) })
         })

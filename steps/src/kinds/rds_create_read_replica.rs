@@ -11,6 +11,7 @@ use wf_engine::step::{Field, FieldType, Iam, KindInfo, Observed, Reversibility, 
 
 use crate::aws::poll::{Look, SHOWS_WITHIN, until};
 use crate::aws::rds::{self, Instance};
+use crate::aws::shared::Since;
 use crate::aws::{AskOnce, Cloud, errors, lag, presign};
 
 /// Makes a read replica.
@@ -104,7 +105,7 @@ impl StepKind for RdsCreateReadReplica {
 
     async fn observe(&self, cx: &StepContext<Cloud>, intent: Option<&Presence>) -> Result<Observed<Presence>, StepFailure> {
         let existed = intent.map(|intent| intent.existed);
-        if let Some(instance) = rds::find(cx, &self.region, &self.instance).await? {
+        if let Some(instance) = rds::find(cx, &self.region, &self.instance, cx.env.since_now()).await? {
             self.must_be_ours(&instance)?;
             if instance.status == "deleting" {
                 return Err(StepFailure::transient(format!("an older {} in {} is still being deleted", self.instance, self.region)));
@@ -157,7 +158,7 @@ impl StepKind for RdsCreateReadReplica {
     }
 
     async fn settle(&self, cx: &StepContext<Cloud>, _before: &Presence, _handle: Option<&()>) -> Result<Fields, StepFailure> {
-        let instance = until(cx, || self.look(cx)).await?;
+        let instance = until(cx, Self::INFO.typical, |since| self.look(cx, since)).await?;
         let mut outputs = fields([("endpoint", instance.endpoint.into()), ("arn", instance.arn.into())]);
         // For the record: a CloudWatch that does not answer is no reason to stop.
         if let Ok(Some(lag)) = lag::latest(cx, &self.region, &self.instance).await {
@@ -184,8 +185,8 @@ impl StepKind for RdsCreateReadReplica {
                 ))?,
             };
         }
-        until(cx, || async {
-            Ok(match rds::find(cx, &self.region, &self.instance).await? {
+        until(cx, rds::DELETED_TYPICALLY, |since| async move {
+            Ok(match rds::find(cx, &self.region, &self.instance, since).await? {
                 None => Look::Done(()),
                 Some(instance) => Look::Waiting(format!("{}, until it is gone", instance.status)),
             })
@@ -214,9 +215,9 @@ impl RdsCreateReadReplica {
     /// Finds the replica. One that may have been asked for, which nobody knows, is given time to show.
     async fn find_patiently(&self, cx: &StepContext<Cloud>, doubtful: bool) -> Result<Option<Instance>, StepFailure> {
         let begun = cx.clock.now();
-        let mut pacer = cx.pacer();
+        let (mut pacer, since) = (cx.pacer(SHOWS_WITHIN), cx.env.since_now());
         loop {
-            let found = rds::find(cx, &self.region, &self.instance).await?;
+            let found = rds::find(cx, &self.region, &self.instance, since).await?;
             if found.is_some() || !doubtful || between(begun, cx.clock.now()) >= SHOWS_WITHIN {
                 return Ok(found);
             }
@@ -227,7 +228,7 @@ impl RdsCreateReadReplica {
 
     async fn source_must_have_backups(&self, cx: &StepContext<Cloud>) -> Result<(), StepFailure> {
         let (region, id) = rds::split(&self.source, &self.region);
-        let source = rds::get(cx, &region, &id).await?;
+        let source = rds::get(cx, &region, &id, cx.env.since_now()).await?;
         if source.backup_retention_days > 0 {
             return Ok(());
         }
@@ -236,8 +237,8 @@ impl RdsCreateReadReplica {
         Err(failure.hint("give it some first: RdsModifyInstance(…, backup_retention_days: 7)"))
     }
 
-    async fn look(&self, cx: &StepContext<Cloud>) -> Result<Look<Instance>, StepFailure> {
-        let Some(instance) = rds::find(cx, &self.region, &self.instance).await? else {
+    async fn look(&self, cx: &StepContext<Cloud>, since: Since) -> Result<Look<Instance>, StepFailure> {
+        let Some(instance) = rds::find(cx, &self.region, &self.instance, since).await? else {
             return Ok(Look::Waiting("not to be seen yet".to_owned()));
         };
         self.must_be_ours(&instance)?;

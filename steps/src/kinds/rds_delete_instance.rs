@@ -28,6 +28,8 @@ pub struct RdsDeleteInstance {
     pub skip_final_snapshot: bool,
 }
 
+/// How long it usually takes to see the last snapshot of an instance that is gone.
+const SNAPSHOT_TYPICALLY: Duration = Duration::from_secs(10);
 /// The states in which RDS deletes an instance.
 const DELETABLE: [&str; 3] = ["available", "stopped", "failed"];
 
@@ -110,7 +112,7 @@ impl StepKind for RdsDeleteInstance {
     }
 
     async fn observe(&self, cx: &StepContext<Cloud>, intent: Option<&Deleted>) -> Result<Observed<Deleted>, StepFailure> {
-        let found = rds::find(cx, &self.region, &self.instance).await?;
+        let found = rds::find(cx, &self.region, &self.instance, cx.env.since_now()).await?;
         match (found, intent) {
             (None, Some(intent)) => Ok(Observed::Satisfied(intent.clone())),
             (Some(instance), Some(intent)) if instance.status == "deleting" => Ok(Observed::Satisfied(intent.clone())),
@@ -154,8 +156,8 @@ impl StepKind for RdsDeleteInstance {
     }
 
     async fn settle(&self, cx: &StepContext<Cloud>, before: &Deleted, _handle: Option<&()>) -> Result<Fields, StepFailure> {
-        until(cx, || async {
-            Ok(match rds::find(cx, &self.region, &self.instance).await? {
+        until(cx, rds::DELETED_TYPICALLY, |since| async move {
+            Ok(match rds::find(cx, &self.region, &self.instance, since).await? {
                 None => Look::Done(()),
                 Some(instance) if instance.status == "deleting" && !before.final_snapshot.is_empty() => {
                     Look::Waiting("deleting, with a last snapshot".to_owned())
@@ -210,7 +212,7 @@ impl RdsDeleteInstance {
             return Ok(());
         }
         let name = &before.final_snapshot;
-        until(cx, || async {
+        until(cx, SNAPSHOT_TYPICALLY, |_| async {
             let answer = cx.env.rds(&self.region).describe_db_snapshots().db_snapshot_identifier(name).send().await;
             let answer = answer
                 .map_err(errors::reading("rds:DescribeDBSnapshots", format!("look at the last snapshot {name} in {}", self.region)))?;

@@ -12,6 +12,7 @@ use wf_engine::units::Span;
 
 use crate::aws::poll::{Look, SHOWS_WITHIN, until};
 use crate::aws::rds::{self, Instance};
+use crate::aws::shared::Since;
 use crate::aws::{Cloud, errors};
 
 /// Changes an instance.
@@ -33,6 +34,8 @@ pub struct RdsModifyInstance {
     pub new_identifier: Option<String>,
 }
 
+/// How long one change usually takes; a new instance class takes longer.
+const TYPICALLY: Duration = Duration::from_secs(2 * 60);
 /// How long an instance may look untouched after the call, before the call is taken for lost.
 const STALLED_AFTER: Duration = Duration::from_secs(300);
 
@@ -103,7 +106,7 @@ impl StepKind for RdsModifyInstance {
     }
 
     async fn observe(&self, cx: &StepContext<Cloud>, intent: Option<&Settings>) -> Result<Observed<Settings>, StepFailure> {
-        let instance = self.find(cx).await?;
+        let instance = self.find(cx, cx.env.since_now()).await?;
         let before = |instance| intent.cloned().unwrap_or_else(|| self.settings_of(instance));
         if self.wanted(&instance).is_none() {
             return Ok(Observed::Satisfied(before(&instance)));
@@ -113,7 +116,7 @@ impl StepKind for RdsModifyInstance {
             return Ok(Observed::Satisfied(before(&instance)));
         }
         // It may look available although our own change is accepted: then it is changed, and perhaps renamed, when the wait is over.
-        let instance = rds::until_available(cx, "change it", || self.find(cx)).await?;
+        let instance = rds::until_available(cx, "change it", |since| self.find(cx, since)).await?;
         let before = before(&instance);
         Ok(if self.wanted(&instance).is_none() { Observed::Satisfied(before) } else { Observed::Differs(before) })
     }
@@ -129,7 +132,7 @@ impl StepKind for RdsModifyInstance {
 
     async fn settle(&self, cx: &StepContext<Cloud>, _before: &Settings, _handle: Option<&()>) -> Result<Fields, StepFailure> {
         let began = cx.clock.now();
-        let instance = until(cx, || self.look(cx, began)).await?;
+        let instance = until(cx, TYPICALLY, |since| self.look(cx, began, since)).await?;
         Ok(fields([("identifier", instance.id.into()), ("endpoint", instance.endpoint.into()), ("arn", instance.arn.into())]))
     }
 
@@ -138,10 +141,10 @@ impl StepKind for RdsModifyInstance {
             Some(()) => None,
             None => cx.clock.now().checked_add(SHOWS_WITHIN).ok(),
         };
-        let instance = until(cx, || self.look_idle(cx, before, doubtful_until)).await?;
+        let instance = until(cx, TYPICALLY, |since| self.look_idle(cx, before, doubtful_until, since)).await?;
         let Some(change) = self.back_to(before, &instance) else { return Ok(()) };
         change.ask_for(cx, &self.region, &instance.id).await?;
-        until(cx, || self.look_restored(cx, before)).await
+        until(cx, TYPICALLY, |since| self.look_restored(cx, before, since)).await
     }
 }
 
@@ -188,15 +191,15 @@ impl Change {
 
 impl RdsModifyInstance {
     /// Finds the instance under its old name or, once renamed, under its new one.
-    async fn find(&self, cx: &StepContext<Cloud>) -> Result<Instance, StepFailure> {
-        let old = rds::find(cx, &self.region, &self.instance).await?;
+    async fn find(&self, cx: &StepContext<Cloud>, since: Since) -> Result<Instance, StepFailure> {
+        let old = rds::find(cx, &self.region, &self.instance, since).await?;
         let Some(new_identifier) = &self.new_identifier else {
             return match old {
                 Some(instance) => Ok(instance),
                 None => Err(rds::missing(cx, &self.region, &self.instance).await),
             };
         };
-        let new = rds::find(cx, &self.region, new_identifier).await?;
+        let new = rds::find(cx, &self.region, new_identifier, since).await?;
         match (old, new) {
             // Both while RDS renames it; two different instances otherwise.
             (Some(old), Some(new)) if old.arn != new.arn && old.status != "renaming" && new.status != "renaming" => {
@@ -206,7 +209,7 @@ impl RdsModifyInstance {
             (Some(old), _) => Ok(old),
             (None, Some(new)) => Ok(new),
             // Renamed back between the two looks, unless it really is gone.
-            (None, None) => rds::get(cx, &self.region, &self.instance).await,
+            (None, None) => rds::get(cx, &self.region, &self.instance, cx.env.since_now()).await,
         }
     }
 
@@ -231,8 +234,8 @@ impl RdsModifyInstance {
         Change::from(instance, days, class, identifier)
     }
 
-    async fn look(&self, cx: &StepContext<Cloud>, began: Timestamp) -> Result<Look<Instance>, StepFailure> {
-        let instance = self.find(cx).await?;
+    async fn look(&self, cx: &StepContext<Cloud>, began: Timestamp, since: Since) -> Result<Look<Instance>, StepFailure> {
+        let instance = self.find(cx, since).await?;
         instance.must_not_be_broken()?;
         let pending = instance.pending_id.is_some() || instance.pending_class.is_some() || instance.pending_backup_retention_days.is_some();
         let waited = between(began, cx.clock.now());
@@ -259,8 +262,9 @@ impl RdsModifyInstance {
         cx: &StepContext<Cloud>,
         before: &Settings,
         doubtful_until: Option<Timestamp>,
+        since: Since,
     ) -> Result<Look<Instance>, StepFailure> {
-        let instance = self.find(cx).await?;
+        let instance = self.find(cx, since).await?;
         instance.must_not_be_broken()?;
         let pending = instance.pending_id.is_some() || instance.pending_class.is_some() || instance.pending_backup_retention_days.is_some();
         let doubtful = self.back_to(before, &instance).is_none() && doubtful_until.is_some_and(|end| cx.clock.now() < end);
@@ -270,8 +274,8 @@ impl RdsModifyInstance {
         Ok(Look::Waiting(format!("{}, until it can be changed back", instance.status)))
     }
 
-    async fn look_restored(&self, cx: &StepContext<Cloud>, before: &Settings) -> Result<Look<()>, StepFailure> {
-        let instance = self.find(cx).await?;
+    async fn look_restored(&self, cx: &StepContext<Cloud>, before: &Settings, since: Since) -> Result<Look<()>, StepFailure> {
+        let instance = self.find(cx, since).await?;
         instance.must_not_be_broken()?;
         if self.back_to(before, &instance).is_none() && instance.is_available() {
             return Ok(Look::Done(()));

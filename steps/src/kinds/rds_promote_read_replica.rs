@@ -13,6 +13,7 @@ use wf_engine::units::Span;
 
 use crate::aws::poll::{Look, SHOWS_WITHIN, until};
 use crate::aws::rds::{self, Instance};
+use crate::aws::shared::Since;
 use crate::aws::{AskOnce, Cloud, errors, lag};
 
 /// Makes a read replica a primary that takes writes.
@@ -131,7 +132,7 @@ impl StepKind for RdsPromoteReadReplica {
         {
             return Ok(Observed::Satisfied(intent.clone()));
         }
-        if rds::get(cx, &self.region, &self.instance).await?.source.is_none() {
+        if rds::get(cx, &self.region, &self.instance, cx.env.since_now()).await?.source.is_none() {
             return Err(self.promoted_by_someone_else());
         }
         let instance = rds::get_available(cx, &self.region, &self.instance, "promote it").await?;
@@ -162,7 +163,7 @@ impl StepKind for RdsPromoteReadReplica {
 
     async fn settle(&self, cx: &StepContext<Cloud>, before: &Replica, handle: Option<&Accepted>) -> Result<Fields, StepFailure> {
         let since = handle.map_or_else(|| cx.clock.now(), |accepted| accepted.at);
-        let instance = until(cx, || self.look(cx, since)).await?;
+        let instance = until(cx, Self::INFO.typical, |read| self.look(cx, since, read)).await?;
         let mut outputs = fields([
             ("endpoint", instance.endpoint.into()),
             ("port", instance.port.into()),
@@ -186,9 +187,9 @@ impl RdsPromoteReadReplica {
     /// Tells whether a promotion whose answer was lost was accepted. Looks for a while, because the status shows it late.
     async fn is_under_way(&self, cx: &StepContext<Cloud>) -> Result<bool, StepFailure> {
         let begun = cx.clock.now();
-        let mut pacer = cx.pacer();
+        let (mut pacer, since) = (cx.pacer(SHOWS_WITHIN), cx.env.since_now());
         loop {
-            let instance = rds::get(cx, &self.region, &self.instance).await?;
+            let instance = rds::get(cx, &self.region, &self.instance, since).await?;
             instance.must_not_be_broken()?;
             if instance.source.is_none() || matches!(instance.status.as_str(), "modifying" | "rebooting" | "promoting") {
                 return Ok(true);
@@ -226,8 +227,8 @@ impl RdsPromoteReadReplica {
         StepFailure::permanent(message).hint("if it is the primary that you want, `wf resume RUN --mark-done STEP`")
     }
 
-    async fn look(&self, cx: &StepContext<Cloud>, since: Timestamp) -> Result<Look<Instance>, StepFailure> {
-        let instance = rds::get(cx, &self.region, &self.instance).await?;
+    async fn look(&self, cx: &StepContext<Cloud>, since: Timestamp, read: Since) -> Result<Look<Instance>, StepFailure> {
+        let instance = rds::get(cx, &self.region, &self.instance, read).await?;
         instance.must_not_be_broken()?;
         let waited = between(since, cx.clock.now());
         match (&instance.source, instance.is_available()) {

@@ -11,6 +11,7 @@ use wf_engine::units::Span;
 
 use crate::aws::lag::{self, Sample};
 use crate::aws::poll::{Look, until};
+use crate::aws::shared::Since;
 use crate::aws::{Cloud, rds};
 
 /// Waits until a replica has caught up.
@@ -83,7 +84,7 @@ impl StepKind for RdsWaitReplicaLag {
     }
 
     async fn observe(&self, cx: &StepContext<Cloud>, intent: Option<&Began>) -> Result<Observed<Began>, StepFailure> {
-        self.must_be_a_replica(cx).await?;
+        self.must_be_a_replica(cx, cx.env.since_now()).await?;
         Ok(Observed::Satisfied(intent.cloned().unwrap_or_else(|| Began { at: cx.clock.now() })))
     }
 
@@ -92,7 +93,7 @@ impl StepKind for RdsWaitReplicaLag {
     }
 
     async fn settle(&self, cx: &StepContext<Cloud>, before: &Began, _handle: Option<&()>) -> Result<Fields, StepFailure> {
-        let lag = until(cx, || self.look(cx, before.at)).await?;
+        let lag = until(cx, Self::INFO.typical, |read| self.look(cx, before.at, read)).await?;
         Ok(fields([("lag", lag.into())]))
     }
 
@@ -102,8 +103,8 @@ impl StepKind for RdsWaitReplicaLag {
 }
 
 impl RdsWaitReplicaLag {
-    async fn must_be_a_replica(&self, cx: &StepContext<Cloud>) -> Result<(), StepFailure> {
-        let instance = rds::get(cx, &self.region, &self.instance).await?;
+    async fn must_be_a_replica(&self, cx: &StepContext<Cloud>, since: Since) -> Result<(), StepFailure> {
+        let instance = rds::get(cx, &self.region, &self.instance, since).await?;
         instance.must_not_be_broken()?;
         if instance.source.is_some() {
             return Ok(());
@@ -113,15 +114,15 @@ impl RdsWaitReplicaLag {
         Err(failure.hint("was it promoted already? Then `wf resume RUN --mark-done STEP`"))
     }
 
-    async fn look(&self, cx: &StepContext<Cloud>, since: Timestamp) -> Result<Look<f64>, StepFailure> {
+    async fn look(&self, cx: &StepContext<Cloud>, since: Timestamp, read: Since) -> Result<Look<f64>, StepFailure> {
         let limit = self.max_lag.0.as_secs_f64();
-        let samples = lag::samples(cx, &self.region, &self.instance).await?;
+        let samples = lag::samples(cx, &self.region, &self.instance, read).await?;
         let counted = samples.iter().filter(|sample| sample.at >= since);
         let within = counted.rev().take_while(|sample| sample.seconds <= limit).count();
         match samples.last() {
             Some(last) if within >= self.samples as usize => Ok(Look::Done(last.seconds)),
             last => {
-                self.must_be_a_replica(cx).await?;
+                self.must_be_a_replica(cx, read).await?;
                 Ok(Look::Waiting(self.missing(last, within)))
             }
         }

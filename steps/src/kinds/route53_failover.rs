@@ -327,34 +327,18 @@ impl Route53Failover {
         handle: Option<&ChangeHandle>,
         desired: Option<&RecordSet>,
     ) -> Result<(), StepFailure> {
-        let Some(handle) = handle else { return self.follow(cx, zone_id, None, desired).await };
-        // Records that were changed together are in sync together: one of their steps polls for all of them.
-        let waits = || cx.progress("DNS change to be in sync");
-        let follow = self.follow(cx, zone_id, Some(handle), desired);
-        cx.env.changes().get(&handle.change_id, cx.clock.as_ref(), waits, follow).await
-    }
-
-    async fn follow(
-        &self,
-        cx: &StepContext<Cloud>,
-        zone_id: &str,
-        handle: Option<&ChangeHandle>,
-        desired: Option<&RecordSet>,
-    ) -> Result<(), StepFailure> {
         let began = cx.clock.now();
-        poll::until(cx, || async move {
+        poll::until(cx, Self::INFO.typical, |since| async move {
             if let Some(handle) = handle {
-                match cx.env.route53().get_change().id(&handle.change_id).send().await {
-                    Ok(answer) if answer.change_info().is_some_and(|info| info.status == ChangeStatus::Insync) => {
-                        return Ok(Look::Done(()));
+                // Records that were changed together are in sync together, and asked for together.
+                let status = cx.env.read_change(&handle.change_id, since).await;
+                match status.map_err(errors::reading_shared("route53:GetChange", format!("follow the change of {self}")))? {
+                    Some(ChangeStatus::Insync) => return Ok(Look::Done(())),
+                    Some(_) => return Ok(Look::Waiting("DNS change to be in sync".to_owned())),
+                    None if between(began, cx.clock.now()) < USUALLY_IN_SYNC => {
+                        return Ok(Look::Waiting("DNS change to be known".to_owned()));
                     }
-                    Ok(_) => return Ok(Look::Waiting("DNS change to be in sync".to_owned())),
-                    Err(error) if errors::has_code(&error, "NoSuchChange") => {
-                        if between(began, cx.clock.now()) < USUALLY_IN_SYNC {
-                            return Ok(Look::Waiting("DNS change to be known".to_owned()));
-                        }
-                    }
-                    Err(error) => return Err(errors::reading("route53:GetChange", format!("follow the change of {self}"))(error)),
+                    None => {}
                 }
             }
             let as_desired = match (self.read(cx, zone_id).await?, desired) {
