@@ -23,6 +23,8 @@ pub struct Shipped {
     clock: Arc<dyn Clock>,
     registry: Arc<Registry>,
     journal: MemoryJournal,
+    /// Tells the runs of one world from those of another, where that matters.
+    seed: u64,
 }
 
 /// A run that ended, for now.
@@ -51,12 +53,16 @@ impl Ended {
 
 impl Shipped {
     pub fn burning(faults: &[&str]) -> Self {
+        Self::seeded(None, faults)
+    }
+
+    pub fn seeded(seed: Option<u64>, faults: &[&str]) -> Self {
         let faults = faults.iter().map(|fault| fault.parse().unwrap()).collect();
-        let options = SimOptions { world: DEFAULT_WORLD.parse().unwrap(), state_dir: None, speed: 1.0, seed: None, faults };
+        let options = SimOptions { world: DEFAULT_WORLD.parse().unwrap(), state_dir: None, speed: 1.0, seed, faults };
         let sim = Sim::open(options).unwrap();
         let clock: Arc<dyn Clock> = Arc::new(Virtual(sim.clock()));
         let registry = Arc::new(wf_steps::registry(Cloud::with_http_client(sim.http_client(), Arc::clone(&clock))));
-        Self { sim, clock, registry, journal: MemoryJournal::new() }
+        Self { sim, clock, registry, journal: MemoryJournal::new(), seed: seed.unwrap_or(1) }
     }
 
     fn runtime(&self) -> (Runtime, runtime::Controller) {
@@ -80,7 +86,7 @@ impl Shipped {
         let inputs = resolve_inputs(&workflow, &[]).unwrap();
         let imports = followed.map(|ended| collect_imports(&workflow, &inputs, &ended.state()).unwrap()).unwrap_or_default();
         let bound = self.registry.bind(Arc::clone(&workflow), &inputs, &Imports::Values(&imports)).unwrap();
-        let run = RunId::new(u64::try_from(self.clock.now().as_millisecond()).unwrap(), 1);
+        let run = RunId::new(u64::try_from(self.clock.now().as_millisecond()).unwrap(), self.seed.into());
         let mut plan = StartPlan {
             run: run.clone(),
             bound,
