@@ -319,14 +319,17 @@ pub enum Journal {
 
 #[derive(Debug, Subcommand)]
 pub enum Sim {
-    /// Put the simulated AWS on a loopback port, for `aws --endpoint-url`
+    /// Put the simulated AWS and its clusters on a loopback port, for `aws --endpoint-url` and `kubectl`
     #[command(
-        after_help = "Example:\n  wf sim serve --port 4566\n  aws --endpoint-url http://127.0.0.1:4566 rds describe-db-instances --region us-west-2"
+        after_help = "Example:\n  wf sim serve --port 4566 --kubeconfig sim.kubeconfig\n  aws --endpoint-url http://127.0.0.1:4566 rds describe-db-instances --region us-west-2\n  kubectl --kubeconfig sim.kubeconfig get nodes"
     )]
     Serve {
         /// The port; 0 takes a free one
         #[arg(long, value_name = "N")]
         port: u16,
+        /// Write a kubeconfig with the simulated EKS clusters, a context for each
+        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        kubeconfig: Option<PathBuf>,
         /// Virtual seconds per second; default: as the world last ran
         #[arg(long, value_name = "N", value_parser = speed)]
         speed: Option<f64>,

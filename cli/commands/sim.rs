@@ -20,9 +20,9 @@ use crate::words::date_and_time;
 pub fn sim(console: &mut Console, state_dir: &Path, args: &Sim) -> Result<Exit, Failure> {
     let dir = sim_world::dir(state_dir);
     match args {
-        Sim::Serve { port, speed, sim_fault } => {
+        Sim::Serve { port, kubeconfig, speed, sim_fault } => {
             let simulation = Simulation { sim_speed: *speed, sim_fault: sim_fault.clone() };
-            return block_on(serve(console, state_dir, *port, simulation));
+            return block_on(serve(console, state_dir, *port, kubeconfig.as_deref(), simulation));
         }
         Sim::Status => {
             let status = wf_sim::read_status(&dir)?;
@@ -47,10 +47,20 @@ pub fn sim(console: &mut Console, state_dir: &Path, args: &Sim) -> Result<Exit, 
     Ok(Exit::Completed)
 }
 
-async fn serve(console: &mut Console, state_dir: &Path, port: u16, simulation: Simulation) -> Result<Exit, Failure> {
+async fn serve(
+    console: &mut Console,
+    state_dir: &Path,
+    port: u16,
+    kubeconfig: Option<&Path>,
+    simulation: Simulation,
+) -> Result<Exit, Failure> {
     let sim = sim_world::open(state_dir, &(&simulation).into())?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(SimError::from)?;
     let address = listener.local_addr().map_err(SimError::from)?;
+    if let Some(path) = kubeconfig {
+        let written = std::fs::write(path, sim.kubeconfig(&format!("http://{address}")));
+        written.map_err(|source| Failure::Files { path: path.to_owned(), doing: "written", source })?;
+    }
     let mut signals = Signals::catch()?;
     console.data(&format!("http://{address}"))?;
     console.say(&format!(

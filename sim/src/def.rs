@@ -1,9 +1,13 @@
 //! The world file: its shape in RON, and nothing about how the world behaves.
 
+mod workloads;
+
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+pub(crate) use workloads::{NamespaceDef, VeleroDef, WorkloadDef, WorkloadTimings, WorkloadsDef};
 
 use crate::error::WorldError;
 
@@ -69,6 +73,8 @@ pub(crate) struct Timings {
     pub(crate) instance_terminate: Span,
     pub(crate) nodegroup_update: Span,
     pub(crate) dns_insync: Span,
+    #[serde(default)]
+    pub(crate) workloads: WorkloadTimings,
 }
 
 /// The application that users ask for.
@@ -77,6 +83,9 @@ pub(crate) struct Timings {
 pub(crate) struct ApplicationDef {
     pub(crate) host: String,
     pub(crate) health_path: String,
+    /// The host name of the application in the clusters, if there is traffic to it.
+    #[serde(default)]
+    pub(crate) shop: Option<String>,
     pub(crate) resolver_ttl: u32,
     pub(crate) stampede: Stampede,
     pub(crate) databases: BTreeMap<String, Vec<String>>,
@@ -169,6 +178,8 @@ pub(crate) struct ClusterDef {
     pub(crate) version: String,
     #[serde(default)]
     pub(crate) nodegroups: Vec<NodegroupDef>,
+    #[serde(default)]
+    pub(crate) workloads: WorkloadsDef,
 }
 
 /// An EKS node group.
@@ -228,7 +239,7 @@ pub(crate) struct RecordDef {
     pub(crate) alias: Option<AliasDef>,
 }
 
-/// An alias to a load balancer.
+/// An alias to a load balancer, or to the one of an ingress: `cluster/namespace/ingress`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct AliasDef {
@@ -257,7 +268,7 @@ impl WorldDef {
     /// Refuses what has the right shape but cannot be: dangling references, spans that run backwards.
     fn check(&self) -> Result<(), WorldError> {
         let impossible = |message: String| Err(WorldError::Impossible(message));
-        for (name, span) in self.timings.named() {
+        for (name, span) in self.timings.named().into_iter().chain(self.timings.workloads.named()) {
             if !(span.min >= 0.0 && span.max >= span.min && span.max <= 1e9) {
                 return impossible(format!("timings.{name}: min {} and max {} are no span of seconds", span.min, span.max));
             }
@@ -312,7 +323,7 @@ impl WorldDef {
     fn check_records(&self) -> Result<(), WorldError> {
         for record in self.hosted_zones.iter().flat_map(|z| &z.records) {
             if let Some(alias) = &record.alias
-                && self.load_balancer(&alias.region, &alias.load_balancer).is_none()
+                && self.alias_target(alias).is_none()
             {
                 let message = format!("record '{}': there is no load balancer '{}' in {}", record.name, alias.load_balancer, alias.region);
                 return Err(WorldError::Impossible(message));
@@ -326,9 +337,18 @@ impl WorldDef {
         Ok(())
     }
 
-    /// Finds a load balancer of the file.
-    pub(crate) fn load_balancer(&self, region: &str, name: &str) -> Option<&LoadBalancerDef> {
-        self.regions.get(region)?.load_balancers.iter().find(|l| l.name == name)
+    /// Finds the host name and the hosted zone of the load balancer that an alias leads to.
+    pub(crate) fn alias_target(&self, alias: &AliasDef) -> Option<(String, String)> {
+        let region = self.regions.get(&alias.region)?;
+        if let Some(found) = region.load_balancers.iter().find(|l| l.name == alias.load_balancer) {
+            return Some((found.dns_name.clone(), found.zone_id.clone()));
+        }
+        let mut parts = alias.load_balancer.splitn(3, '/');
+        let (cluster, namespace, ingress) = (parts.next()?, parts.next()?, parts.next()?);
+        let found = region.clusters.iter().find(|c| c.name == cluster)?.workloads.namespaces.get(namespace)?;
+        found.ingresses.iter().find(|i| i.name == ingress)?;
+        let host = crate::world::workloads::host_name(&alias.region, cluster, namespace, ingress);
+        Some((host, crate::world::workloads::zone_id(&alias.region).to_owned()))
     }
 }
 

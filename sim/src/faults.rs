@@ -30,10 +30,16 @@ pub(crate) enum FaultKind {
     PrimaryAlive,
     ApiLimits,
     EventualConsistency { delay: Duration },
+    BackupPartial,
+    RestorePartial,
+    ImagePull { region: String },
+    NoAddress { ingress: String },
+    ApiServerDown { cluster: String, lasts: Option<Duration> },
+    NoAccessEntry { cluster: String },
 }
 
 /// Every form, as shown in messages.
-pub(crate) const FORMS: [(&str, &str); 13] = [
+pub(crate) const FORMS: [(&str, &str); 19] = [
     ("region-outage", "region-outage REGION"),
     ("region-hang", "region-hang REGION"),
     ("service-outage", "service-outage SERVICE"),
@@ -47,10 +53,17 @@ pub(crate) const FORMS: [(&str, &str); 13] = [
     ("primary-alive", "primary-alive"),
     ("api-limits", "api-limits"),
     ("eventual-consistency", "eventual-consistency DURATION"),
+    ("backup-partial", "backup-partial"),
+    ("restore-partial", "restore-partial"),
+    ("image-pull", "image-pull REGION"),
+    ("no-address", "no-address INGRESS-OR-REGION"),
+    ("k8s-down", "k8s-down CLUSTER [DURATION]"),
+    ("k8s-no-access", "k8s-no-access CLUSTER"),
 ];
 
 /// The services by the names that faults and the call log use.
-pub(crate) const SERVICES: [&str; 8] = ["rds", "autoscaling", "eks", "route53", "sns", "sts", "elasticloadbalancing", "monitoring"];
+pub(crate) const SERVICES: [&str; 9] =
+    ["rds", "autoscaling", "eks", "route53", "sns", "sts", "elasticloadbalancing", "monitoring", "kubernetes"];
 
 /// Other names that people use for them.
 const SERVICE_ALIASES: [(&str, &str); 5] = [
@@ -62,7 +75,7 @@ const SERVICE_ALIASES: [(&str, &str); 5] = [
 ];
 
 /// Step kinds and the API actions that carry out what they do.
-const KIND_ACTIONS: [(&str, &[&str]); 11] = [
+const KIND_ACTIONS: [(&str, &[&str]); 23] = [
     ("RdsPromoteReadReplica", &["PromoteReadReplica"]),
     ("RdsCreateReadReplica", &["CreateDBInstanceReadReplica"]),
     ("RdsModifyInstance", &["ModifyDBInstance"]),
@@ -74,6 +87,18 @@ const KIND_ACTIONS: [(&str, &[&str]); 11] = [
     ("ElbWaitTargetsHealthy", &["DescribeTargetHealth"]),
     ("SnsPublish", &["Publish"]),
     ("HttpCheck", &["HttpGet"]),
+    ("K8sWaitNodes", &["list:nodes"]),
+    ("VeleroRestore", &["create:restores"]),
+    ("VeleroBackup", &["create:backups"]),
+    ("K8sPatchSecret", &["patch:secrets"]),
+    ("K8sPatchConfigMap", &["patch:configmaps"]),
+    ("K8sRolloutRestart", &["patch:deployments", "patch:statefulsets", "patch:daemonsets"]),
+    ("K8sScale", &["patch:deployments/scale", "patch:statefulsets/scale", "update:deployments/scale", "update:statefulsets/scale"]),
+    ("K8sSuspendCronJobs", &["patch:cronjobs"]),
+    ("K8sIngressAddress", &["get:ingresses"]),
+    ("K8sWaitPodsReady", &["list:pods"]),
+    ("K8sJob", &["create:jobs"]),
+    ("K8sApply", &["apply"]),
 ];
 
 /// Why a fault could not be understood.
@@ -145,9 +170,9 @@ impl FromStr for Fault {
 
 fn parse_kind(name: &str, arguments: &[&str]) -> Result<FaultKind, String> {
     let (least, most) = match name {
-        "primary-alive" | "api-limits" => (0, 0),
+        "primary-alive" | "api-limits" | "backup-partial" | "restore-partial" => (0, 0),
         "throttle" | "lag" => (2, 2),
-        "fail" | "lost-response" => (1, 2),
+        "fail" | "lost-response" | "k8s-down" => (1, 2),
         _ => (1, 1),
     };
     if arguments.len() < least {
@@ -171,6 +196,12 @@ fn parse_kind(name: &str, arguments: &[&str]) -> Result<FaultKind, String> {
         "timeout" => FaultKind::Timeout { name: action_name(&first)? },
         "eventual-consistency" => FaultKind::EventualConsistency { delay: duration(&first)? },
         "api-limits" => FaultKind::ApiLimits,
+        "backup-partial" => FaultKind::BackupPartial,
+        "restore-partial" => FaultKind::RestorePartial,
+        "image-pull" => FaultKind::ImagePull { region: region(&first)? },
+        "no-address" => FaultKind::NoAddress { ingress: first },
+        "k8s-down" => FaultKind::ApiServerDown { cluster: first, lasts: second.map(duration).transpose()? },
+        "k8s-no-access" => FaultKind::NoAccessEntry { cluster: first },
         _ => FaultKind::PrimaryAlive,
     })
 }
@@ -219,6 +250,9 @@ fn action_name(text: &str) -> Result<String, String> {
     if let Some(name) = known().find(|name| name.eq_ignore_ascii_case(text)) {
         return Ok(name.to_owned());
     }
+    if crate::k8s::is_action(text) {
+        return Ok(text.to_owned());
+    }
     let hint = did_you_mean(nearest(text, known()).as_deref());
     Err(format!("'{text}' is neither a step kind nor an API action of the simulator{hint}"))
 }
@@ -250,6 +284,13 @@ impl fmt::Display for Fault {
             FaultKind::EventualConsistency { delay } => {
                 write!(f, "eventual-consistency {}", compact(*delay))
             }
+            FaultKind::BackupPartial => write!(f, "backup-partial"),
+            FaultKind::RestorePartial => write!(f, "restore-partial"),
+            FaultKind::ImagePull { region } => write!(f, "image-pull {region}"),
+            FaultKind::NoAddress { ingress } => write!(f, "no-address {ingress}"),
+            FaultKind::ApiServerDown { cluster, lasts: Some(lasts) } => write!(f, "k8s-down {cluster} {}", compact(*lasts)),
+            FaultKind::ApiServerDown { cluster, lasts: None } => write!(f, "k8s-down {cluster}"),
+            FaultKind::NoAccessEntry { cluster } => write!(f, "k8s-no-access {cluster}"),
         }
     }
 }

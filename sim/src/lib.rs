@@ -38,6 +38,7 @@ mod def;
 pub mod differences {}
 mod error;
 mod faults;
+mod k8s;
 mod serve;
 mod services;
 mod sim;

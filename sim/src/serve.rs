@@ -1,9 +1,9 @@
-//! The simulator on a loopback port, for `aws --endpoint-url` and anything else that speaks HTTP.
+//! The simulator on a loopback port, for `aws --endpoint-url`, `kubectl` and anything else that speaks HTTP.
 
 use std::future::Future;
 use std::pin::pin;
 
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Either, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -42,22 +42,27 @@ async fn connection(sim: Sim, stream: TokioIo<tokio::net::TcpStream>) {
     }
 }
 
+/// A whole answer, or a watch that goes on.
+type Answer = Either<Full<Bytes>, crate::k8s::Stream>;
+
 /// A simulated connection failure becomes a closed connection, as it would be from a real host.
-async fn answer(
-    sim: Sim,
-    request: hyper::Request<Incoming>,
-) -> Result<hyper::Response<Full<Bytes>>, Box<dyn std::error::Error + Send + Sync>> {
+async fn answer(sim: Sim, request: hyper::Request<Incoming>) -> Result<hyper::Response<Answer>, Box<dyn std::error::Error + Send + Sync>> {
     let (head, body) = request.into_parts();
     let Ok(body) = Limited::new(body, BODY_BYTES_MAX).collect().await else {
         return Ok(too_large());
     };
     let request = hyper::Request::from_parts(head, body.to_bytes().to_vec());
+    if let Some(watch) = crate::k8s::follow(&sim, &request) {
+        let mut response = hyper::Response::new(Either::Right(watch));
+        response.headers_mut().insert(hyper::header::CONTENT_TYPE, hyper::header::HeaderValue::from_static("application/json"));
+        return Ok(response);
+    }
     let response = sim.handle(request).await?;
-    Ok(response.map(|body| Full::new(Bytes::from(body))))
+    Ok(response.map(|body| Either::Left(Full::new(Bytes::from(body)))))
 }
 
-fn too_large() -> hyper::Response<Full<Bytes>> {
-    let mut response = hyper::Response::new(Full::new(Bytes::from_static(b"the request is too large")));
+fn too_large() -> hyper::Response<Answer> {
+    let mut response = hyper::Response::new(Either::Left(Full::new(Bytes::from_static(b"the request is too large"))));
     *response.status_mut() = hyper::StatusCode::PAYLOAD_TOO_LARGE;
     response
 }

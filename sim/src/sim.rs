@@ -55,7 +55,7 @@ pub(crate) struct State {
     /// Earlier versions of the world, for describes that lag behind.
     pub(crate) past: Vec<World>,
     pub(crate) limits: Limits,
-    uses: BTreeMap<(&'static str, String, &'static str), ApiUse>,
+    uses: BTreeMap<(&'static str, String, String), ApiUse>,
     calls: Vec<CallRecord>,
     store: Option<Store>,
     kept: Instant,
@@ -210,8 +210,8 @@ impl State {
     }
 
     /// Counts a call that was answered, with the error code if it was refused.
-    pub(crate) fn count(&mut self, service: &'static str, region: &str, action: &'static str, error: Option<&str>) {
-        let entry = self.uses.entry((service, region.to_owned(), action));
+    pub(crate) fn count(&mut self, service: &'static str, region: &str, action: &str, error: Option<&str>) {
+        let entry = self.uses.entry((service, region.to_owned(), action.to_owned()));
         let counted = entry.or_insert_with(|| ApiUse {
             service: service.to_owned(),
             region: region.to_owned(),

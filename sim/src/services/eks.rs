@@ -31,7 +31,7 @@ pub(super) fn answer(world: &mut World, call: &Call) -> Result<Answer, ServiceEr
             let names: Vec<&String> = world.region(region).into_iter().flat_map(|r| r.clusters.keys()).collect();
             Ok(Answer::json(json!({ "clusters": names })))
         }
-        "DescribeCluster" => Ok(Answer::json(json!({ "cluster": render_cluster(world, region, find_cluster(world, region, cluster)?) }))),
+        "DescribeCluster" => Ok(Answer::json(json!({ "cluster": render_cluster(world, call, find_cluster(world, region, cluster)?) }))),
         "ListNodegroups" => {
             let names: Vec<&String> = find_cluster(world, region, cluster)?.nodegroups.keys().collect();
             Ok(Answer::json(json!({ "nodegroups": names })))
@@ -135,16 +135,21 @@ fn seconds(ms: Ms) -> f64 {
     ms as f64 / 1000.0
 }
 
-fn render_cluster(world: &World, region: &str, cluster: &Cluster) -> Value {
-    let id = format!("{:032X}", u128::from(hash(8, &cluster.name, 0)) << 32);
+fn render_cluster(world: &World, call: &Call, cluster: &Cluster) -> Value {
+    let region = call.region.as_str();
+    // Whoever is served over loopback reaches the cluster's API over loopback too.
+    let endpoint = match &call.served_at {
+        Some(address) => format!("http://{address}/k8s/{region}/{}", cluster.name),
+        None => format!("https://{}", crate::k8s::endpoint_host(region, &cluster.name)),
+    };
     json!({
         "name": cluster.name,
         "arn": world.arn("eks", region, &format!("cluster/{}", cluster.name)),
         "createdAt": seconds(cluster.created),
         "version": cluster.version,
-        "endpoint": format!("https://{id}.gr7.{region}.eks.amazonaws.com"),
+        "endpoint": endpoint,
         "status": "ACTIVE",
-        "certificateAuthority": { "data": "" },
+        "certificateAuthority": { "data": crate::k8s::certificate_authority() },
         "platformVersion": "eks.1",
         "tags": {},
     })

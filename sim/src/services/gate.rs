@@ -94,7 +94,7 @@ fn told_to_fail(call: &Call, fault: &Fault) -> ServiceError {
 }
 
 /// Counts a strike; false once the fault has struck as often as it should.
-fn count(state: &mut State, fault: &Fault, times: Option<u64>) -> bool {
+pub(crate) fn count(state: &mut State, fault: &Fault, times: Option<u64>) -> bool {
     let Some(times) = times else { return true };
     let used = state.world.faults_used.entry(fault.to_string()).or_insert(0);
     let strikes = *used < times;
@@ -141,7 +141,7 @@ fn consistency_delay(state: &State) -> Option<i64> {
 }
 
 /// Remembers the world before a change, while describes lag behind.
-pub(super) fn remember(state: &mut State) {
+pub(crate) fn remember(state: &mut State) {
     if consistency_delay(state).is_none() {
         state.past.clear();
         return;
@@ -153,7 +153,7 @@ pub(super) fn remember(state: &mut State) {
 }
 
 /// Reads the world, or what it would be without the changes that have not spread yet.
-pub(super) fn read<T>(state: &mut State, f: impl FnOnce(&mut World) -> T) -> T {
+pub(crate) fn read<T>(state: &mut State, f: impl FnOnce(&mut World) -> T) -> T {
     let now = state.world.now;
     let unspread = consistency_delay(state).map(|delay| now - delay);
     let stale = unspread.and_then(|since| state.past.iter().find(|w| w.now > since)).cloned();

@@ -10,7 +10,7 @@ mod cloudwatch_read;
 mod cloudwatch_write;
 mod eks;
 mod elb;
-mod gate;
+pub(crate) mod gate;
 mod limits;
 mod params;
 mod rds;
@@ -28,7 +28,8 @@ use http::{Request, Response};
 use serde_json::{Value, json};
 
 pub(crate) use limits::Limits;
-pub(crate) use params::Params;
+pub(crate) use params::{Params, decode};
+pub(crate) use wire::response;
 
 use crate::Sim;
 use crate::calls::CallRecord;
@@ -117,6 +118,8 @@ pub(crate) struct Call {
     /// What the path names: a zone, a cluster and its node group.
     pub(crate) labels: Vec<String>,
     pub(crate) document: Document,
+    /// The address at which the simulator is served, if the call came that way.
+    pub(crate) served_at: Option<String>,
 }
 
 /// The body of a request, as far as it is more than parameters.
@@ -196,7 +199,13 @@ const HANG: Duration = Duration::from_secs(3600);
 
 /// Answers a request: to an AWS service, or to a web host.
 pub(crate) async fn handle(sim: &Sim, request: Request<Vec<u8>>) -> Result<Response<Vec<u8>>, ConnectionError> {
-    let outcome = match wire::destination(&request) {
+    let destination = wire::destination(&request);
+    if let wire::Destination::Web { host } = &destination
+        && let Some(place) = sim.with(|state| crate::k8s::place(&state.world, host, request.uri().path()))
+    {
+        return crate::k8s::handle(sim, &place, request).await;
+    }
+    let outcome = match destination {
         wire::Destination::Service { service, region } => {
             let call = wire::parse(service, region, request);
             let label = format!("latency/{service}");

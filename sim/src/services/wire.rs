@@ -94,7 +94,14 @@ pub(crate) fn parse(service: &'static str, region: String, request: Request<Vec<
     };
     let action = find(service, &name).ok_or_else(|| refuse(unknown_action(protocol, &name)))?;
     let document = document(protocol, &body).ok_or_else(|| refuse(malformed(protocol)))?;
-    Ok(Call { action, region, protocol, params, labels, document })
+    Ok(Call { action, region, protocol, params, labels, document, served_at: loopback(&head) })
+}
+
+/// The address that a client on this machine has connected to.
+fn loopback(head: &http::request::Parts) -> Option<String> {
+    let host = head.headers.get("host").and_then(|h| h.to_str().ok()).or(head.uri.authority().map(|a| a.as_str()))?;
+    let name = host.split(':').next()?;
+    matches!(name, "127.0.0.1" | "localhost").then(|| host.to_owned())
 }
 
 /// Reads the action from `GraniteServiceVersion20100801.GetMetricData`.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::autoscaling::{Instance, Lifecycle};
+use super::workloads::Backend;
 use super::{Region, World};
 
 /// A load balancer.
@@ -14,6 +15,8 @@ pub(crate) struct LoadBalancer {
     pub(crate) zone_id: String,
     pub(crate) target_groups: Vec<String>,
     pub(crate) created: super::Ms,
+    /// Set if an ingress made it: its targets are pods.
+    pub(crate) backend: Option<Backend>,
 }
 
 /// A target group; its targets are the instances of the groups that name it.
@@ -43,6 +46,8 @@ pub(crate) enum Refusal {
     DeadServers { region: String },
     #[error("the database in {region} takes no writes")]
     NoDatabase { region: String },
+    #[error("the pods in {region} cannot write to {host}: {why}")]
+    PodCannotWrite { region: String, host: String, why: String },
     #[error("the application in {region} is overloaded by retried requests")]
     Overloaded { region: String },
 }
@@ -53,7 +58,9 @@ impl Refusal {
         match self {
             Refusal::UnknownHost(_) | Refusal::Unreachable(_) => None,
             Refusal::DeadServers { .. } => Some(504),
-            Refusal::NoTargets { .. } | Refusal::NoDatabase { .. } | Refusal::Overloaded { .. } => Some(503),
+            Refusal::NoTargets { .. } | Refusal::NoDatabase { .. } | Refusal::PodCannotWrite { .. } | Refusal::Overloaded { .. } => {
+                Some(503)
+            }
         }
     }
 
@@ -64,6 +71,7 @@ impl Refusal {
             Refusal::NoTargets { region, .. }
             | Refusal::DeadServers { region }
             | Refusal::NoDatabase { region }
+            | Refusal::PodCannotWrite { region, .. }
             | Refusal::Overloaded { region } => Some(region),
         }
     }
@@ -108,6 +116,9 @@ impl World {
             self.load_balancer(load_balancer).ok_or_else(|| Refusal::UnknownHost(load_balancer.to_owned()))?;
         if self.conditions.region_is_out(region_name) {
             return Err(Refusal::Unreachable(load_balancer.to_owned()));
+        }
+        if let Some(backend) = &found.backend {
+            return self.ask_ingress(region_name, &found.name, backend);
         }
         let targets = || found.target_groups.iter().flat_map(|t| region.targets(t));
         // With nothing but unhealthy targets, a load balancer fails open: it uses them all.

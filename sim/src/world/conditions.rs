@@ -13,6 +13,10 @@ pub(crate) struct Conditions {
     regions_out: BTreeSet<String>,
     lags: BTreeMap<String, Ms>,
     no_capacity: BTreeSet<String>,
+    image_pulls_fail: BTreeSet<String>,
+    no_address: BTreeSet<String>,
+    partial_backup: bool,
+    partial_restore: bool,
 }
 
 impl Conditions {
@@ -31,6 +35,14 @@ impl Conditions {
                 FaultKind::NoCapacity { group } => {
                     conditions.no_capacity.insert(group.clone());
                 }
+                FaultKind::ImagePull { region } => {
+                    conditions.image_pulls_fail.insert(region.clone());
+                }
+                FaultKind::NoAddress { ingress } => {
+                    conditions.no_address.insert(ingress.clone());
+                }
+                FaultKind::BackupPartial => conditions.partial_backup = true,
+                FaultKind::RestorePartial => conditions.partial_restore = true,
                 FaultKind::PrimaryAlive => conditions.primary_alive = true,
                 FaultKind::ServiceOutage { .. }
                 | FaultKind::Throttle { .. }
@@ -39,6 +51,8 @@ impl Conditions {
                 | FaultKind::Deny { .. }
                 | FaultKind::Timeout { .. }
                 | FaultKind::ApiLimits
+                | FaultKind::ApiServerDown { .. }
+                | FaultKind::NoAccessEntry { .. }
                 | FaultKind::EventualConsistency { .. } => {}
             }
         }
@@ -53,6 +67,26 @@ impl Conditions {
     /// Returns the lag that a replica is held at.
     pub(crate) fn lag(&self, instance: &str) -> Option<Ms> {
         self.lags.get(instance).copied()
+    }
+
+    /// Reports whether pods of a region get no images.
+    pub(crate) fn images_fail(&self, region: &str) -> bool {
+        self.image_pulls_fail.contains(region)
+    }
+
+    /// Reports whether an ingress gets no load balancer: by its name, or all of a region.
+    pub(crate) fn has_no_address(&self, region: &str, ingress: &str) -> bool {
+        self.no_address.contains(region) || self.no_address.contains(ingress)
+    }
+
+    /// Reports whether the newest of Velero's backups is a partial one.
+    pub(crate) fn backups_fail_partially(&self) -> bool {
+        self.partial_backup
+    }
+
+    /// Reports whether Velero's restores end with errors.
+    pub(crate) fn restores_fail_partially(&self) -> bool {
+        self.partial_restore
     }
 
     /// Reports whether a group (or `cluster/nodegroup`) gets no instances.

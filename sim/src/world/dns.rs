@@ -256,7 +256,11 @@ impl World {
         let Some((name, region, balancer)) = alias.get("DNSName").and_then(|h| self.load_balancer(h)) else {
             return true;
         };
-        !self.conditions.region_is_out(name) && region.healthy_targets(balancer) > 0
+        let healthy = match &balancer.backend {
+            Some(backend) => self.healthy_pods(name, backend),
+            None => region.healthy_targets(balancer),
+        };
+        !self.conditions.region_is_out(name) && healthy > 0
     }
 }
 

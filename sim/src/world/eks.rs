@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::workloads::Kube;
 use super::{Ms, World};
 
 /// Updates that a describe can go back to.
@@ -16,6 +17,8 @@ pub(crate) struct Cluster {
     pub(crate) version: String,
     pub(crate) created: Ms,
     pub(crate) nodegroups: BTreeMap<String, Nodegroup>,
+    /// What its Kubernetes API holds.
+    pub(crate) kube: Kube,
 }
 
 /// A managed node group.

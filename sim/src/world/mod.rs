@@ -10,6 +10,7 @@ pub(crate) mod rows;
 pub(crate) mod seed;
 mod status;
 pub(crate) mod users;
+pub(crate) mod workloads;
 
 use std::collections::BTreeMap;
 
@@ -47,6 +48,10 @@ pub(crate) struct World {
     pub(crate) regions: BTreeMap<String, Region>,
     pub(crate) dns: dns::Dns,
     pub(crate) traffic: users::Traffic,
+    /// What the users of the application in the clusters have met.
+    pub(crate) shop: workloads::ShopTraffic,
+    /// The buckets of Velero's backups, by name: they outlive a region.
+    pub(crate) buckets: BTreeMap<String, workloads::Bucket>,
     /// How often each counted fault has struck, by its text.
     pub(crate) faults_used: BTreeMap<String, u64>,
     /// SNS FIFO messages of the last minutes: deduplication id to message id and instant.
@@ -80,7 +85,7 @@ pub(crate) struct Region {
 
 impl World {
     /// The version of the kept form.
-    pub(crate) const VERSION: u32 = 1;
+    pub(crate) const VERSION: u32 = 2;
 
     /// Brings the world up to `to`: carries out, second by second and in order, all that becomes due on the way.
     pub(crate) fn advance(&mut self, to: Ms) {
@@ -90,6 +95,7 @@ impl World {
             self.now = next;
             self.become_due();
             self.send_user_requests();
+            self.send_shop_requests();
         }
     }
 
@@ -98,6 +104,7 @@ impl World {
         self.databases_become_due();
         self.groups_become_due();
         self.nodegroups_become_due();
+        self.workloads_become_due();
         self.dns_becomes_due();
     }
 
@@ -114,6 +121,7 @@ impl World {
             self.incident = None;
         }
         self.conditions = conditions;
+        self.wake_clusters();
     }
 
     /// Draws a number of seconds; the n-th draw for a label does not depend on the draws for others.

@@ -9,6 +9,7 @@ use super::dns::{Dns, HealthCheck, Record, Zone, normal};
 use super::eks::{Cluster, Nodegroup};
 use super::rows::Rows;
 use super::users::Traffic;
+use super::workloads::Kube;
 use super::{Conditions, Incident, Ms, Region, World, hash};
 use crate::def::{DatabaseDef, GroupDef, HealthCheckDef, RecordDef, RegionDef, WorldDef, ZoneDef};
 use crate::xml::Element;
@@ -40,6 +41,8 @@ impl World {
             regions: BTreeMap::new(),
             dns: dns(def, started),
             traffic: Traffic { started, next: started.div_euclid(1000) + 1, ..Traffic::default() },
+            shop: Traffic { started, next: started.div_euclid(1000) + 1, ..Traffic::default() },
+            buckets: BTreeMap::new(),
             faults_used: BTreeMap::new(),
             published: BTreeMap::new(),
             conditions: Conditions::default(),
@@ -49,6 +52,7 @@ impl World {
             let region = world.seed_region(name, region);
             world.regions.insert(name.clone(), region);
         }
+        world.seed_workloads(def);
         let region_faults_begin_later = conditions.without_region_outages();
         world.set_conditions(region_faults_begin_later);
         world.advance(started + Ms::from(def.preroll) * 1000);
@@ -69,6 +73,7 @@ impl World {
                 zone_id: l.zone_id.clone(),
                 target_groups: l.target_groups.clone(),
                 created,
+                backend: None,
             };
             (l.name.clone(), balancer)
         });
@@ -92,7 +97,13 @@ impl World {
                 };
                 (n.name.clone(), group)
             });
-            let cluster = Cluster { name: c.name.clone(), version: c.version.clone(), created, nodegroups: nodegroups.collect() };
+            let cluster = Cluster {
+                name: c.name.clone(),
+                version: c.version.clone(),
+                created,
+                nodegroups: nodegroups.collect(),
+                kube: Kube::default(),
+            };
             (c.name.clone(), cluster)
         });
         let topics = def.topics.iter().map(|t| (t.clone(), self.arn("sns", name, t)));
@@ -208,11 +219,11 @@ fn record(def: &WorldDef, record: &RecordDef) -> Record {
         let values = record.values.iter().map(|v| Element::new("ResourceRecord").with("Value", v));
         element = element.with_list("ResourceRecords", values);
     }
-    let target = record.alias.as_ref().and_then(|a| def.load_balancer(&a.region, &a.load_balancer).map(|l| (a, l)));
-    if let Some((alias, balancer)) = target {
+    let target = record.alias.as_ref().and_then(|a| def.alias_target(a).map(|t| (a, t)));
+    if let Some((alias, (host, zone_id))) = target {
         let target = Element::new("AliasTarget")
-            .with("HostedZoneId", &balancer.zone_id)
-            .with("DNSName", normal(&balancer.dns_name))
+            .with("HostedZoneId", &zone_id)
+            .with("DNSName", normal(&host))
             .with("EvaluateTargetHealth", alias.evaluate_target_health);
         element = element.with_child(target);
     }

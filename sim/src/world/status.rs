@@ -23,6 +23,7 @@ impl World {
             "dns": self.dns_status(),
             "mutating_calls": self.entries,
             "traffic": self.traffic.report(),
+            "shop_traffic": self.application.shop.as_ref().map(|_| self.shop.report()),
         })
     }
 
@@ -61,10 +62,11 @@ impl World {
                 })
             })
             .collect();
+        let workloads: serde_json::Map<String, Value> = region.clusters.values().map(|c| (c.name.clone(), c.kube.status())).collect();
         let snapshots: Vec<&String> = region.snapshots.keys().collect();
         json!({
             "data_plane": if self.data_plane_is_up(name) { "up" } else { "down" },
-            "databases": databases, "groups": groups, "nodegroups": nodegroups, "snapshots": snapshots,
+            "databases": databases, "groups": groups, "nodegroups": nodegroups, "workloads": workloads, "snapshots": snapshots,
         })
     }
 

@@ -75,7 +75,7 @@ impl Traffic {
     }
 
     /// Enters a request that failed, for the seconds from `first` to `last`.
-    fn fail(&mut self, first: i64, last: i64, reason: String) {
+    pub(super) fn fail(&mut self, first: i64, last: i64, reason: String) {
         self.failed += (last - first + 1) as u64;
         match self.outages.last() {
             Some((_, None, _)) => {}
@@ -89,7 +89,7 @@ impl Traffic {
     }
 
     /// Enters a request that succeeded.
-    fn succeed(&mut self, first: i64, last: i64, region: String) {
+    pub(super) fn succeed(&mut self, first: i64, last: i64, region: String) {
         if let Some((_, until @ None, _)) = self.outages.last_mut() {
             *until = Some(first);
         }
