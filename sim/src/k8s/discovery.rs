@@ -2,9 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use super::Reply;
 use super::refused::Refused;
+use super::{Body, Reply, access};
 use crate::world::workloads::kinds::{KINDS, Kind};
+
+const OPENAPI_V2: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 
 /// Answers what is no resource. `prefix` is what comes before the API's own paths.
 pub(super) fn answer(parts: &[String], cluster_version: &str, prefix: &str) -> Result<Reply, Refused> {
@@ -28,7 +30,10 @@ pub(super) fn answer(parts: &[String], cluster_version: &str, prefix: &str) -> R
             found["apiVersion"] = "v1".into();
             found
         }
+        ["apis", "authorization.k8s.io", "v1"] => access::resources(),
         ["apis", name, version] => resources(name, version)?,
+        // An empty document of OpenAPI 2, in protobuf: clients that look for it go on to version 3.
+        ["openapi", "v2"] => return Ok(Reply { body: Body::Bytes(OPENAPI_V2, Vec::new()), ..Reply::text("") }),
         ["openapi", "v3"] => schemas(prefix),
         ["openapi", "v3", "api", "v1"] => schema("", "v1"),
         ["openapi", "v3", "apis", name, version] => schema(name, version),
@@ -53,6 +58,7 @@ fn groups() -> Vec<(&'static str, &'static str)> {
             found.push((kind.group, kind.version));
         }
     }
+    found.push(("authorization.k8s.io", "v1"));
     found
 }
 
@@ -76,6 +82,9 @@ fn resources(group: &str, version: &str) -> Result<Value, Refused> {
         main["singularName"] = kind.kind.to_lowercase().into();
         if !kind.short.is_empty() {
             main["shortNames"] = json!(kind.short);
+        }
+        if kind.group == "velero.io" {
+            main["categories"] = json!(["velero"]);
         }
         found.push(main);
         if kind.status {

@@ -105,7 +105,7 @@ pub(super) fn loses_answer(state: &mut State, asked: &Asked) -> Option<Connectio
 
 impl Asked {
     /// Reports whether a fault's step kind or action means this request.
-    fn is(&self, name: &str) -> bool {
+    pub(super) fn is(&self, name: &str) -> bool {
         names_action(name, &self.action) || (self.applies && names_action(name, "apply"))
     }
 }

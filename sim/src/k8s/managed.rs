@@ -19,7 +19,10 @@ fn fields_of(object: &Value) -> Fields {
         return Fields::new();
     };
     let told = object.iter().filter(|(name, _)| !matches!(name.as_str(), "apiVersion" | "kind"));
-    told.map(|(name, value)| (format!("f:{name}"), Value::Object(below(name, value)))).collect()
+    let told = told.map(|(name, value)| (name, format!("f:{name}"), below(name, value)));
+    told.filter(|(name, _, below)| *name != "metadata" || !below.is_empty())
+        .map(|(_, field, below)| (field, Value::Object(below)))
+        .collect()
 }
 
 fn below(name: &str, value: &Value) -> Fields {
@@ -184,6 +187,13 @@ pub(super) fn apply(object: Option<&Value>, wanted: &Value, manager: &str, force
     let before = object.unwrap_or(&empty);
     let fields = fields_of(wanted);
     let mut known = entries(before);
+    if let Some(unmanaged) = object.filter(|_| known.is_empty()) {
+        // Whoever made an object without saying who they are still holds all of it.
+        let mut all = fields_of(unmanaged);
+        all.remove("f:status");
+        let api_version = unmanaged.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
+        known.push(entry("before-first-apply", "Update", api_version, "", all, at));
+    }
     let mut conflicts = Vec::new();
     for path in leaves(&fields) {
         if value_at(before, &path) == value_at(wanted, &path) {

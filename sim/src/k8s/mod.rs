@@ -4,6 +4,7 @@
 //! `/k8s/REGION/CLUSTER/…`, for `kubectl`. A request is let in by the faults and by its token, becomes a verb on a resource, and is
 //! answered with an object, a list, a table or a `Status`. Nothing here knows what the objects mean: that is `world::workloads`.
 
+mod access;
 mod auth;
 mod discovery;
 mod gate;
@@ -75,6 +76,7 @@ struct Reply {
 enum Body {
     Json(Value),
     Text(String),
+    Bytes(&'static str, Vec<u8>),
 }
 
 impl Reply {
@@ -93,7 +95,7 @@ impl Reply {
     fn value(&self) -> Option<&Value> {
         match &self.body {
             Body::Json(value) => Some(value),
-            Body::Text(_) => None,
+            Body::Text(_) | Body::Bytes(..) => None,
         }
     }
 }
@@ -200,8 +202,12 @@ fn ask(state: &mut State, place: &Place, request: &Request<Vec<u8>>) -> gate::Ve
     let path = request.uri().path().strip_prefix(place.prefix.as_str()).unwrap_or_default();
     let query = Params::parse(request.uri().query().unwrap_or_default());
     let accepts = header(request.headers(), "accept");
-    if !accepts.is_empty() && !accepts.contains("json") && !accepts.contains("*/*") && !accepts.contains("text") {
+    let is_openapi = path.starts_with("/openapi/v2");
+    if !accepts.is_empty() && !["json", "*/*", "text"].iter().any(|kind| accepts.contains(kind)) && !is_openapi {
         return Refused::not_acceptable().into();
+    }
+    if path == access::REVIEWS {
+        return access::review(state, request.body()).into();
     }
     let target = match route::parse(path) {
         None => return Refused::no_such_path().into(),
@@ -338,6 +344,7 @@ fn render(answer: &Result<Reply, Refused>) -> Response<Vec<u8>> {
         Ok(Reply { status, body: Body::Json(value), .. }) => (*status, "application/json", value.to_string()),
         Ok(Reply { status, body: Body::Text(text), .. }) if text.starts_with('{') => (*status, "application/json", text.clone()),
         Ok(Reply { status, body: Body::Text(text), .. }) => (*status, "text/plain; charset=utf-8", text.clone()),
+        Ok(Reply { body: Body::Bytes(kind, bytes), .. }) => return crate::services::response(200, kind, bytes.clone(), &[]),
         Err(refused) => (refused.code, "application/json", refused.status().to_string()),
     };
     crate::services::response(status, kind, body.into_bytes(), &[])

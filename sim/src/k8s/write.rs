@@ -6,10 +6,10 @@ use super::refused::Refused;
 use super::route::Target;
 use super::{Place, Reply, managed, patch, read, validate};
 use crate::services::Params;
+use crate::world::World;
 use crate::world::workloads::kinds::{KINDS, Kind, NAMESPACES, PODS};
 use crate::world::workloads::value::{list, name, namespace, put, remove, text};
 use crate::world::workloads::{Kube, fill_in, rfc3339, stamp_new};
-use crate::world::{Ms, World};
 
 /// A change that is asked for.
 pub(super) struct Change<'a> {
@@ -89,7 +89,7 @@ impl Change<'_> {
         let now = world.now;
         stamp_new(world, kind, &mut object, now);
         managed::updated(None, &mut object, &self.manager, "", &rfc3339(now));
-        let made = self.keep(world, object, now)?;
+        let made = self.keep(world, object)?;
         Ok(Reply { status: 201, ..made })
     }
 
@@ -170,7 +170,7 @@ impl Change<'_> {
         let now = world.now;
         stamp_new(world, kind, &mut object, now);
         put(&mut object, &["metadata", "managedFields"], managed_fields);
-        let made = self.keep(world, object, now)?;
+        let made = self.keep(world, object)?;
         Ok(Reply { status: 201, ..made })
     }
 
@@ -188,8 +188,7 @@ impl Change<'_> {
         let mut after = before.clone();
         put(&mut after, &["spec", "replicas"], replicas.into());
         managed::updated(Some(before), &mut after, &self.manager, "scale", &rfc3339(world.now));
-        let now = world.now;
-        let kept = self.keep(world, after, now)?;
+        let kept = self.keep(world, after)?;
         let scale = kept.value().map(read::scale).unwrap_or_default();
         Ok(Reply::json(scale).effective(kept.effective))
     }
@@ -239,18 +238,17 @@ impl Change<'_> {
         fill_in(self.kind(), &mut after);
         validate::object(self.kind(), &after)?;
         validate::change(self.kind(), before, &after)?;
-        let now = world.now;
-        self.keep(world, after, now)
+        self.keep(world, after)
     }
 
-    fn keep(&self, world: &mut World, object: Value, now: Ms) -> Result<Reply, Refused> {
+    fn keep(&self, world: &mut World, object: Value) -> Result<Reply, Refused> {
         let kind = self.kind();
         let kube = self.kube(world)?;
         if self.is_dry() {
             return Ok(Reply::json(object));
         }
         let (space, own) = (namespace(&object).to_owned(), name(&object).to_owned());
-        let effective = kube.keep(kind, object, now);
+        let effective = kube.keep(kind, object);
         let kept = kube.get(kind, &space, &own).map(|o| o.json.clone()).unwrap_or_default();
         Ok(Reply::json(kept).effective(effective))
     }
@@ -268,11 +266,10 @@ impl Change<'_> {
             world.terminate_pod(&self.place.region, &self.place.cluster, &key);
             return Ok(Reply::json(before).effective(true));
         }
-        let now = world.now;
         if options.get("propagationPolicy").is_some_and(|p| p == "Orphan") {
             self.disown(world, text(&before, "/metadata/uid"))?;
         }
-        self.kube(world)?.remove(self.kind(), &key, now);
+        self.kube(world)?.remove(self.kind(), &key);
         Ok(Reply::json(json!({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success",
             "details": { "name": self.target.name, "group": self.kind().group, "kind": self.kind().plural, "uid": before["metadata"]["uid"] },
@@ -282,7 +279,6 @@ impl Change<'_> {
 
     /// Leaves what an object owns behind.
     fn disown(&self, world: &mut World, uid: &str) -> Result<(), Refused> {
-        let now = world.now;
         let kube = self.kube(world)?;
         for kind in KINDS {
             let owned =
@@ -290,7 +286,7 @@ impl Change<'_> {
             let owned: Vec<String> =
                 kube.all(kind).filter(owned).map(|o| crate::world::workloads::key(namespace(&o.json), name(&o.json))).collect();
             for key in owned {
-                kube.change(kind, &key, now, |o| {
+                kube.change(kind, &key, |o| {
                     remove(o, &["metadata", "ownerReferences"]);
                 });
             }

@@ -43,9 +43,9 @@ pub(super) fn run(tick: &mut Tick) {
         if let Some(now) = replicas
             && now != wanted
         {
-            tick.kube.change(kind, &target, tick.now, |t| put(t, &["spec", "replicas"], wanted.into()));
+            tick.kube.change(kind, &target, |t| put(t, &["spec", "replicas"], wanted.into()));
             put(&mut status, &["lastScaleTime"], stamp.into());
         }
-        tick.kube.change(AUTOSCALERS, &own, tick.now, |a| put(a, &["status"], status));
+        tick.kube.change(AUTOSCALERS, &own, |a| put(a, &["status"], status));
     }
 }

@@ -86,7 +86,7 @@ fn provision(tick: &mut Tick, key: &str, ingress: &Value) {
     };
     tick.world.region_mut(tick.region).load_balancers.insert(balancer_name, balancer);
     let status = json!([{ "hostname": host }]);
-    tick.kube.change(INGRESSES, key, tick.now, |i| put(i, &["status", "loadBalancer", "ingress"], status));
+    tick.kube.change(INGRESSES, key, |i| put(i, &["status", "loadBalancer", "ingress"], status));
     if let Some(ingress) = tick.kube.hidden(INGRESSES, key) {
         ingress.due = None;
     }

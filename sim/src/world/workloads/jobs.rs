@@ -24,7 +24,9 @@ pub(super) fn schedule(tick: &mut Tick) {
         if cron["spec"]["suspend"] == true {
             continue;
         }
-        tick.wake_at(schedule::next_minute(tick.now));
+        if let Some(next) = schedule::next(text(&cron, "/spec/schedule"), tick.now) {
+            tick.wake_at(next);
+        }
         let job = format!("{}-{minute}", name(&cron));
         let made_before = tick.kube.get(JOBS, namespace(&cron), &job).is_some();
         if made_before || !schedule::is_due(text(&cron, "/spec/schedule"), tick.now) {
@@ -37,7 +39,7 @@ pub(super) fn schedule(tick: &mut Tick) {
         super::fill_in(JOBS, &mut made);
         tick.create(JOBS, made);
         let stamp = tick.stamp();
-        tick.kube.change(CRON_JOBS, &key, tick.now, |c| put(c, &["status", "lastScheduleTime"], stamp.into()));
+        tick.kube.change(CRON_JOBS, &key, |c| put(c, &["status", "lastScheduleTime"], stamp.into()));
         forget_old(tick, &cron);
     }
 }
@@ -49,7 +51,7 @@ fn forget_old(tick: &mut Tick, cron: &Value) {
     ended.sort();
     let surplus = ended.len().saturating_sub(HISTORY);
     for (_, key) in ended.into_iter().take(surplus) {
-        tick.kube.remove(JOBS, &key, tick.now);
+        tick.kube.remove(JOBS, &key);
     }
 }
 
@@ -109,7 +111,7 @@ pub(super) fn run(tick: &mut Tick) {
                 count => put(&mut status, &[field], count.into()),
             }
         }
-        tick.kube.change(JOBS, &key, tick.now, |j| put(j, &["status"], status));
+        tick.kube.change(JOBS, &key, |j| put(j, &["status"], status));
     }
 }
 
@@ -123,7 +125,7 @@ pub(super) fn end(tick: &mut Tick, key: &str, pod: &Value) {
     if let Some(pod) = tick.kube.hidden(PODS, key).and_then(|p| p.pod.as_mut()) {
         pod.log = log;
     }
-    tick.kube.change(PODS, key, tick.now, |pod| {
+    tick.kube.change(PODS, key, |pod| {
         let phase = if succeeded { "Succeeded" } else { "Failed" };
         put(pod, &["status", "phase"], phase.into());
         let mut status = pod["status"].clone();

@@ -26,7 +26,7 @@ mod users;
 pub(crate) mod value;
 mod velero;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 pub(crate) use defaults::{encode, fill_in, is_base64};
@@ -51,8 +51,10 @@ pub(crate) struct Kube {
     objects: BTreeMap<String, BTreeMap<String, Object>>,
     /// The resource version of the latest change.
     pub(crate) version: u64,
-    /// When the controllers have something to do.
-    wake: Ms,
+    /// When each controller has something to do; one that is not mentioned has nothing.
+    wakes: BTreeMap<String, Ms>,
+    /// The kinds that have changed since the last pass of the controllers.
+    changed: BTreeSet<String>,
     /// The latest changes, for watches. They are forgotten with the process.
     #[serde(skip)]
     changes: VecDeque<Change>,
@@ -133,7 +135,7 @@ impl Kube {
     }
 
     /// Keeps an object, new or changed: gives it its versions, and tells the watches. Reports whether anything changed.
-    pub(crate) fn keep(&mut self, kind: &'static Kind, mut object: Value, now: Ms) -> bool {
+    pub(crate) fn keep(&mut self, kind: &'static Kind, mut object: Value) -> bool {
         let known = self.objects.entry(kind.qualified()).or_default();
         let slot = known.get_mut(&key_of(&object));
         let generation = match &slot {
@@ -163,22 +165,21 @@ impl Kube {
         };
         let verb = if before.is_some() { Verb::Modified } else { Verb::Added };
         self.tell(Change { version: self.version, kind, verb, object: told, before });
-        self.wake = self.wake.min(now);
         true
     }
 
     /// Changes an object in place; reports whether anything changed.
-    pub(crate) fn change(&mut self, kind: &'static Kind, key: &str, now: Ms, change: impl FnOnce(&mut Value)) -> bool {
+    pub(crate) fn change(&mut self, kind: &'static Kind, key: &str, change: impl FnOnce(&mut Value)) -> bool {
         let Some(object) = self.objects.get(&kind.qualified()).and_then(|all| all.get(key)) else {
             return false;
         };
         let mut json = object.json.clone();
         change(&mut json);
-        self.keep(kind, json, now)
+        self.keep(kind, json)
     }
 
     /// Removes an object and what it owns.
-    pub(crate) fn remove(&mut self, kind: &'static Kind, key: &str, now: Ms) -> Option<Value> {
+    pub(crate) fn remove(&mut self, kind: &'static Kind, key: &str) -> Option<Value> {
         let removed = self.objects.get_mut(&kind.qualified())?.remove(key)?;
         self.version += 1;
         let mut object = removed.json;
@@ -186,7 +187,6 @@ impl Kube {
         put(&mut object, &["metadata", "resourceVersion"], self.version.to_string().into());
         let told = Arc::new(object.clone());
         self.tell(Change { version: self.version, kind, verb: Verb::Deleted, object: told, before: Some(before) });
-        self.wake = self.wake.min(now);
         let uid = text(&object, "/metadata/uid").to_owned();
         let space = name(&object).to_owned();
         for owned in KINDS {
@@ -194,14 +194,19 @@ impl Kube {
                 .all(owned)
                 .filter(|o| is_owned_by(&o.json, &uid) || (kind == NAMESPACES && owned.namespaced && namespace(&o.json) == space));
             let gone: Vec<String> = gone.map(|o| key_of(&o.json)).collect();
-            gone.iter().for_each(|key| drop(self.remove(owned, key, now)));
+            gone.iter().for_each(|key| drop(self.remove(owned, key)));
         }
         Some(object)
     }
 
     /// Lets the controllers look at everything at the next opportunity.
     pub(crate) fn wake_up(&mut self) {
-        self.wake = Ms::MIN;
+        self.changed.extend(KINDS.into_iter().map(Kind::qualified));
+    }
+
+    /// Reports whether a controller has something to do.
+    fn has_work(&self, now: Ms) -> bool {
+        !self.changed.is_empty() || self.wakes.values().any(|at| *at <= now)
     }
 
     /// Lists the changes after a resource version; `None` if they are no longer known.
@@ -211,6 +216,7 @@ impl Kube {
     }
 
     fn tell(&mut self, change: Change) {
+        self.changed.insert(change.kind.qualified());
         self.changes.push_back(change);
         if self.changes.len() > CHANGES_MAX {
             self.changes.pop_front();

@@ -22,7 +22,7 @@ pub(super) fn run(tick: &mut Tick) {
         while nodes.len() > wanted {
             // The newest leave first.
             if let Some((_, key)) = nodes.pop() {
-                tick.kube.remove(NODES, &key, tick.now);
+                tick.kube.remove(NODES, &key);
             }
         }
         for _ in nodes.len()..wanted {
@@ -89,7 +89,7 @@ fn join(tick: &mut Tick, group: &str, instance_type: &str, version: &str) {
 
 fn become_ready(tick: &mut Tick, key: &str) {
     let stamp = tick.stamp();
-    tick.kube.change(NODES, key, tick.now, |node| tell_ready(node, true, &stamp));
+    tick.kube.change(NODES, key, |node| tell_ready(node, true, &stamp));
     if let Some(node) = tick.kube.hidden(NODES, key) {
         node.due = None;
     }

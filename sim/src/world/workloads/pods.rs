@@ -76,29 +76,33 @@ pub(super) fn create(tick: &mut Tick, kind: &Kind, parent: &Value, pod_name: &st
 pub(super) fn terminate(tick: &mut Tick, key: &str) {
     let scheduled = tick.kube.hidden(PODS, key).is_some_and(|p| p.pod.as_ref().is_some_and(|p| p.stage != Stage::Unscheduled));
     if !scheduled {
-        tick.kube.remove(PODS, key, tick.now);
+        tick.kube.remove(PODS, key);
         return;
     }
     let due = tick.now + tick.draw("pod-stop", |t| t.pod_stop);
     let stamp = tick.stamp();
-    tick.kube.change(PODS, key, tick.now, |pod| put(pod, &["metadata", "deletionTimestamp"], stamp.into()));
+    tick.kube.change(PODS, key, |pod| put(pod, &["metadata", "deletionTimestamp"], stamp.into()));
     enter(tick, key, Stage::Terminating, Some(due));
 }
 
 /// Carries every pod on to where it is by now.
 pub(super) fn run(tick: &mut Tick) {
     for key in tick.kube.keys(PODS) {
-        let Some(Object { json, due, pod: Some(pod) }) = tick.kube.hidden(PODS, &key).cloned() else {
+        let Some(Object { json, due, pod: Some(pod) }) = tick.kube.hidden(PODS, &key) else {
             continue;
         };
-        let on = text(&json, "/spec/nodeName");
-        if !on.is_empty() && tick.kube.get(NODES, "", on).is_none() {
-            tick.kube.remove(PODS, &key, tick.now);
+        let (stage, due, on) = (pod.stage, *due, text(json, "/spec/nodeName").to_owned());
+        if !on.is_empty() && tick.kube.get(NODES, "", &on).is_none() {
+            tick.kube.remove(PODS, &key);
             continue;
         }
         match due {
             Some(due) if due > tick.now => tick.wake_at(due),
-            _ => step(tick, &key, &json, pod.stage),
+            None if matches!(stage, Stage::Running | Stage::Ended) => {}
+            _ => {
+                let json = tick.kube.hidden(PODS, &key).map(|p| p.json.clone()).unwrap_or_default();
+                step(tick, &key, &json, stage);
+            }
         }
     }
 }
@@ -112,7 +116,7 @@ fn step(tick: &mut Tick, key: &str, pod: &Value, stage: Stage) {
             enter(tick, key, Stage::Running, None);
             show(tick, key, "", "");
         }
-        Stage::Terminating => drop(tick.kube.remove(PODS, key, tick.now)),
+        Stage::Terminating => drop(tick.kube.remove(PODS, key)),
         Stage::Running | Stage::Ended => {}
     }
 }
@@ -140,7 +144,7 @@ fn schedule(tick: &mut Tick, key: &str, pod: &Value) {
         return show(tick, key, "Unschedulable", &message);
     };
     let due = tick.now + tick.draw("image-pull", |t| t.image_pull);
-    tick.kube.change(PODS, key, tick.now, |pod| put(pod, &["spec", "nodeName"], node.into()));
+    tick.kube.change(PODS, key, |pod| put(pod, &["spec", "nodeName"], node.into()));
     enter(tick, key, Stage::Pulling, Some(due));
     show(tick, key, "ContainerCreating", "");
 }
@@ -220,7 +224,7 @@ fn show(tick: &mut Tick, key: &str, reason: &str, message: &str) {
     };
     let address = tick.kube.get(PODS, key.split('/').next().unwrap_or_default(), key.split('/').nth(1).unwrap_or_default());
     let address = address.map(|p| crate::world::hash(13, text(&p.json, "/metadata/uid"), 0)).unwrap_or_default();
-    tick.kube.change(PODS, key, tick.now, |pod| {
+    tick.kube.change(PODS, key, |pod| {
         let mut status = pod.get("status").cloned().unwrap_or_else(|| json!({}));
         let (running, scheduled) = (matches!(stage, Stage::Starting | Stage::Running), stage != Stage::Unscheduled);
         let phase = if running { "Running" } else { "Pending" };

@@ -45,5 +45,5 @@ fn count(tick: &mut Tick, key: &str, set: &Value) {
             status.insert(field.to_owned(), json!(count));
         }
     }
-    tick.kube.change(REPLICA_SETS, key, tick.now, |set| put(set, &["status"], Value::Object(status)));
+    tick.kube.change(REPLICA_SETS, key, |set| put(set, &["status"], Value::Object(status)));
 }

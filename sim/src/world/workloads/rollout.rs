@@ -65,7 +65,7 @@ fn newest(tick: &mut Tick, deployment: &Value) -> Option<String> {
         Some(set) => {
             let key = key_of(set);
             let next = (latest + 1).to_string();
-            tick.kube.change(REPLICA_SETS, &key, tick.now, |s| put(s, &["metadata", "annotations", REVISION], next.into()));
+            tick.kube.change(REPLICA_SETS, &key, |s| put(s, &["metadata", "annotations", REVISION], next.into()));
             key
         }
         None => {
@@ -75,7 +75,7 @@ fn newest(tick: &mut Tick, deployment: &Value) -> Option<String> {
     };
     let next = (latest + 1).to_string();
     let of = key_of(deployment);
-    tick.kube.change(DEPLOYMENTS, &of, tick.now, |d| put(d, &["metadata", "annotations", REVISION], next.into()));
+    tick.kube.change(DEPLOYMENTS, &of, |d| put(d, &["metadata", "annotations", REVISION], next.into()));
     restart_deadline(tick, &of, deployment);
     forget_old(tick, deployment);
     Some(key)
@@ -105,7 +105,7 @@ fn forget_old(tick: &mut Tick, deployment: &Value) {
     empty.sort_by_key(revision);
     let surplus = empty.len().saturating_sub(limit + 1);
     for set in empty.iter().take(surplus) {
-        tick.kube.remove(REPLICA_SETS, &key_of(set), tick.now);
+        tick.kube.remove(REPLICA_SETS, &key_of(set));
     }
 }
 
@@ -154,7 +154,7 @@ fn newest_size(tick: &mut Tick, key: &str) -> i64 {
 }
 
 fn resize(tick: &mut Tick, set: &str, replicas: i64) {
-    tick.kube.change(REPLICA_SETS, set, tick.now, |s| put(s, &["spec", "replicas"], replicas.into()));
+    tick.kube.change(REPLICA_SETS, set, |s| put(s, &["spec", "replicas"], replicas.into()));
 }
 
 /// Begins the time anew within which a rollout has to make progress.
@@ -223,7 +223,7 @@ fn tell(tick: &mut Tick, key: &str, deployment: &Value, new: Option<&str>) {
         (false, false) => ("True", "ReplicaSetUpdated", format!("ReplicaSet \"{set}\" is progressing.")),
     };
     set_condition(&mut next, "Progressing", holds, reason, &message, &stamp);
-    tick.kube.change(DEPLOYMENTS, key, tick.now, |d| put(d, &["status"], next));
+    tick.kube.change(DEPLOYMENTS, key, |d| put(d, &["status"], next));
 }
 
 fn status(deployment: &Value, field: &str) -> i64 {

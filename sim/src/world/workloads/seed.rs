@@ -46,7 +46,7 @@ impl World {
         for second in 0..GETTING_GOING / 1000 {
             for (region, cluster) in clusters() {
                 let now = begin + second * 1000;
-                if self.region(region).and_then(|r| r.clusters.get(&cluster.name)).is_some_and(|c| now >= c.kube.wake) {
+                if self.region(region).and_then(|r| r.clusters.get(&cluster.name)).is_some_and(|c| c.kube.has_work(now) || second == 0) {
                     self.run_controllers(region, &cluster.name, now);
                 }
             }
@@ -67,7 +67,7 @@ impl World {
             return;
         };
         let mut kube = std::mem::take(&mut found.kube);
-        work(&mut Tick { world: self, kube: &mut kube, region, cluster, now });
+        work(&mut Tick { world: self, kube: &mut kube, region, cluster, now, controller: "pods" });
         if let Some(found) = self.region_mut(region).clusters.get_mut(cluster) {
             found.kube = kube;
         }
@@ -106,7 +106,7 @@ impl World {
             let of = key(velero::NAMESPACE, super::value::name(&schedule));
             let latest = *latest;
             self.with_cluster(region, cluster, latest, |tick| {
-                tick.kube.change(SCHEDULES, &of, latest, |s| put(s, &["status", "lastBackup"], rfc3339(latest).into()));
+                tick.kube.change(SCHEDULES, &of, |s| put(s, &["status", "lastBackup"], rfc3339(latest).into()));
             });
         }
     }

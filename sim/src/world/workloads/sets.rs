@@ -84,7 +84,7 @@ fn stateful(tick: &mut Tick, key: &str) {
             status.insert(field.to_owned(), json!(n));
         }
     }
-    tick.kube.change(STATEFUL_SETS, key, tick.now, |s| put(s, &["status"], Value::Object(status)));
+    tick.kube.change(STATEFUL_SETS, key, |s| put(s, &["status"], Value::Object(status)));
 }
 
 fn daemon(tick: &mut Tick, key: &str) {
@@ -122,5 +122,5 @@ fn daemon(tick: &mut Tick, key: &str) {
             put(&mut status, &[field], json!(n));
         }
     }
-    tick.kube.change(DAEMON_SETS, key, tick.now, |s| put(s, &["status"], status));
+    tick.kube.change(DAEMON_SETS, key, |s| put(s, &["status"], status));
 }

@@ -2,15 +2,16 @@
 //!
 //! A backup holds the objects of its namespaces except pods, replica sets, events and what a cron job made. A restore makes the
 //! objects that are missing and leaves alone those that are there. Both need a running Velero: a pod of it that is ready.
+//! The list of backups is kept in step with the bucket without one.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::kinds::{BACKUPS, CLAIMS, EVENTS, KINDS, Kind, LOCATIONS, NAMESPACES, PODS, REPLICA_SETS, RESTORES, SCHEDULES};
+use super::kinds::{BACKUPS, CLAIMS, DEPLOYMENTS, EVENTS, KINDS, Kind, LOCATIONS, NAMESPACES, PODS, REPLICA_SETS, RESTORES, SCHEDULES};
 use super::tick::Tick;
-use super::value::{list, name, namespace, put, remove, text};
+use super::value::{list, name, namespace, number, put, remove, text};
 use super::{key_of, rfc3339, schedule};
 use crate::world::{Ms, timestamp};
 
@@ -36,7 +37,7 @@ pub(crate) struct Stored {
 /// Carries on what Velero does in this cluster.
 pub(super) fn run(tick: &mut Tick) {
     synchronise(tick);
-    if !tick.kube.within(PODS, NAMESPACE).any(|p| p.is_ready() && text(&p.json, "/metadata/labels/deploy") == "velero") {
+    if !tick.kube.within(DEPLOYMENTS, NAMESPACE).any(|d| number(&d.json, "/status/readyReplicas").unwrap_or(0) > 0) {
         return;
     }
     take_scheduled(tick);
@@ -51,33 +52,37 @@ pub(super) fn run(tick: &mut Tick) {
 /// Shows the backups of the bucket, whichever cluster took them.
 fn synchronise(tick: &mut Tick) {
     for location in tick.kube.all(LOCATIONS).map(|l| l.json.clone()).collect::<Vec<_>>() {
-        let stored = tick.world.buckets.get(bucket_of(&location)).cloned().unwrap_or_default();
-        let newest = stored.backups.values().max_by_key(|s| s.began).map(|s| name(&s.resource).to_owned());
-        for (backup, stored) in stored.backups {
-            let mut status = stored.resource["status"].clone();
-            if newest.as_deref() == Some(backup.as_str()) && tick.world.conditions.backups_fail_partially() {
-                put(&mut status, &["phase"], "PartiallyFailed".into());
-                put(&mut status, &["errors"], 2.into());
-                put(&mut status, &["warnings"], 1.into());
+        let partial = tick.world.conditions.backups_fail_partially();
+        let stored = tick.world.buckets.get(bucket_of(&location)).into_iter().flat_map(|b| b.backups.values());
+        let newest = stored.clone().map(|s| s.began).max();
+        let unlike = stored.map(|s| shown(s, partial && Some(s.began) == newest)).filter(|(resource, _)| {
+            tick.kube.get(BACKUPS, NAMESPACE, name(resource)).is_none_or(|known| known.json["status"] != resource["status"])
+        });
+        for (resource, began) in unlike.collect::<Vec<_>>() {
+            let key = key_of(&resource);
+            if tick.kube.get(BACKUPS, NAMESPACE, name(&resource)).is_none() {
+                tick.create(BACKUPS, resource.clone());
+                tick.kube.change(BACKUPS, &key, |b| put(b, &["metadata", "creationTimestamp"], rfc3339(began).into()));
             }
-            match tick.kube.get(BACKUPS, NAMESPACE, &backup).map(|b| b.json.clone()) {
-                Some(known) if known["status"] == status => {}
-                Some(known) => drop(tick.kube.change(BACKUPS, &key_of(&known), tick.now, |b| put(b, &["status"], status))),
-                None => {
-                    let mut resource = stored.resource;
-                    put(&mut resource, &["status"], status);
-                    let key = tick.create(BACKUPS, resource);
-                    let began = stored.began;
-                    tick.kube.change(BACKUPS, &key, tick.now, |b| put(b, &["metadata", "creationTimestamp"], rfc3339(began).into()));
-                }
-            }
+            tick.kube.change(BACKUPS, &key, |b| put(b, &["status"], resource["status"].clone()));
         }
         let stamp = tick.stamp();
         if text(&location, "/status/phase") != "Available" {
             let status = json!({ "phase": "Available", "lastSyncedTime": stamp, "lastValidationTime": stamp });
-            tick.kube.change(LOCATIONS, &key_of(&location), tick.now, |l| put(l, &["status"], status));
+            tick.kube.change(LOCATIONS, &key_of(&location), |l| put(l, &["status"], status));
         }
     }
+}
+
+/// The resource that stands for a stored backup, and when it began.
+fn shown(stored: &Stored, partial: bool) -> (Value, Ms) {
+    let mut resource = stored.resource.clone();
+    if partial {
+        for (field, value) in [("phase", json!("PartiallyFailed")), ("errors", json!(2)), ("warnings", json!(1))] {
+            put(&mut resource, &["status", field], value);
+        }
+    }
+    (resource, stored.began)
 }
 
 fn bucket_of(location: &Value) -> &str {
@@ -96,18 +101,20 @@ fn take_scheduled(tick: &mut Tick) {
             continue;
         };
         if text(&json, "/status/phase") != "Enabled" {
-            tick.kube.change(SCHEDULES, &key, tick.now, |s| put(s, &["status", "phase"], "Enabled".into()));
+            tick.kube.change(SCHEDULES, &key, |s| put(s, &["status", "phase"], "Enabled".into()));
         }
         if json["spec"]["paused"] == true {
             continue;
         }
-        tick.wake_at(schedule::next_minute(tick.now));
+        if let Some(next) = schedule::next(text(&json, "/spec/schedule"), tick.now) {
+            tick.wake_at(next);
+        }
         let minute = rfc3339(tick.now.div_euclid(60_000) * 60_000);
         if !schedule::is_due(text(&json, "/spec/schedule"), tick.now) || text(&json, "/status/lastBackup") >= minute.as_str() {
             continue;
         }
         tick.create(BACKUPS, scheduled_backup(&json, tick.now));
-        tick.kube.change(SCHEDULES, &key, tick.now, |s| put(s, &["status", "lastBackup"], minute.into()));
+        tick.kube.change(SCHEDULES, &key, |s| put(s, &["status", "lastBackup"], minute.into()));
     }
 }
 
@@ -144,12 +151,12 @@ fn back_up(tick: &mut Tick, key: &str) {
             let Some(_) = bucket(tick, text(&json, "/spec/storageLocation")) else {
                 let status =
                     json!({ "phase": "FailedValidation", "validationErrors": ["an existing backup storage location wasn't specified"] });
-                tick.kube.change(BACKUPS, key, tick.now, |b| put(b, &["status"], status));
+                tick.kube.change(BACKUPS, key, |b| put(b, &["status"], status));
                 return;
             };
             let due = tick.now + tick.draw("backup", |t| t.backup);
             let status = begun(tick.now);
-            tick.kube.change(BACKUPS, key, tick.now, |b| put(b, &["status"], status));
+            tick.kube.change(BACKUPS, key, |b| put(b, &["status"], status));
             if let Some(backup) = tick.kube.hidden(BACKUPS, key) {
                 backup.due = Some(due);
             }
@@ -182,7 +189,7 @@ pub(super) fn store(tick: &mut Tick, mut backup: Value, items: Vec<Value>) {
     let stored = Stored { resource: backup.clone(), began, items };
     tick.world.buckets.entry(bucket).or_default().backups.insert(name(&backup).to_owned(), stored);
     tick.world.wake_clusters();
-    tick.wake_at(tick.now);
+    tick.kube.wake_up();
 }
 
 /// Takes the objects that a backup's specification asks for, as they are.
@@ -233,7 +240,7 @@ fn restore(tick: &mut Tick, key: &str) {
                 }
                 tick.wake_at(due);
             }
-            tick.kube.change(RESTORES, key, tick.now, |r| put(r, &["status"], status));
+            tick.kube.change(RESTORES, key, |r| put(r, &["status"], status));
         }
         ("InProgress", Some(due)) if due > tick.now => tick.wake_at(due),
         ("InProgress", Some(_)) => bring_back(tick, key, &json),
@@ -259,7 +266,7 @@ fn stored(tick: &Tick, restore: &Value) -> Result<Stored, String> {
 
 fn bring_back(tick: &mut Tick, key: &str, restore: &Value) {
     let Ok(stored) = stored(tick, restore) else {
-        tick.kube.change(RESTORES, key, tick.now, |r| put(r, &["status", "phase"], "Failed".into()));
+        tick.kube.change(RESTORES, key, |r| put(r, &["status", "phase"], "Failed".into()));
         return;
     };
     let fails = tick.world.conditions.restores_fail_partially();
@@ -284,7 +291,7 @@ fn bring_back(tick: &mut Tick, key: &str, restore: &Value) {
     let phase = if errors > 0 { "PartiallyFailed" } else { "Completed" };
     let progress = json!({ "itemsRestored": restored, "totalItems": restored + errors });
     let stamp = tick.stamp();
-    tick.kube.change(RESTORES, key, tick.now, |r| {
+    tick.kube.change(RESTORES, key, |r| {
         put(r, &["status", "phase"], phase.into());
         put(r, &["status", "completionTimestamp"], stamp.into());
         put(r, &["status", "progress"], progress);
@@ -319,7 +326,7 @@ fn bring_back_one(tick: &mut Tick, kind: &'static Kind, item: &Value, restore: &
         Some(_) if kind == NAMESPACES => true,
         Some(known) if restore["spec"]["existingResourcePolicy"] == "update" => {
             label(&mut item);
-            tick.kube.change(kind, &key_of(&known), tick.now, |o| {
+            tick.kube.change(kind, &key_of(&known), |o| {
                 for (field, value) in item.as_object().into_iter().flatten().filter(|(field, _)| *field != "metadata") {
                     put(o, &[field], value.clone());
                 }
