@@ -1,5 +1,6 @@
-//! Each AWS step kind in front of each server that serves it: it succeeds, is repeated with one effect, compensates, and compensates
-//! twice. What it changed is asked of the server through boto3; how often it called is counted on the wire.
+//! Each AWS step kind in front of each server that serves it: it succeeds, is repeated with one effect, is cut off between any two of its parts
+//! and in the middle of its waits and carried on, compensates, and compensates twice. What it changed is asked of the server through boto3; how
+//! often it called is counted on the wire. `cargo test --test wire kinds -- --nocapture` prints the table, with the calls.
 //!
 //! | kind                    | moto 5.2.5 | ministack 1.5.33 |
 //! |-------------------------|------------|------------------|
@@ -26,7 +27,7 @@ use wf_engine::step::KindInfo;
 use wf_steps::aws::Cloud;
 
 use crate::servers::Servers;
-use crate::stage::{Known, Stage};
+use crate::stage::{Cut, Known, Stage};
 
 /// Kinds that call no AWS.
 const NO_AWS: [&str; 4] = ["Approval", "Exec", "HttpCheck", "Wait"];
@@ -114,8 +115,8 @@ fn seed(servers: &Servers, server: &str) -> Value {
 }
 
 impl Case {
-    /// Tries everything that the kind must do.
-    async fn check(&self, servers: &Servers, stage: &Stage) {
+    /// Tries everything that the kind must do, and returns its line of the table.
+    async fn check(&self, servers: &Servers, stage: &Stage) -> String {
         let (server, shown) = (self.server, format!("{} on {}", self.kind, self.server));
         let at_rest = at_rest(servers, server).await;
         let step = stage.step(&self.ron);
@@ -123,14 +124,18 @@ impl Case {
 
         let mut known = Known::default();
         stage.take_changes();
+        stage.take_reads();
         step.drive(&mut known).await.unwrap_or_else(|failure| panic!("{shown}: {failure:?}"));
-        let called = stage.take_changes();
+        let (called, reads) = (stage.take_changes(), stage.take_reads());
         assert_eq!(called.len(), changes, "{shown}: {called:?}");
         let changed = servers.look(server);
         assert_eq!(changed == at_rest, changes == 0, "{shown}: {changed}");
 
         if changes == 0 {
-            return;
+            for cut in [Cut::Intended, Cut::Settling] {
+                self.carry_on(servers, stage, cut, &changed).await;
+            }
+            return self.line(reads, changes, ["reads", "2 of 2", "-", "-"]);
         }
         if self.kind == "SnsPublish" {
             // At least once, and not to be taken back.
@@ -141,6 +146,64 @@ impl Case {
             assert!(called.is_empty(), "{shown}, repeated: {called:?}");
         }
         self.undo(servers, stage, &known, &at_rest, &changed).await;
+        let undone_by = stage.take_changes().len();
+        for cut in [Cut::Intended, Cut::AnswerLost, Cut::Answered, Cut::Settling] {
+            if step.is_irreversible() {
+                seed(servers, self.server);
+                self::at_rest(servers, self.server).await;
+            }
+            self.cut_off(servers, stage, cut, &at_rest, &changed).await;
+        }
+        let undone_by = format!("{undone_by} calls");
+        match (self.kind, step.is_irreversible()) {
+            ("SnsPublish", _) => self.line(reads, changes, ["sent again", "4 of 4", "-", "stays"]),
+            (_, true) => self.line(reads, changes, ["refused", "4 of 4", "-", "refused"]),
+            (_, false) => self.line(reads, changes, ["one effect", "4 of 4", "4 of 4", &undone_by]),
+        }
+    }
+
+    fn line(&self, reads: u32, changes: usize, [repeated, cut, way_back, undone]: [&str; 4]) -> String {
+        let Self { kind, server, .. } = self;
+        format!("{kind:<22} {server:<10} {reads:>5} {changes:>7}  {repeated:<11} {cut:<8} {way_back:<11} {undone}")
+    }
+
+    /// Cuts the step off, carries it on from what the journal knows, and compares the world with that of the step that was not cut off.
+    async fn carry_on(&self, servers: &Servers, stage: &Stage, cut: Cut, changed: &Value) -> Known {
+        let (step, mut known, shown) = (stage.step(&self.ron), Known::default(), format!("{} cut off: {cut:?}", self.ron));
+        step.begin(&mut known, cut).await.unwrap_or_else(|failure| panic!("{shown}: {failure:?}"));
+        step.drive(&mut known).await.unwrap_or_else(|failure| panic!("{shown}: {failure:?}"));
+        let (now, changed) = (servers.look(self.server), changed.clone());
+        match step.is_irreversible() {
+            // That was in another world.
+            true => assert_eq!(apart_from_names(now), apart_from_names(changed), "{shown}"),
+            false => assert_eq!(now, changed, "{shown}"),
+        }
+        known
+    }
+
+    /// As [`Case::carry_on`], with one effect; and then cuts off the way back, and carries that on too.
+    async fn cut_off(&self, servers: &Servers, stage: &Stage, cut: Cut, at_rest: &Value, changed: &Value) {
+        let shown = format!("{} cut off: {cut:?}", self.ron);
+        if self.kind == "SnsPublish" {
+            let before = servers.look(self.server)["us-west-2"]["messages"].as_u64().unwrap();
+            let (step, mut known) = (stage.step(&self.ron), Known::default());
+            step.begin(&mut known, cut).await.unwrap_or_else(|failure| panic!("{shown}: {failure:?}"));
+            step.drive(&mut known).await.unwrap_or_else(|failure| panic!("{shown}: {failure:?}"));
+            let sent = servers.look(self.server)["us-west-2"]["messages"].as_u64().unwrap() - before;
+            assert_eq!(sent, if cut == Cut::AnswerLost { 2 } else { 1 }, "{shown}: at least once, and once where that is known");
+            return;
+        }
+        stage.take_changes();
+        let known = self.carry_on(servers, stage, cut, changed).await;
+        let called = stage.take_changes();
+        assert_eq!(called.len(), 1, "{shown}: {called:?}");
+        let step = stage.step(&self.ron);
+        if step.is_irreversible() {
+            return;
+        }
+        step.begin_undo(&known).await.unwrap_or_else(|failure| panic!("{shown}, undone: {failure:?}"));
+        step.undo(&known).await.unwrap_or_else(|failure| panic!("{shown}, undone: {failure:?}"));
+        assert_eq!(&self::at_rest(servers, self.server).await, at_rest, "{shown}, undone");
     }
 
     /// Carries the step on as if its handle had been lost, and starts one that finds its work done, but for those that cannot tell it from
@@ -163,6 +226,12 @@ impl Case {
     }
 }
 
+/// The servers name their load balancers anew each time, so where the records of another world lead says nothing.
+fn apart_from_names(mut world: Value) -> Value {
+    world["records"].take();
+    world
+}
+
 /// Waits until nothing changes by itself any more, and returns the world.
 async fn at_rest(servers: &Servers, server: &str) -> Value {
     loop {
@@ -179,15 +248,23 @@ async fn conform(server: &'static str) {
     let stage = Stage::new(&servers, server);
     let all = cases(server, &seed(&servers, server));
     every_kind_is_here(server, &all);
+    let head = ["kind", "server", "reads", "changes", "repeated", "cut off", "way back", "undone twice"];
+    let [kind, at, reads, changes, repeated, cut, way_back, undone] = head;
+    let mut table = vec![format!("{kind:<22} {at:<10} {reads:>5} {changes:>7}  {repeated:<11} {cut:<8} {way_back:<11} {undone}")];
     for number in 0..all.len() {
         // The servers name their load balancers anew.
         let case = cases(server, &seed(&servers, server)).swap_remove(number);
-        case.check(&servers, &stage).await;
+        table.push(case.check(&servers, &stage).await);
     }
     seed(&servers, server);
     for (_, kind, ron, why) in NOT_SERVED.into_iter().filter(|(at, ..)| *at == server) {
         let failure = stage.step(ron).drive(&mut Known::default()).await.expect_err(kind);
         assert!(failure.message.contains(why), "{kind} on {server}: {failure:?}");
+        table.push(format!("{kind:<22} {server:<10} not served: {why}"));
+    }
+    #[expect(clippy::print_stderr, reason = "the table is what the test is for")]
+    {
+        eprintln!("{}", table.join("\n"));
     }
 }
 

@@ -1,5 +1,5 @@
 //! The step kinds in front of a server, driven part by part as the engine drives them. The AWS SDK believes that it talks to AWS; its HTTP
-//! connector goes to the servers, and counts the calls that change something.
+//! connector goes to the servers, and counts the calls.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -28,6 +28,8 @@ use crate::servers::Servers;
 const SPEED: u32 = 6;
 /// How long a step may take: the servers do everything at once, nearly.
 const LIMIT: Duration = Duration::from_secs(5 * 60);
+/// When a wait is cut off: in the middle of its first calls.
+const SOON: Duration = Duration::from_millis(60);
 /// How often a step is tried that fails for now.
 const ATTEMPTS: u32 = 4;
 
@@ -36,7 +38,21 @@ pub struct Stage {
     registry: Registry,
     clock: Arc<dyn Clock>,
     changes: Arc<Mutex<Vec<String>>>,
+    reads: Arc<AtomicU32>,
     runs: AtomicU32,
+}
+
+/// Where a step is cut off, as by a killed process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// After the intent is on record, before anything is changed.
+    Intended,
+    /// After the change, whose answer is lost.
+    AnswerLost,
+    /// After the answer to the change is on record.
+    Answered,
+    /// While it waits for the world.
+    Settling,
 }
 
 /// A step with its context.
@@ -57,16 +73,17 @@ impl Stage {
     /// Puts the kinds in front of one of the servers; CloudWatch is always ministack's.
     pub fn new(servers: &Servers, server: &str) -> Self {
         let main = if server == "moto" { &servers.moto } else { &servers.ministack };
-        let changes = Arc::default();
+        let (changes, reads) = (Arc::default(), Arc::default());
         let live = aws_smithy_http_client::Builder::new().tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring));
         let wire = Wire {
             inner: live.build_https(),
             route: Arc::new(Route { main: main.clone(), cloudwatch: servers.ministack.clone() }),
             changes: Arc::clone(&changes),
+            reads: Arc::clone(&reads),
         };
         let clock: Arc<dyn Clock> = Arc::new(Quick { began: Timestamp::now() });
         let registry = wf_steps::registry(Cloud::with_http_client(SharedHttpClient::new(wire), Arc::clone(&clock)));
-        Self { registry, clock, changes, runs: AtomicU32::new(0) }
+        Self { registry, clock, changes, reads, runs: AtomicU32::new(0) }
     }
 
     /// Decodes a step of a new run.
@@ -88,6 +105,11 @@ impl Stage {
             env: (),
         };
         Stepped { step, cx }
+    }
+
+    /// Returns how many calls only read since the last time.
+    pub fn take_reads(&self) -> u32 {
+        self.reads.swap(0, Ordering::Relaxed)
     }
 
     /// Returns the calls that changed something since the last time.
@@ -140,6 +162,39 @@ impl Stepped {
         step.settle(cx, known.before.as_ref().unwrap(), known.handle.as_ref()).await
     }
 
+    /// Begins the step and cuts it off. What the journal knows then is in `known`.
+    pub async fn begin(&self, known: &mut Known, cut: Cut) -> Result<(), StepFailure> {
+        let (step, cx) = (&self.step, &self.cx);
+        match step.observe(cx, None).await? {
+            Observed::Satisfied(seen) => known.before = Some(seen),
+            Observed::Differs(seen) => {
+                known.before = Some(seen);
+                known.intent = true;
+                if cut != Cut::Intended {
+                    let handle = step.apply(cx, known.before.as_ref().unwrap()).await?;
+                    known.handle = (cut != Cut::AnswerLost).then_some(handle);
+                }
+            }
+        }
+        if cut == Cut::Settling {
+            tokio::select! {
+                biased;
+                settled = step.settle(cx, known.before.as_ref().unwrap(), known.handle.as_ref()) => drop(settled?),
+                () = cx.sleep(SOON) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Rolls the step back, but not to the end, unless it comes very soon.
+    pub async fn begin_undo(&self, known: &Known) -> Result<(), StepFailure> {
+        tokio::select! {
+            biased;
+            undone = self.undo(known) => undone,
+            () = self.cx.sleep(SOON) => Ok(()),
+        }
+    }
+
     /// Rolls the step back from what is known of it.
     pub async fn undo(&self, known: &Known) -> Result<(), StepFailure> {
         self.step.compensate(&self.cx, known.before.as_ref().unwrap(), known.handle.as_ref()).await
@@ -167,6 +222,7 @@ struct Wire<C> {
     inner: C,
     route: Arc<Route>,
     changes: Arc<Mutex<Vec<String>>>,
+    reads: Arc<AtomicU32>,
 }
 
 #[derive(Debug)]
@@ -178,7 +234,8 @@ struct Route {
 impl HttpClient for Wire<SharedHttpClient> {
     fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
         let inner = self.inner.http_connector(settings, components);
-        SharedHttpConnector::new(Wire { inner, route: Arc::clone(&self.route), changes: Arc::clone(&self.changes) })
+        let (route, changes, reads) = (Arc::clone(&self.route), Arc::clone(&self.changes), Arc::clone(&self.reads));
+        SharedHttpConnector::new(Wire { inner, route, changes, reads })
     }
 }
 
@@ -187,7 +244,10 @@ impl HttpConnector for Wire<SharedHttpConnector> {
         let service = service_of(&request);
         let base = if service == "monitoring" { &self.route.cloudwatch } else { &self.route.main };
         let path = request.uri().split_once("://").and_then(|(_, rest)| rest.find('/').map(|at| rest[at..].to_owned())).unwrap_or_default();
-        self.changes.lock().unwrap().extend(change(&service, &request, &path));
+        match change(&service, &request, &path) {
+            Some(change) => self.changes.lock().unwrap().push(change),
+            None => drop(self.reads.fetch_add(1, Ordering::Relaxed)),
+        }
         request.set_uri(format!("{base}{path}")).unwrap();
         self.inner.call(request)
     }

@@ -149,11 +149,11 @@ class World:
     def instances(self, region):
         found = self.client("rds", region).describe_db_instances()["DBInstances"]
         if self.endpoint == self.cloudwatch:
-            # A source in ministack goes on naming a replica that was deleted.
+            # A source in ministack goes on naming a replica that was deleted, and names one twice that was made anew.
             names = [instance["DBInstanceIdentifier"] for instance in found]
             for instance in found:
                 replicas = instance["ReadReplicaDBInstanceIdentifiers"]
-                instance["ReadReplicaDBInstanceIdentifiers"] = [name for name in replicas if name in names]
+                instance["ReadReplicaDBInstanceIdentifiers"] = [name for name in dict.fromkeys(replicas) if name in names]
         return found
 
     def snapshots(self, region):
