@@ -25,7 +25,7 @@ use wf_engine::step::Env;
 
 use super::account::{self, Role, RoleCredentials};
 use super::gate::{CREDENTIALS_WITHIN, CountRecords, Gates};
-use super::patience::Patient;
+use super::patience::{NotAgain, Patient};
 use super::reads::Reads;
 use super::time::{ClockSleep, ClockTime};
 use super::web::Web;
@@ -235,7 +235,7 @@ macro_rules! regional {
                         let mut config = $sdk::config::Builder::from(&self.inner.config);
                         config.set_credentials_provider(self.credentials(region.as_ref()));
                         let config = config.region(region);
-                        $sdk::Client::from_conf(config.identity_cache(gate.clone()).retry_classifier(gate).build())
+                        $sdk::Client::from_conf(config.identity_cache(gate.clone()).retry_classifier(gate).retry_classifier(NotAgain).build())
                     })
                 }
             )+
@@ -262,7 +262,9 @@ impl Cloud {
             // The names are changed while us-east-1 is down, so the role is not to be asked for there.
             config.set_credentials_provider(self.credentials(self.region().unwrap_or(ROUTE53_REGION)));
             let config = config.region(region).interceptor(CountRecords);
-            aws_sdk_route53::Client::from_conf(config.identity_cache(gate.clone()).retry_classifier(gate).build())
+            aws_sdk_route53::Client::from_conf(
+                config.identity_cache(gate.clone()).retry_classifier(gate).retry_classifier(NotAgain).build(),
+            )
         })
     }
 }
@@ -329,7 +331,7 @@ fn timeouts() -> TimeoutConfig {
     TimeoutConfig::builder().connect_timeout(Duration::from_secs(3)).build()
 }
 
-/// How long AWS may take for a whole answer. The SDK makes three attempts, so a region that hangs holds a call for a minute.
+/// How long AWS may take for a whole answer. A region that hangs holds a call for as long: [`NotAgain`].
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 
 #[cfg(test)]

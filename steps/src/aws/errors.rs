@@ -90,6 +90,7 @@ where
         SdkError::ServiceError(answer) => refused(action, what, answer.err(), answer.raw().status().as_u16()),
         SdkError::ResponseError(answer) => unreadable(what, answer.raw(), error),
         SdkError::DispatchFailure(failure) if failure.is_user() => bad_request(what, error),
+        SdkError::DispatchFailure(_) if chain(error).contains(NO_URL) => no_url(what, error),
         SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) => unanswered(what, error, no_answer),
         _ => bad_request(what, error),
     }
@@ -144,14 +145,24 @@ fn unusable_credentials(what: &str, error: &CredentialsError) -> StepFailure {
         return StepFailure::transient(format!(
             "failed to {what}: who gives out the credentials (STS, SSO or the instance) does not answer"
         ))
-        .because(chain(error))
+        .because(without_output(chain(error)))
         .hint("AWS_REGION says which region's STS and SSO are asked: set it to one that works, or use static credentials");
     }
     let message = match error {
         CredentialsError::CredentialsNotLoaded(_) => format!("failed to {what}: there are no AWS credentials"),
         _ => format!("failed to {what}: the AWS credentials could not be had"),
     };
-    StepFailure::permanent(message).because(chain(error)).hint(LOG_IN)
+    StepFailure::permanent(message).because(without_output(chain(error))).hint(LOG_IN)
+}
+
+/// Leaves out what a `credential_process` wrote to its stderr: the SDK repeats it, and it may hold what must not be recorded.
+fn without_output(said: String) -> String {
+    match said.split_once(" Stderr: ") {
+        Some((before, _)) => {
+            format!("{before} (what it wrote is not repeated here, as it may be secret: run the `credential_process` by hand)")
+        }
+        None => said,
+    }
 }
 
 fn bad_request<E>(what: &str, error: &SdkError<E, HttpResponse>) -> StepFailure
@@ -161,6 +172,15 @@ where
     StepFailure::permanent(format!("failed to {what}: the request could not be made")).because(chain(error))
 }
 
+/// How the SDK says that an endpoint is no URL.
+const NO_URL: &str = "failed to apply endpoint";
+
+fn no_url(what: &str, error: &dyn Error) -> StepFailure {
+    StepFailure::permanent(format!("failed to {what}: its endpoint is no URL")).because(chain(error)).hint(
+        "check AWS_ENDPOINT_URL, its variants for single services, and the profile's endpoint_url: `http://` or `https://` comes first",
+    )
+}
+
 /// Makes the failure of a request that was not answered: how, and what to look at.
 fn unanswered(what: &str, error: &(dyn Error + 'static), no_answer: fn(String) -> StepFailure) -> StepFailure {
     let causes = chain(error);
@@ -168,6 +188,10 @@ fn unanswered(what: &str, error: &(dyn Error + 'static), no_answer: fn(String) -
         _ if find::<NoAnswer>(error).is_some() => ("no answer in time", REACH),
         // The SDK keeps hyper's own errors to itself, but for their words.
         _ if causes.contains("dns error") => ("the name of its endpoint is unknown", UNKNOWN_NAME),
+        _ if causes.contains("connect timeout") => ("no connection in time", REACH),
+        _ if LOST.iter().any(|words| causes.contains(words)) => ("the connection was lost", REACH),
+        // What rustls says to an answer that is not encrypted.
+        _ if causes.contains("received corrupt message") => ("what listens there does not speak TLS", ENDPOINT),
         _ if causes.contains("certificate") => ("its certificate is not AWS's", ENDPOINT),
         Some(std::io::ErrorKind::ConnectionRefused) => ("the connection was refused", REACH),
         Some(std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::ConnectionAborted | std::io::ErrorKind::BrokenPipe) => {
@@ -179,9 +203,14 @@ fn unanswered(what: &str, error: &(dyn Error + 'static), no_answer: fn(String) -
     no_answer(format!("failed to {what}: {how}")).because(causes).hint(hint)
 }
 
+/// How hyper says that the other side went away, before its answer and in the middle of it.
+const LOST: [&str; 3] =
+    ["connection closed before message completed", "error reading a body from connection", "end of file before message length reached"];
+
 const UNKNOWN_NAME: &str = "is there such a region, and does this machine's DNS work?";
 
-fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
+/// Returns the first error of a type in a chain.
+pub(super) fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(found) = error.downcast_ref() {
@@ -195,16 +224,24 @@ fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a 
 /// Says an error and its sources in their own words. Never their `Debug` form: that holds answers as they came, and the answer of
 /// a credentials provider may hold credentials.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut said = error.to_string();
+    let mut said = without_request(error.to_string());
     let mut source = error.source();
     while let Some(cause) = source {
-        let words = cause.to_string();
+        let words = without_request(cause.to_string());
         if !said.contains(&words) {
             said = format!("{said}: {words}");
         }
         source = cause.source();
     }
     said
+}
+
+/// Leaves out a request: the SDK repeats one that has no endpoint, with its body, which may hold what must not be recorded.
+fn without_request(said: String) -> String {
+    match (said.split_once(" to request `Request {"), said.rsplit_once("}`")) {
+        (Some((before, _)), Some((_, after))) => format!("{before}{after}"),
+        _ => said,
+    }
 }
 
 #[cfg(test)]
@@ -330,6 +367,21 @@ mod tests {
             assert_eq!(failure.kind, kind, "{failure:?}");
             assert!(failure.message.contains(said) && failure.hint.is_some(), "{failure:?}");
         }
+    }
+
+    #[test]
+    fn a_request_is_not_repeated() {
+        let said = "failed to apply endpoint `nowhere` to request `Request { body: \"a secret\" }`: endpoint must contain scheme";
+        assert_eq!(without_request(said.to_owned()), "failed to apply endpoint `nowhere`: endpoint must contain scheme");
+        assert_eq!(without_request("timed out".to_owned()), "timed out");
+    }
+
+    #[test]
+    fn what_a_program_for_credentials_wrote_is_not_repeated() {
+        let error = CredentialsError::provider_error("external process exited with code 3. Stderr: a secret\nand more");
+        let failure = unusable_credentials("look", &error);
+        assert!(failure.causes[0].contains("exited with code 3.") && !failure.causes[0].contains("secret\n"), "{failure:?}");
+        assert!(!failure.causes[0].contains("and more"), "{failure:?}");
     }
 
     #[tokio::test(start_paused = true)]

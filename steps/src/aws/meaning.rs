@@ -202,10 +202,10 @@ impl Meaning {
     pub(super) fn failure(self, message: String, refused: &Refused) -> StepFailure {
         let again = "try again: `wf resume`, or `wf run` after a rollback";
         match self {
-            Throttled => StepFailure::transient(message).hint("AWS asks for fewer calls; the step is tried again, more slowly"),
-            Busy => StepFailure::transient(message).hint("another change is under way; the step is tried again"),
-            State => StepFailure::transient(message).hint("the resource is not in a state that allows this; the step is tried again"),
-            Failed => StepFailure::transient(message).hint("the service failed; the step is tried again"),
+            Throttled => passing(message, "AWS asks for fewer calls"),
+            Busy => passing(message, "another change is under way"),
+            State => passing(message, "the resource is not in a state that allows this"),
+            Failed => passing(message, "the service failed"),
             Missing => StepFailure::permanent(message).hint("check the name, the region and the account that the credentials belong to"),
             Taken => StepFailure::permanent(message).hint("somebody else has that name: look whose it is, then rename one of them"),
             Denied => StepFailure::permanent(message).hint(refused.denied()),
@@ -222,6 +222,12 @@ impl Meaning {
                 .hint("AWS does not take what the step asks for: correct the step in a new run, after a rollback of this one"),
         }
     }
+}
+
+/// Makes the failure of what passes by itself, most often.
+fn passing(message: String, why: &str) -> StepFailure {
+    StepFailure::transient(message)
+        .hint(format!("{why}; the step is tried again, and once its attempts are used up: `wf resume`, or `wf run` after a rollback"))
 }
 
 pub(super) const ENDPOINT: &str =
@@ -256,7 +262,9 @@ impl Refused<'_> {
             true => "; `aws sts decode-authorization-message` tells more",
             false => "",
         };
-        format!("allow {action}{on} to {whom} (`wf iam` prints the policy){encoded}; an SCP of the organisation may deny it as well")
+        format!(
+            "allow {action}{on} to {whom} (`wf kinds` lists what each step needs){encoded}; an SCP of the organisation may deny it as well"
+        )
     }
 }
 

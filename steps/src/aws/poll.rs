@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use wf_engine::clock::between;
 use wf_engine::model::event::{FailureKind, StepFailure};
 use wf_engine::step::StepContext;
@@ -32,22 +33,46 @@ pub enum Look<T> {
 /// step's timeout ends it. Each look is told since when: what is read from then on is the world after what the step did before.
 /// A look that fails for good ends the loop at once; one that was throttled or got no answer is repeated for up to two minutes,
 /// since the change that is waited for goes on whether or not we can see it.
-pub async fn until<T, F, L>(cx: &StepContext<Cloud>, typical: Duration, mut look: F) -> Result<T, StepFailure>
+pub async fn until<T, F, L>(cx: &StepContext<Cloud>, typical: Duration, look: F) -> Result<T, StepFailure>
+where
+    F: FnMut(Since) -> L,
+    L: Future<Output = Result<Look<T>, StepFailure>>,
+{
+    wait(cx, typical, Some(cx.clock.now()), look).await
+}
+
+/// As [`until`], for a wait before anything of ours is under way: a first look that gets no answer ends it, so that a region that is gone is
+/// told from one that has to be waited for.
+pub async fn until_if_seen<T, F, L>(cx: &StepContext<Cloud>, typical: Duration, look: F) -> Result<T, StepFailure>
+where
+    F: FnMut(Since) -> L,
+    L: Future<Output = Result<Look<T>, StepFailure>>,
+{
+    wait(cx, typical, None, look).await
+}
+
+async fn wait<T, F, L>(
+    cx: &StepContext<Cloud>,
+    typical: Duration,
+    mut last_answer: Option<Timestamp>,
+    mut look: F,
+) -> Result<T, StepFailure>
 where
     F: FnMut(Since) -> L,
     L: Future<Output = Result<Look<T>, StepFailure>>,
 {
     let (mut pacer, since) = (cx.pacer(typical), cx.env.since_now());
-    let mut last_answer = cx.clock.now();
     loop {
         match look(since).await {
             Ok(Look::Done(value)) => return Ok(value),
             Ok(Look::GiveUp(failure)) => return Err(failure),
             Ok(Look::Waiting(text)) => {
-                last_answer = cx.clock.now();
+                last_answer = Some(cx.clock.now());
                 cx.progress(text);
             }
-            Err(failure) if failure.kind == FailureKind::Permanent || between(last_answer, cx.clock.now()) >= PATIENCE => {
+            Err(failure)
+                if failure.kind == FailureKind::Permanent || last_answer.is_none_or(|at| between(at, cx.clock.now()) >= PATIENCE) =>
+            {
                 return Err(failure);
             }
             Err(failure) => cx.progress(format!("cannot see: {}", failure.message)),

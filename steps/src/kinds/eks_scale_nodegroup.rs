@@ -105,7 +105,7 @@ impl StepKind for EksScaleNodegroup {
     }
 
     async fn observe(&self, cx: &StepContext<Cloud>, intent: Option<&Sizes>) -> Result<Observed<Sizes>, StepFailure> {
-        poll::until(cx, Self::INFO.typical, |since| async move {
+        poll::until_if_seen(cx, Self::INFO.typical, |since| async move {
             let group = self.describe(cx, since).await?;
             self.refuse_lost(&group)?;
             let now = sizes_of(&group);
