@@ -17,6 +17,7 @@ mod interrupt;
 mod launch;
 mod ledger;
 mod operator;
+mod redact;
 mod render;
 mod run_ids;
 mod run_summary;
@@ -56,11 +57,12 @@ fn refuse(refused: &clap::Error) -> ExitCode {
     u8::try_from(refused.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
-/// Writes what the libraries trace to stderr, if `WF_LOG` asks for it: `WF_LOG=debug`, `WF_LOG=wf_engine=trace`.
+/// Writes what the libraries trace to stderr, if `WF_LOG` asks for it: `WF_LOG=debug`, `WF_LOG=wf_engine=trace`. Secrets are masked
+/// at every level.
 fn start_tracing() {
     let filter = std::env::var("WF_LOG").ok().filter(|filter| !filter.is_empty());
     if let Some(filter) = filter.and_then(|filter| EnvFilter::try_new(filter).ok()) {
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(redact::Masked::stderr()).init();
     }
 }
 
