@@ -6,6 +6,7 @@
 
 mod differ;
 mod errors;
+mod faults;
 mod identity;
 mod kinds;
 mod servers;

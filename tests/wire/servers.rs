@@ -1,4 +1,5 @@
-//! moto and ministack, two AWS servers that nobody here wrote, on free ports of loopback, and boto3 to make and look at their worlds.
+//! moto and ministack, two AWS servers that nobody here wrote, on free ports of loopback, boto3 to make and look at their worlds, and
+//! microburst, a proxy before each of them that makes their answers fail.
 
 use std::cell::RefCell;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -58,6 +59,24 @@ impl Servers {
     /// Returns what a step can change, as boto3 sees it.
     pub fn look(&self, server: &str) -> Value {
         self.ask(&json!({ "do": "look", "at": server }))
+    }
+
+    /// Starts the proxies before the servers, and returns their addresses by the servers' names. They let everything pass at first.
+    pub fn proxies(&self) -> Value {
+        self.ask(&json!({ "do": "proxies" }))
+    }
+
+    /// Says what the proxies do to the requests from now on, in microburst's own words.
+    pub fn faults(&self, rules: &Value) {
+        self.ask(&json!({ "do": "faults", "rules": rules }));
+    }
+
+    /// Returns the requests that came to the proxies since that was said, whatever became of them.
+    pub fn seen(&self) -> Vec<Value> {
+        match self.ask(&json!({ "do": "seen" })) {
+            Value::Array(seen) => seen,
+            other => panic!("no list: {other}"),
+        }
     }
 
     /// Returns how often `wf` asked moto for an action since the world was made.

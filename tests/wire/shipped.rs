@@ -11,26 +11,37 @@ use serde_json::{Value, json};
 
 use crate::servers::Servers;
 
-const EAST: &str = "us-east-1";
-const WEST: &str = "us-west-2";
+pub const EAST: &str = "us-east-1";
+pub const WEST: &str = "us-west-2";
 /// How much faster the calendar runs in a failback, which waits for the minutes of CloudWatch.
 const CALENDAR_SPEED: &str = "15";
 
 /// An operator at a fresh world.
-struct Operator {
-    servers: Servers,
+pub struct Operator {
+    pub servers: Servers,
     seeded: Value,
     home: tempfile::TempDir,
+    /// Where AWS is, and where its CloudWatch.
+    endpoints: [String; 2],
 }
 
 impl Operator {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let servers = Servers::start();
         let seeded = servers.seed("moto");
-        Self { servers, seeded, home: tempfile::tempdir().unwrap() }
+        let endpoints = [servers.moto.clone(), servers.ministack.clone()];
+        Self { servers, seeded, home: tempfile::tempdir().unwrap(), endpoints }
     }
 
-    fn wf(&self, args: &[&str]) -> Command {
+    /// An operator whose requests go by way of the proxies.
+    pub fn behind_proxies() -> Self {
+        let operator = Self::new();
+        let proxies = operator.servers.proxies();
+        let endpoints = ["moto", "ministack"].map(|server| proxies[server].as_str().unwrap().to_owned());
+        Self { endpoints, ..operator }
+    }
+
+    pub fn wf(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_wf"));
         command
             .env_clear()
@@ -41,15 +52,15 @@ impl Operator {
             .env("AWS_ACCESS_KEY_ID", "test")
             .env("AWS_SECRET_ACCESS_KEY", "test")
             .env("AWS_EC2_METADATA_DISABLED", "true")
-            .env("AWS_ENDPOINT_URL", &self.servers.moto)
-            .env("AWS_ENDPOINT_URL_CLOUDWATCH", &self.servers.ministack)
+            .env("AWS_ENDPOINT_URL", &self.endpoints[0])
+            .env("AWS_ENDPOINT_URL_CLOUDWATCH", &self.endpoints[1])
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .args(args)
             .stdin(Stdio::null());
         command
     }
 
-    fn failover(&self) -> Command {
+    pub fn failover(&self) -> Command {
         let west = &self.seeded[WEST];
         let set = |name: &str, value: &str| ["--set".to_owned(), format!("{name}={value}")];
         let mut command = self.wf(&["run", "workflows/failover.ron", "--yes"]);
@@ -85,12 +96,12 @@ impl Operator {
         }
     }
 
-    fn subjects(&self, region: &str) -> Value {
+    pub fn subjects(&self, region: &str) -> Value {
         self.servers.ask(&json!({ "do": "subjects", "at": "moto", "region": region }))
     }
 
     /// Checks what a user and an operator would see after the failover.
-    fn is_in_the_west(&self, before: &Value) {
+    pub fn is_in_the_west(&self, before: &Value) {
         let now = self.servers.look("moto");
         assert_eq!(page(&self.servers.site), WEST);
         assert_eq!(now[EAST]["groups"]["prod-app-asg"], json!({ "min": 0, "desired": 0, "max": 10, "instances": 0 }));
@@ -139,14 +150,14 @@ impl Drop for Killed {
 }
 
 #[track_caller]
-fn completes(mut command: Command) {
+pub fn completes(mut command: Command) {
     let output = command.output().unwrap();
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert_eq!(output.status.code(), Some(0), "stdout:\n{stdout}\nstderr:\n{stderr}");
 }
 
 /// Asks for a page, as a user would, and returns what it says.
-fn page(url: &str) -> String {
+pub fn page(url: &str) -> String {
     let (host, path) = url.trim_start_matches("http://").split_once('/').unwrap();
     let mut stream = TcpStream::connect(host).unwrap();
     write!(stream, "GET /{path} HTTP/1.0\r\n\r\n").unwrap();

@@ -73,11 +73,16 @@ impl Stage {
     /// Puts the kinds in front of one of the servers; CloudWatch is always ministack's.
     pub fn new(servers: &Servers, server: &str) -> Self {
         let main = if server == "moto" { &servers.moto } else { &servers.ministack };
+        Self::at(main, &servers.ministack)
+    }
+
+    /// Puts the kinds in front of whatever answers at these addresses.
+    pub fn at(main: &str, cloudwatch: &str) -> Self {
         let (changes, reads) = (Arc::default(), Arc::default());
         let live = aws_smithy_http_client::Builder::new().tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring));
         let wire = Wire {
             inner: live.build_https(),
-            route: Arc::new(Route { main: main.clone(), cloudwatch: servers.ministack.clone() }),
+            route: Arc::new(Route { main: main.to_owned(), cloudwatch: cloudwatch.to_owned() }),
             changes: Arc::clone(&changes),
             reads: Arc::clone(&reads),
         };
@@ -112,6 +117,11 @@ impl Stage {
         self.reads.swap(0, Ordering::Relaxed)
     }
 
+    /// Returns the time as the kinds see it.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     /// Returns the calls that changed something since the last time.
     pub fn take_changes(&self) -> Vec<String> {
         std::mem::take(&mut self.changes.lock().unwrap())
@@ -139,14 +149,15 @@ impl Stepped {
         let mut attempt = 1;
         loop {
             match self.parts(known).await {
-                Err(failure) if failure.kind == FailureKind::Transient && attempt < ATTEMPTS => attempt += 1,
+                Err(failure) if failure.kind != FailureKind::Permanent && attempt < ATTEMPTS => attempt += 1,
                 result => return result,
             }
             self.cx.sleep(Duration::from_secs(5)).await;
         }
     }
 
-    async fn parts(&self, known: &mut Known) -> Result<Fields, StepFailure> {
+    /// Makes one attempt.
+    pub async fn parts(&self, known: &mut Known) -> Result<Fields, StepFailure> {
         let (step, cx) = (&self.step, &self.cx);
         if known.handle.is_none() {
             let intent = known.before.clone().filter(|_| known.intent);

@@ -8,6 +8,10 @@ Ends when stdin does, and the servers end with it, whatever became of the test t
     {"do": "errors", "actions": ["rds:PromoteReadReplica"]}     the error codes that AWS documents
     {"do": "calls"}                         what was asked of moto since the reset, and by whom
     {"do": "perform", "sides": []}          sequences of calls, see differ.py
+    {"do": "proxies"}                       starts a proxy before each server, if there is none yet, and tells their addresses
+    {"do": "faults", "rules": [...]}        what the proxies do to the requests from now on; they forget what they saw before
+    {"do": "black_hole"}                    an address that takes no connection, and refuses none either
+    {"do": "seen"}                          the requests that came to the proxies since, in their order
 """
 
 import ctypes
@@ -47,8 +51,9 @@ def start(args, **env):
     )
 
 
-def ask(url, method="GET"):
-    with urllib.request.urlopen(urllib.request.Request(url, method=method), timeout=30) as answer:
+def ask(url, method="GET", said=None):
+    data = None if said is None else json.dumps(said).encode()
+    with urllib.request.urlopen(urllib.request.Request(url, data, method=method), timeout=30) as answer:
         return json.loads(answer.read() or b"null")
 
 
@@ -72,6 +77,23 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def black_hole(held=[]):
+    """A listener that accepts nothing and whose queue is full, so that the kernel drops whatever comes: what a dead network looks like."""
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(0)
+    held.append(listener)
+    for _ in range(16):
+        client = socket.socket()
+        client.settimeout(0.3)
+        held.append(client)
+        try:
+            client.connect(listener.getsockname())
+        except TimeoutError:
+            return f"http://127.0.0.1:{listener.getsockname()[1]}"
+    raise RuntimeError("the queue of a listener does not fill")
+
+
 def start_moto():
     process = start([os.path.join(HERE, "moto_patched.py")], MOTO_ALLOW_NONEXISTENT_REGION="false")
     port = process.stdout.readline().strip().decode()
@@ -80,19 +102,32 @@ def start_moto():
     return process, f"http://127.0.0.1:{port}"
 
 
-def start_ministack():
-    # It takes a port and cannot choose one, so another process may be faster.
+def start_on_free_port(name, health, command):
+    """Starts a server that takes a port and cannot choose one, so that another process may be faster."""
     for _ in range(5):
         port = free_port()
-        process = start(
-            ["-c", "from ministack.app import main; main()"],
-            BIND_HOST="127.0.0.1", GATEWAY_PORT=str(port), LOG_LEVEL="ERROR",
-        )
+        args, env = command(port)
+        process = start(args, **env)
         threading.Thread(target=process.stdout.read, daemon=True).start()
         url = f"http://127.0.0.1:{port}"
-        if healthy(f"{url}/_ministack/health", process):
+        if healthy(f"{url}{health}", process):
             return process, url
-    raise RuntimeError("ministack does not start")
+    raise RuntimeError(f"{name} does not start")
+
+
+def start_ministack():
+    args = ["-c", "from ministack.app import main; main()"]
+    env = {"BIND_HOST": "127.0.0.1", "LOG_LEVEL": "ERROR"}
+    return start_on_free_port("ministack", "/_ministack/health", lambda port: (args, {**env, "GATEWAY_PORT": str(port)}))
+
+
+# The log of each request is not the tests' business: what it saw is asked of it.
+MICROBURST = "import logging; logging.basicConfig(level=logging.CRITICAL); from microburst.cli import main; main()"
+
+
+def start_proxy(upstream):
+    options = ["--upstream", upstream, "--host", "127.0.0.1"]
+    return start_on_free_port("microburst", "/_microburst/health", lambda port: (["-c", MICROBURST, *options, "--port", str(port)], {}))
 
 
 class Site(http.server.BaseHTTPRequestHandler):
@@ -139,6 +174,27 @@ class Control:
         site.world = self.worlds["moto"]
         threading.Thread(target=site.serve_forever, daemon=True).start()
         self.site = f"http://127.0.0.1:{site.server_port}/health"
+        self.proxies = []
+
+    def start_proxies(self):
+        if not self.proxies:
+            for upstream in (self.moto, self.ministack):
+                self.processes.append(start_proxy(upstream))
+            self.proxies = [url for _, url in self.processes[-2:]]
+            # Each reads the models of a service when it first meets it, which takes seconds.
+            World(*self.proxies).warm()
+            self.set_faults([])
+        return dict(zip(("moto", "ministack"), self.proxies))
+
+    def set_faults(self, rules):
+        for proxy in self.proxies:
+            # The first rule that fits is what happens. The last fits all and does nothing, so that every request is written down.
+            ask(f"{proxy}/_microburst/rules", "POST", [*rules, {}])
+            ask(f"{proxy}/_microburst/fired", "DELETE")
+
+    def seen(self):
+        seen = [request for proxy in self.proxies for request in ask(f"{proxy}/_microburst/fired?limit=2000")]
+        return sorted(seen, key=lambda request: request["ts"])
 
     def stop(self):
         for process, _ in self.processes:
@@ -171,6 +227,14 @@ class Control:
             return ask(f"{self.moto}/wire/calls")
         if do == "perform":
             return perform_all(asked["sides"])
+        if do == "proxies":
+            return self.start_proxies()
+        if do == "faults":
+            return self.set_faults(asked["rules"])
+        if do == "black_hole":
+            return black_hole()
+        if do == "seen":
+            return self.seen()
         raise ValueError(f"cannot {do}")
 
 

@@ -7,7 +7,7 @@ import boto3
 from botocore.config import Config
 
 EAST, WEST = "us-east-1", "us-west-2"
-ONCE = Config(retries={"max_attempts": 0}, connect_timeout=5, read_timeout=30)
+ONCE = Config(retries={"max_attempts": 0}, connect_timeout=5, read_timeout=90)
 
 
 class World:
@@ -126,6 +126,15 @@ class World:
                     self.client("cloudwatch", region).put_metric_data(Namespace="AWS/RDS", MetricData=samples[first : first + 20])
 
     # -- looking at it
+
+    def warm(self):
+        """Asks each service for something, so that whatever has to be loaded is."""
+        for service, operation in [
+            ("autoscaling", "describe_auto_scaling_groups"), ("cloudwatch", "list_metrics"), ("eks", "list_clusters"),
+            ("elbv2", "describe_load_balancers"), ("rds", "describe_db_instances"), ("route53", "list_hosted_zones"),
+            ("sns", "list_topics"), ("sts", "get_caller_identity"),
+        ]:
+            getattr(self.client(service, WEST), operation)()
 
     def look(self):
         """What a step can change, in both regions, as boto3 sees it."""
