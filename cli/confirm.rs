@@ -54,7 +54,10 @@ pub fn run(console: &mut Console, bound: &BoundWorkflow, mode: Mode, yes: bool, 
 /// Lets a simulated run through whose steps all stay in the simulator: a program of the operator's own is run for real.
 pub fn simulated(bound: &BoundWorkflow, mode: Mode, programs_allowed: bool) -> Result<(), Failure> {
     let workflow = bound.workflow();
-    let outside = |ix: &usize| bound.declared(*ix).info().iam.apply.is_empty();
+    let outside = |ix: &usize| {
+        let info = bound.declared(*ix).info();
+        info.iam.apply.is_empty() && info.rbac.apply.is_empty()
+    };
     let names: Vec<_> = changes(bound, mode).0.into_iter().filter(outside).map(|ix| format!("`{}`", workflow.id(ix))).collect();
     if programs_allowed || names.is_empty() {
         return Ok(());

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use serde::Deserialize;
 use wf_engine::model::event::{Fields, StepFailure};
 use wf_engine::registry::Registry;
-use wf_engine::step::{Env, Iam, KindInfo, Observed, Reversibility, StepContext, StepKind, nothing_to_apply};
+use wf_engine::step::{Env, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, nothing_to_apply};
 
 /// Returns the kinds.
 pub(crate) fn registry(gate: &Gate) -> Registry {
@@ -36,6 +36,7 @@ const INFO: KindInfo = KindInfo {
     outputs: &[],
     before: &[],
     iam: Iam { read: &[], apply: &[], compensate: &[] },
+    rbac: Rbac::NONE,
     facts: &[],
     typical: Duration::from_secs(1),
     timeout: Duration::from_secs(60),

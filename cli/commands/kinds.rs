@@ -43,6 +43,7 @@ fn document(kind: &KindInfo) -> Value {
         "params": fields(kind.params),
         "outputs": fields(kind.outputs),
         "before": fields(kind.before),
+        "rbac": { "read": kind.rbac.read, "apply": kind.rbac.apply, "compensate": kind.rbac.compensate },
         "iam": { "read": kind.iam.read, "apply": kind.iam.apply, "compensate": kind.iam.compensate },
         "facts": kind.facts,
         "typical_seconds": kind.typical.as_secs_f64(),

@@ -25,10 +25,8 @@ pub fn kind_text(kind: &KindInfo, look: &Look) -> String {
     text.push_str(&fields("Params", kind.params, look));
     text.push_str(&fields("Outputs, as ${step.name}", kind.outputs, look));
     text.push_str(&fields("Before-image, as ${workflow.step.before.name} in a run that follows", kind.before, look));
-    let permissions = [("to look", kind.iam.read), ("to change", kind.iam.apply), ("to undo, beside these", kind.iam.compensate)];
-    let permissions = permissions.into_iter().filter(|(_, actions)| !actions.is_empty());
-    let permissions = permissions.map(|(what, actions)| format!("{}  {}", pad(what, 22), actions.join(", ")));
-    text.push_str(&section("IAM actions", permissions, look));
+    text.push_str(&rights("IAM actions", [kind.iam.read, kind.iam.apply, kind.iam.compensate], look));
+    text.push_str(&rights("Rights in Kubernetes", [kind.rbac.read, kind.rbac.apply, kind.rbac.compensate], look));
     text.push_str(&section("What it knows of AWS", kind.facts.iter().map(|fact| format!("- {fact}")), look));
     text
 }
@@ -37,6 +35,11 @@ fn fields(title: &str, fields: &[Field], look: &Look) -> String {
     let width = fields.iter().map(|field| field.name.len()).max().unwrap_or(0);
     let line = |field: &Field| format!("{}  {}  {}", pad(field.name, width), look.paint(Ink::Dim, &pad(type_word(field.ty), 7)), field.doc);
     section(title, fields.iter().map(line), look)
+}
+
+fn rights(title: &str, parts: [&[&str]; 3], look: &Look) -> String {
+    let parts = ["to look", "to change", "to undo, beside these"].into_iter().zip(parts).filter(|(_, rights)| !rights.is_empty());
+    section(title, parts.map(|(what, rights)| format!("{}  {}", pad(what, 22), rights.join(", "))), look)
 }
 
 fn section(title: &str, lines: impl Iterator<Item = String>, look: &Look) -> String {
@@ -58,7 +61,7 @@ fn type_word(ty: FieldType) -> &'static str {
 mod tests {
     use std::time::Duration;
 
-    use wf_engine::step::{Iam, Reversibility};
+    use wf_engine::step::{Iam, Rbac, Reversibility};
 
     use super::*;
     use crate::render::tale::LOOK;
@@ -72,6 +75,7 @@ mod tests {
         outputs: &[Field::new("in_service", FieldType::Integer, "how many serve")],
         before: &[],
         iam: Iam { read: &["autoscaling:DescribeAutoScalingGroups"], apply: &["autoscaling:UpdateAutoScalingGroup"], compensate: &[] },
+        rbac: Rbac::NONE,
         facts: &["an update overrides a scaling activity that is under way"],
         typical: Duration::from_secs(120),
         timeout: Duration::from_secs(900),

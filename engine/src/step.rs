@@ -98,6 +98,22 @@ impl Iam {
     }
 }
 
+/// The rights in Kubernetes (RBAC) that each part of a kind needs, as verbs and a resource: "get,list nodes", "patch deployments.apps".
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Rbac {
+    /// To observe and to settle: read-only.
+    pub read: &'static [&'static str],
+    /// To apply.
+    pub apply: &'static [&'static str],
+    /// To compensate, beyond what `read` and `apply` name.
+    pub compensate: &'static [&'static str],
+}
+
+impl Rbac {
+    /// Of a kind that has nothing to do with Kubernetes.
+    pub const NONE: Self = Self { read: &[], apply: &[], compensate: &[] };
+}
+
 /// Everything about a kind that does not depend on its params.
 #[derive(Debug, Clone, Copy)]
 pub struct KindInfo {
@@ -117,6 +133,8 @@ pub struct KindInfo {
     pub before: &'static [Field],
     /// The IAM actions that it needs.
     pub iam: Iam,
+    /// The rights in Kubernetes that it needs.
+    pub rbac: Rbac,
     /// The facts about AWS that it obeys, a line each.
     pub facts: &'static [&'static str],
     /// How long it usually takes, for scheduling until there is history.

@@ -22,6 +22,7 @@
 
 pub mod aws;
 mod hosted_zone;
+pub mod k8s;
 pub mod kinds;
 mod output;
 mod record_set;
@@ -41,12 +42,24 @@ pub fn registry(cloud: Cloud) -> Registry {
         .with::<kinds::elb_wait_targets_healthy::ElbWaitTargetsHealthy>(cloud.clone())
         .with::<kinds::exec::Exec>(())
         .with::<kinds::http_check::HttpCheck>(cloud.clone())
+        .with::<kinds::k8s_apply::K8sApply>(cloud.clone())
+        .with::<kinds::k8s_ingress_address::K8sIngressAddress>(cloud.clone())
+        .with::<kinds::k8s_job::K8sJob>(cloud.clone())
+        .with::<kinds::k8s_patch_config_map::K8sPatchConfigMap>(cloud.clone())
+        .with::<kinds::k8s_patch_secret::K8sPatchSecret>(cloud.clone())
+        .with::<kinds::k8s_rollout_restart::K8sRolloutRestart>(cloud.clone())
+        .with::<kinds::k8s_scale::K8sScale>(cloud.clone())
+        .with::<kinds::k8s_suspend_cron_jobs::K8sSuspendCronJobs>(cloud.clone())
+        .with::<kinds::k8s_wait_nodes::K8sWaitNodes>(cloud.clone())
+        .with::<kinds::k8s_wait_pods_ready::K8sWaitPodsReady>(cloud.clone())
         .with::<kinds::rds_create_read_replica::RdsCreateReadReplica>(cloud.clone())
         .with::<kinds::rds_delete_instance::RdsDeleteInstance>(cloud.clone())
         .with::<kinds::rds_modify_instance::RdsModifyInstance>(cloud.clone())
         .with::<kinds::rds_promote_read_replica::RdsPromoteReadReplica>(cloud.clone())
         .with::<kinds::rds_wait_replica_lag::RdsWaitReplicaLag>(cloud.clone())
         .with::<kinds::route53_failover::Route53Failover>(cloud.clone())
-        .with::<kinds::sns_publish::SnsPublish>(cloud)
+        .with::<kinds::sns_publish::SnsPublish>(cloud.clone())
+        .with::<kinds::velero_backup::VeleroBackup>(cloud.clone())
+        .with::<kinds::velero_restore::VeleroRestore>(cloud)
         .with::<kinds::wait::Wait>(())
 }

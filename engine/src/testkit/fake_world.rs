@@ -11,7 +11,7 @@ use crate::model::account::Account;
 use crate::model::event::{FailureKind, Fields, StepFailure};
 use crate::registry::Registry;
 use crate::step::{
-    Env, Field, FieldType, Iam, Interruption, KindInfo, Observed, Reversibility, StepContext, StepKind, fields, nothing_to_apply,
+    Env, Field, FieldType, Iam, Interruption, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields, nothing_to_apply,
 };
 
 /// A part of a step kind, as failures name it.
@@ -155,6 +155,7 @@ impl StepKind for Set {
         outputs: &[Field::new("value", FieldType::Integer, "the number that was set")],
         before: &[Field::new("value", FieldType::Integer, "the number that was there before")],
         iam: Iam { read: &["fake:Get"], apply: &["fake:Set"], compensate: &[] },
+        rbac: Rbac::NONE,
         facts: &[],
         typical: Duration::from_secs(1),
         timeout: Duration::from_secs(600),

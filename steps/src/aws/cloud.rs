@@ -29,6 +29,7 @@ use super::patience::{NotAgain, Patient};
 use super::reads::Reads;
 use super::time::{ClockSleep, ClockTime};
 use super::web::Web;
+use crate::k8s::Connections;
 use crate::zone_queue::{ZoneQueue, ZoneQueues};
 
 /// The region of the one control plane of Route 53, and the region that its requests are signed for.
@@ -59,6 +60,7 @@ struct Inner {
     role: Option<Role>,
     /// Who signs as that role, by the region whose STS gives out the credentials.
     signers: PerRegion<SharedCredentialsProvider>,
+    clusters: Connections,
     clients: Clients,
 }
 
@@ -185,6 +187,16 @@ impl Cloud {
         &self.inner.reads
     }
 
+    /// Returns the connections to Kubernetes clusters.
+    pub(crate) fn clusters(&self) -> &Connections {
+        &self.inner.clusters
+    }
+
+    /// Returns the HTTP client that stands for the world, and how it sleeps; `None` in the live world.
+    pub(crate) fn given(&self) -> Option<(SharedHttpClient, SharedAsyncSleep)> {
+        self.inner.shared.web.given_client()
+    }
+
     /// Returns the way to web pages that are no AWS API.
     pub(super) fn web(&self) -> &Web {
         &self.inner.shared.web
@@ -217,8 +229,8 @@ impl Env for Cloud {
 
 impl Inner {
     fn new(config: SdkConfig, shared: Arc<Common>, gates: Arc<Gates>, role: Option<Role>) -> Self {
-        let (reads, signers, clients) = (Reads::new(Arc::clone(&shared.clock)), PerRegion::default(), Clients::default());
-        Self { config, shared, gates, reads, role, signers, clients }
+        let (reads, signers) = (Reads::new(Arc::clone(&shared.clock)), PerRegion::default());
+        Self { config, shared, gates, reads, role, signers, clusters: Connections::default(), clients: Clients::default() }
     }
 }
 

@@ -121,7 +121,7 @@ fn refused<E: ProvideErrorMetadata + Error>(action: &str, what: &str, error: &E,
 }
 
 /// What helps whose credentials are not, or no longer, taken.
-pub(super) const LOG_IN: &str = "log in again (such as `aws sso login`), or set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and then try again: `wf resume`, or `wf run` after a rollback";
+pub(crate) const LOG_IN: &str = "log in again (such as `aws sso login`), or set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and then try again: `wf resume`, or `wf run` after a rollback";
 
 /// Tells whether a call failed because there were no credentials for it.
 pub(super) fn is_about_credentials(error: &(dyn Error + 'static)) -> bool {

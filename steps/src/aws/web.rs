@@ -68,6 +68,14 @@ impl Web {
         Self { world: World::Given(http), sleep }
     }
 
+    /// Returns the HTTP client that stands for the world, and how it sleeps; `None` in the live world.
+    pub(super) fn given_client(&self) -> Option<(SharedHttpClient, SharedAsyncSleep)> {
+        match &self.world {
+            World::Live => None,
+            World::Given(http) => Some((http.clone(), self.sleep.clone())),
+        }
+    }
+
     async fn fetch(&self, uri: &Uri, connect_to: Option<&str>, timeout: Duration) -> Result<WebAnswer, StepFailure> {
         let header = match self.world {
             World::Live => None,

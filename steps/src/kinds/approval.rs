@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use serde::Deserialize;
 use serde_json::json;
 use wf_engine::model::event::{Fields, StepFailure};
-use wf_engine::step::{Field, FieldType, Iam, KindInfo, Observed, Reversibility, StepContext, StepKind, fields, nothing_to_apply};
+use wf_engine::step::{Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields, nothing_to_apply};
 use wf_engine::units::Span;
 
 /// Asks a human.
@@ -49,6 +49,7 @@ impl StepKind for Approval {
         ],
         before: &[],
         iam: Iam { read: &[], apply: &[], compensate: &[] },
+        rbac: Rbac::NONE,
         facts: &[
             "a refusal and a lapsed question both fail the step for good: no answer is not a yes",
             "a question that was open when the run was interrupted is asked anew, and stands as long again",

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use wf_engine::model::event::{Fields, StepFailure};
-use wf_engine::step::{Field, FieldType, Iam, KindInfo, Observed, Reversibility, StepContext, StepKind, fields};
+use wf_engine::step::{Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields};
 
 use crate::aws::missing::{Missing, names};
 use crate::aws::poll::{self, Look};
@@ -96,6 +96,7 @@ impl StepKind for AutoScalingScale {
             apply: &["autoscaling:UpdateAutoScalingGroup"],
             compensate: &[],
         },
+        rbac: Rbac::NONE,
         facts: &[
             "one UpdateAutoScalingGroup sets all three sizes: AWS moves the desired size when a bound passes it; the call is safe to repeat",
             "a failed launch is visible in DescribeScalingActivities only: the step fails at once with AWS's message, not at its timeout",

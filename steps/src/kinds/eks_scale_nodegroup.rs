@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use wf_engine::clock::between;
 use wf_engine::model::event::{Fields, StepFailure};
-use wf_engine::step::{Field, FieldType, Iam, KindInfo, Observed, Reversibility, StepContext, StepKind, fields};
+use wf_engine::step::{Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields};
 
 use crate::aws::missing::{Missing, names};
 use crate::aws::poll::{self, Look};
@@ -85,6 +85,7 @@ impl StepKind for EksScaleNodegroup {
             apply: &["eks:UpdateNodegroupConfig"],
             compensate: &[],
         },
+        rbac: Rbac::NONE,
         facts: &[
             "clientRequestToken comes from run and step, so a repeated call is the same update",
             "a node group that is not ACTIVE refuses a change (409 ResourceInUseException): another update is waited for, not failed on",

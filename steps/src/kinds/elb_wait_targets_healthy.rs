@@ -8,7 +8,7 @@ use aws_sdk_elasticloadbalancingv2::types::{TargetHealth, TargetHealthStateEnum}
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use wf_engine::model::event::{Fields, StepFailure};
-use wf_engine::step::{Field, FieldType, Iam, KindInfo, Observed, Reversibility, StepContext, StepKind, fields, nothing_to_apply};
+use wf_engine::step::{Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields, nothing_to_apply};
 
 use crate::aws::missing::{Missing, names};
 use crate::aws::poll::{self, Look};
@@ -68,6 +68,7 @@ impl StepKind for ElbWaitTargetsHealthy {
             apply: &[],
             compensate: &[],
         },
+        rbac: Rbac::NONE,
         facts: &[
             "a target group without targets never passes, whatever part of them must be healthy",
             "targets that are draining belong to the past and are not counted",

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::process::{Child, Command};
 use wf_engine::model::event::{Fields, StepFailure};
-use wf_engine::step::{Field, FieldType, Iam, Interruption, KindInfo, Observed, Reversibility, StepContext, StepKind, fields};
+use wf_engine::step::{Field, FieldType, Iam, Interruption, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields};
 use wf_engine::units::{Size, Span};
 
 use crate::output::{Secret, tail};
@@ -108,6 +108,7 @@ impl StepKind for Exec {
         ],
         before: &[],
         iam: Iam { read: &[], apply: &[], compensate: &[] },
+        rbac: Rbac::NONE,
         facts: &[
             "the program sees PATH, HOME, LANG and TZ, the variables of `env` and `env_from`, and no others: AWS_* only when `env_from` names them",
             "WF_RUN, WF_STEP and WF_TOKEN tell it where it runs; WF_TOKEN is the same each time it is carried on",

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::json;
 use wf_engine::clock::between;
 use wf_engine::model::event::{FailureKind, Fields, StepFailure};
-use wf_engine::step::{Field, FieldType, Iam, KindInfo, Observed, Reversibility, StepContext, StepKind, fields, nothing_to_apply};
+use wf_engine::step::{Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields, nothing_to_apply};
 use wf_engine::units::Span;
 
 use crate::aws::{Cloud, WebAnswer};
@@ -81,6 +81,7 @@ impl StepKind for HttpCheck {
         ],
         before: &[],
         iam: Iam { read: &[], apply: &[], compensate: &[] },
+        rbac: Rbac::NONE,
         facts: &[
             "`connect_to` goes to a load balancer's own name with the SNI and Host of `url`, whose certificate it has",
             "one bad answer starts the count anew; redirects are not followed",

@@ -7,7 +7,7 @@ use aws_sdk_rds::config::Config;
 use serde::{Deserialize, Serialize};
 use wf_engine::clock::between;
 use wf_engine::model::event::{Fields, StepFailure};
-use wf_engine::step::{Field, FieldType, Iam, KindInfo, Observed, Reversibility, StepContext, StepKind, fields};
+use wf_engine::step::{Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields};
 
 use crate::aws::poll::{Look, SHOWS_WITHIN, until};
 use crate::aws::rds::{self, Instance};
@@ -84,6 +84,7 @@ impl StepKind for RdsCreateReadReplica {
             apply: &["rds:CreateDBInstanceReadReplica", "rds:AddTagsToResource", "kms:CreateGrant", "kms:DescribeKey"],
             compensate: &["rds:DeleteDBInstance"],
         },
+        rbac: Rbac::NONE,
         facts: &[
             "RDS takes no idempotency token for it, but an identifier exists once: a replica of that name is adopted when it replicates the same source, and refused otherwise",
             "the source must have backups: without them the step fails before it changes anything",

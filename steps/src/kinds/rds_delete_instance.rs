@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use aws_sdk_rds::config::Config;
 use serde::{Deserialize, Serialize};
 use wf_engine::model::event::{Fields, StepFailure};
-use wf_engine::step::{Field, FieldType, Iam, KindInfo, Observed, Reversibility, StepContext, StepKind, fields};
+use wf_engine::step::{Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields};
 
 use crate::aws::poll::{Look, until};
 use crate::aws::rds::{self, Instance};
@@ -86,6 +86,7 @@ impl StepKind for RdsDeleteInstance {
             apply: &["rds:DeleteDBInstance", "rds:CreateDBSnapshot"],
             compensate: &[],
         },
+        rbac: Rbac::NONE,
         facts: &[
             "a deletion cannot be undone: this step is a point of no return",
             "RDS takes no idempotency token for it: an instance that is gone, or going, counts as done only with a recorded intent; without one the step stops and asks, since the name may be wrong",

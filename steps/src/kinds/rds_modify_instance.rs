@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use wf_engine::clock::between;
 use wf_engine::model::event::{FailureKind, Fields, StepFailure};
-use wf_engine::step::{Field, FieldType, Iam, KindInfo, Observed, Reversibility, StepContext, StepKind, fields};
+use wf_engine::step::{Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields};
 use wf_engine::units::Span;
 
 use crate::aws::poll::{Look, SHOWS_WITHIN, until};
@@ -79,6 +79,7 @@ impl StepKind for RdsModifyInstance {
             Field::new("instance_class", FieldType::Text, "its class"),
         ],
         iam: Iam { read: &[rds::DESCRIBE], apply: &["rds:ModifyDBInstance"], compensate: &[] },
+        rbac: Rbac::NONE,
         facts: &[
             "changes are made at once, not in the maintenance window; a class or a retention from or to 0 can interrupt service",
             "right after the call the status may still be `available`: done means that the values are the new ones and none is pending",

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use wf_engine::clock::between;
 use wf_engine::model::event::{Fields, StepFailure};
-use wf_engine::step::{Field, FieldType, Iam, KindInfo, Observed, Reversibility, StepContext, StepKind, fields};
+use wf_engine::step::{Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields};
 use wf_engine::units::Span;
 
 use crate::aws::poll::{Look, SHOWS_WITHIN, until};
@@ -105,6 +105,7 @@ impl StepKind for RdsPromoteReadReplica {
             Field::new("observed_at", FieldType::Text, "when it was looked at"),
         ],
         iam: Iam { read: &[rds::DESCRIBE, lag::READ_LAG], apply: &["rds:PromoteReadReplica"], compensate: &[] },
+        rbac: Rbac::NONE,
         facts: &[
             "a promotion cannot be undone: failing back takes a new replica, so this step is a point of no return",
             "it stops replication and reboots the instance, which takes minutes; done means that the source is gone and the status is `available`, since right after the call the status is still `available`",

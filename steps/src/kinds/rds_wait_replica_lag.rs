@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use wf_engine::model::event::{Fields, StepFailure};
-use wf_engine::step::{Field, FieldType, Iam, KindInfo, Observed, Reversibility, StepContext, StepKind, fields, nothing_to_apply};
+use wf_engine::step::{Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields, nothing_to_apply};
 use wf_engine::units::Span;
 
 use crate::aws::lag::{self, Sample};
@@ -67,6 +67,7 @@ impl StepKind for RdsWaitReplicaLag {
         outputs: &[Field::new("lag", FieldType::Number, "how many seconds it was behind at the end")],
         before: &[Field::new("at", FieldType::Text, "when the wait began")],
         iam: Iam { read: &[rds::DESCRIBE, lag::READ_LAG], apply: &[], compensate: &[] },
+        rbac: Rbac::NONE,
         facts: &[
             "CloudWatch's ReplicaLag has one sample a minute, a minute or two late: only minutes that began after the step did count, so that a fence before it is really in the figure",
             "a negative ReplicaLag means that replication is not running: it counts as unknown",

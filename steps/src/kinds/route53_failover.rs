@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use wf_engine::clock::between;
 use wf_engine::model::event::{Fields, StepFailure};
-use wf_engine::step::{Field, FieldType, Iam, KindInfo, Observed, Reversibility, StepContext, StepKind, fields};
+use wf_engine::step::{Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields};
 use wf_engine::units::Span;
 
 use crate::aws::missing::{Missing, names};
@@ -140,6 +140,7 @@ impl StepKind for Route53Failover {
             apply: &["route53:ChangeResourceRecordSets"],
             compensate: &[],
         },
+        rbac: Rbac::NONE,
         facts: &[
             "the control plane of Route 53 is in us-east-1: where that region may be gone, prefer failover that needs no change of a record",
             "ListHostedZonesByName begins at a name and goes on with others: name and type of the zone are matched exactly, two that match are refused",

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use wf_engine::model::event::{Fields, StepFailure};
-use wf_engine::step::{Field, FieldType, Iam, KindInfo, Observed, Reversibility, StepContext, StepKind, fields};
+use wf_engine::step::{Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields};
 
 use crate::aws::missing::{Missing, names};
 use crate::aws::{Cloud, errors};
@@ -68,6 +68,7 @@ impl StepKind for SnsPublish {
         ],
         before: &[Field::new("topic_arn", FieldType::Text, "the topic's ARN")],
         iam: Iam { read: &["sts:GetCallerIdentity"], apply: &["sns:Publish"], compensate: &[] },
+        rbac: Rbac::NONE,
         facts: &[
             "SNS has no idempotency token but that of FIFO topics: an interrupted step may publish twice, so the message names run and step",
             "on a FIFO topic the token of the step is the deduplication id, and the run is the message group",

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use wf_engine::clock::between;
 use wf_engine::model::event::{Fields, StepFailure};
-use wf_engine::step::{Field, FieldType, Iam, KindInfo, Observed, Reversibility, StepContext, StepKind, nothing_to_apply};
+use wf_engine::step::{Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, nothing_to_apply};
 use wf_engine::units::Span;
 
 /// Lets time pass.
@@ -41,6 +41,7 @@ impl StepKind for Wait {
         outputs: &[],
         before: &[Field::new("until", FieldType::Text, "when the wait ends")],
         iam: Iam { read: &[], apply: &[], compensate: &[] },
+        rbac: Rbac::NONE,
         facts: &["an interrupted wait ends when it would have ended: a resume waits for the rest only"],
         typical: Duration::from_secs(30),
         timeout: Duration::from_secs(60),
