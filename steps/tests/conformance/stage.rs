@@ -28,6 +28,7 @@ pub struct Stage {
     pub registry: Registry,
     pub clock: Arc<dyn Clock>,
     calls: Arc<Mutex<BTreeSet<String>>>,
+    rights: Arc<Mutex<BTreeSet<String>>>,
 }
 
 /// What is known of a step's attempt, as the journal would know it.
@@ -58,10 +59,10 @@ impl Stage {
         let options = SimOptions { world: DEFAULT_WORLD.parse().unwrap(), state_dir: None, speed: 1.0, seed: Some(7), faults };
         let sim = Sim::open(options).unwrap();
         let clock: Arc<dyn Clock> = Arc::new(Virtual(sim.clock()));
-        let calls = Arc::default();
-        let http = SharedHttpClient::new(Recorder { inner: sim.http_client(), calls: Arc::clone(&calls) });
+        let (calls, rights) = (Arc::default(), Arc::default());
+        let http = SharedHttpClient::new(Recorder { inner: sim.http_client(), calls: Arc::clone(&calls), rights: Arc::clone(&rights) });
         let registry = wf_steps::registry(Cloud::with_http_client(http, Arc::clone(&clock)));
-        Self { sim, registry, clock, calls }
+        Self { sim, registry, clock, calls, rights }
     }
 
     /// Replaces the faults; the world stays at peace.
@@ -142,6 +143,11 @@ impl Stage {
     /// Returns the IAM actions that were used since the last time, and forgets them.
     pub fn take_actions(&self) -> BTreeSet<String> {
         std::mem::take(&mut self.calls.lock().unwrap())
+    }
+
+    /// Returns the rights in Kubernetes that were used since the last time, such as "patch deployments.apps", and forgets them.
+    pub fn take_rights(&self) -> BTreeSet<String> {
+        std::mem::take(&mut self.rights.lock().unwrap())
     }
 }
 
@@ -233,11 +239,13 @@ fn stop(cut: Option<Cut>, here: Cut) -> Result<(), Option<StepFailure>> {
 struct Recorder<C> {
     inner: C,
     calls: Arc<Mutex<BTreeSet<String>>>,
+    rights: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl HttpClient for Recorder<SharedHttpClient> {
     fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
-        SharedHttpConnector::new(Recorder { inner: self.inner.http_connector(settings, components), calls: Arc::clone(&self.calls) })
+        let (calls, rights) = (Arc::clone(&self.calls), Arc::clone(&self.rights));
+        SharedHttpConnector::new(Recorder { inner: self.inner.http_connector(settings, components), calls, rights })
     }
 }
 
@@ -246,6 +254,7 @@ impl HttpConnector for Recorder<SharedHttpConnector> {
         if let Some(action) = action(&request) {
             self.calls.lock().unwrap().insert(action);
         }
+        self.rights.lock().unwrap().extend(crate::kubernetes::right(request.method(), request.uri()));
         self.inner.call(request)
     }
 }
@@ -258,6 +267,7 @@ fn action(request: &HttpRequest) -> Option<String> {
     let segments: Vec<_> = path.split('?').next()?.split('/').filter(|segment| !segment.is_empty()).collect();
     let action = match service {
         "eks" => match (request.method(), segments.as_slice()) {
+            ("GET", ["clusters"]) => "ListClusters".to_owned(),
             ("GET", ["clusters", _]) => "DescribeCluster".to_owned(),
             ("GET", ["clusters", _, "node-groups", _]) => "DescribeNodegroup".to_owned(),
             ("GET", ["clusters", _, "updates", _]) => "DescribeUpdate".to_owned(),
