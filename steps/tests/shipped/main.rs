@@ -66,6 +66,35 @@ async fn failback_goes_home_with_the_recorded_capacities_and_loses_no_row() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_workloads_of_the_cluster_follow_the_database() {
+    let world = Shipped::burning(&[]);
+    let failover = world.run("failover.ron", |_| {}).await;
+    assert_eq!(failover.end, COMPLETED, "{:#?}", failover.failures());
+    let shop = || world.sim.status()["shop_traffic"].clone();
+    assert_ne!(shop()["serving_region"], "us-west-2");
+    let endpoint = failover.step("promote").outputs["endpoint"].clone();
+    let run = world.run_with("failover-eks.ron", &[("database_endpoint".to_owned(), endpoint)]).await;
+    assert_eq!(run.end, COMPLETED, "{:#?}", run.failures());
+    assert_eq!(shop()["serving_region"], "us-west-2", "{}", shop());
+    assert_eq!(shop()["split_brain_rows"], 0);
+    // One restore, one restart.
+    assert_eq!(world.effective("create:restores"), 1);
+    let (restart, address) = (run.step("restart"), run.step("address"));
+    assert!(restart.started_at < address.ended_at && address.started_at < restart.ended_at, "restart and address overlap");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backup_that_failed_in_part_is_passed_over_and_an_old_one_refused() {
+    let world = Shipped::burning(&["backup-partial"]);
+    let given = |age: &str| [("database_endpoint".to_owned(), "db.example".into()), ("max_backup_age".to_owned(), age.into())];
+    let run = world.run_with("failover-eks.ron", &given("26h")).await;
+    assert_eq!(run.end, RunEnd::Finished(RunOutcome::RolledBack));
+    let failure = run.step("restore").failure.unwrap();
+    assert!(failure.message.contains("the newest that is complete, is 1d") && failure.message.contains("max_age is 1d 2h"), "{failure:?}");
+    assert_eq!(world.effective("create:restores"), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_node_group_that_fails_before_the_promotion_rolls_everything_back() {
     let world = Shipped::burning(&["fail EksScaleNodegroup"]);
     let before = world.sim.status();

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value;
 use wf_engine::clock::{Clock, between};
 use wf_engine::model::event::{Mode, StepFailure};
 use wf_engine::model::ids::RunId;
@@ -72,18 +73,23 @@ impl Shipped {
     }
 
     pub async fn run(&self, file: &str, adjust: impl FnOnce(&mut StartPlan)) -> Ended {
-        self.start(file, None, adjust).await
+        self.start(file, None, &[], adjust).await
+    }
+
+    /// Runs a workflow with these inputs.
+    pub async fn run_with(&self, file: &str, given: &[(String, Value)]) -> Ended {
+        self.start(file, None, given, |_| {}).await
     }
 
     pub async fn follow(&self, file: &str, followed: &Ended) -> Ended {
-        self.start(file, Some(followed), |_| {}).await
+        self.start(file, Some(followed), &[], |_| {}).await
     }
 
-    async fn start(&self, file: &str, followed: Option<&Ended>, adjust: impl FnOnce(&mut StartPlan)) -> Ended {
+    async fn start(&self, file: &str, followed: Option<&Ended>, given: &[(String, Value)], adjust: impl FnOnce(&mut StartPlan)) -> Ended {
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../workflows").join(file);
         let text = std::fs::read_to_string(&path).unwrap();
         let workflow = Arc::new(Workflow::parse(&text).unwrap());
-        let inputs = resolve_inputs(&workflow, &[]).unwrap();
+        let inputs = resolve_inputs(&workflow, given).unwrap();
         let imports = followed.map(|ended| collect_imports(&workflow, &inputs, &ended.state()).unwrap()).unwrap_or_default();
         let bound = self.registry.bind(Arc::clone(&workflow), &inputs, &Imports::Values(&imports)).unwrap();
         let run = RunId::new(u64::try_from(self.clock.now().as_millisecond()).unwrap(), self.seed.into());
