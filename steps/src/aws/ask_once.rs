@@ -5,7 +5,7 @@ use aws_smithy_runtime_api::client::retries::classifiers::{ClassifyRetry, RetryA
 use aws_smithy_types::retry::ErrorKind;
 
 /// Forbids the SDK to repeat a call whose effect is unknown: the answer was lost, or the server failed. For the calls without
-/// an idempotency token (promote a replica, create one, delete an instance, publish): the engine observes the world before
+/// an idempotency token (promote a replica, create one, delete an instance): the engine observes the world before
 /// it calls again, which the SDK cannot. A throttled call was surely not accepted, so it is still repeated.
 ///
 /// Goes into a call with `.customize().config_override(Config::builder().retry_classifier(AskOnce))`.

@@ -1,4 +1,4 @@
-//! [`Shared`]: one describe for all the steps that look at the same service.
+//! `Shared`: one describe for all the steps that look at the same service.
 //!
 //! Who asks while a request is under way waits, and goes with all others who wait in the next one; who asks within a second of an
 //! answer gets that answer. Where an API takes several names in a call, a request also asks for what others have looked at lately,
@@ -33,7 +33,7 @@ const ALONE: Duration = Duration::from_secs(5 * 60);
 /// Questions that nobody asks any more are forgotten when there are more than this.
 const KEPT_MAX: usize = 64;
 
-/// A moment in the order of all requests of a process; see [`Tickets`].
+/// A moment in the order of all requests of a process; see `Tickets`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Since(u64);
 

@@ -1,5 +1,5 @@
-//! How the kinds reach Kubernetes: which [`Cluster`], as whom ([`token`]), over what ([`transport`]), and what an error means ([`errors`]).
-//! [`Kubernetes`] puts these together; a kind asks through it and never makes a client of its own. Knows nothing of workflows.
+//! How the kinds reach Kubernetes: which [`Cluster`], as whom (`token`), over what (`transport`), and what an error means (`errors`).
+//! `Kubernetes` puts these together; a kind asks through it and never makes a client of its own. Knows nothing of workflows.
 //!
 //! Under `--sim` the same `kube` client speaks the same protocol to the simulated cluster: only the HTTP service below it differs.
 
