@@ -58,8 +58,8 @@ impl StepKind for K8sJob {
         reversibility: Reversibility::Reversible,
         params: &[
             Field::new("cluster", FieldType::Json, Cluster::DOC),
-            Field::new("namespace", FieldType::Text, "the Job's namespace"),
             Field::new("manifest", FieldType::Text, "a YAML file with one Job; its name gets an ending that names run and step"),
+            Field::new("namespace", FieldType::Text, "the Job's namespace"),
         ],
         outputs: &[Field::new("job", FieldType::Text, "the Job's name")],
         before: &[Field::new("job", FieldType::Text, "the Job's name")],
