@@ -34,7 +34,9 @@ impl Manifest {
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        let documents: Vec<Value> = serde_saphyr::from_multiple(text).map_err(|error| error.to_string())?;
+        // Only `true` and `false` are truth values: a namespace may be called `n`.
+        let options = serde_saphyr::options! { strict_booleans: true };
+        let documents: Vec<Value> = serde_saphyr::from_multiple_with_options(text, options).map_err(|error| error.to_string())?;
         let documents: Vec<_> = documents.into_iter().filter(|document| !document.is_null()).collect();
         if documents.is_empty() || documents.len() > OBJECTS_MAX {
             return Err(format!("it holds {} objects: at least one is needed, and at most {OBJECTS_MAX} are taken", documents.len()));
