@@ -151,8 +151,8 @@ fn replayed(run: &RunId, workflow: Arc<Workflow>, records: &[Record]) -> Result<
 /// Says how it went, and keeps the summary.
 fn tell(console: &mut Console, runs: &Runs, world: &World, replayed: &Replayed, records: &[Record]) -> Result<(), Failure> {
     RunSummary::of(replayed, false).keep(runs.layout());
-    let traffic = world.sim.as_ref().map(wf_sim::Sim::traffic);
-    let summary = Summary::of(replayed, records, traffic.as_ref());
+    let traffic = world.sim.as_ref().map(wf_sim::Sim::sites).unwrap_or_default();
+    let summary = Summary::of(replayed, records, &traffic);
     if console.json() {
         console.document(&summary)
     } else {

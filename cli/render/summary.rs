@@ -62,8 +62,8 @@ pub struct Summary {
     pub rto: Objective,
     /// How much of the latest data was lost, in time.
     pub rpo: Objective,
-    /// What the simulated users saw.
-    pub users: Option<Users>,
+    /// What the simulated users of each site saw.
+    pub users: Vec<Users>,
     /// What failed and stayed so.
     pub failures: Vec<Failed>,
     /// What can still be undone and what cannot, when the run is not over.
@@ -133,9 +133,11 @@ pub struct Objective {
     pub verdict: Verdict,
 }
 
-/// What the simulated users saw.
+/// What the simulated users of a site saw.
 #[derive(Debug, Clone, Serialize)]
 pub struct Users {
+    /// The site's host name.
+    pub site: String,
     /// For how many seconds their requests failed: the outages that this run met, each from its beginning.
     pub outage: f64,
     /// Those outages.
@@ -163,7 +165,7 @@ pub struct Failed {
 
 impl Summary {
     /// Puts together what a run that no process drives any more came to, from its records and, under `--sim`, what the users saw.
-    pub fn of(replayed: &Replayed, records: &[Record], traffic: Option<&TrafficReport>) -> Self {
+    pub fn of(replayed: &Replayed, records: &[Record], traffic: &[TrafficReport]) -> Self {
         let Replayed { header, workflow, state } = replayed;
         let last_at = state.last_at().unwrap_or_default();
         let timeline = Timeline::of(replayed, records, last_at);
@@ -188,7 +190,7 @@ impl Summary {
             compensations: rows(replayed, &timeline, &timeline.undo, &path.undo, undo_outcome),
             rto: rto(state, workflow.def().objectives.rto, makespan),
             rpo: rpo(state, workflow.def().objectives.rpo),
-            users: traffic.map(|report| Users::during(report, timeline.start, last_at)),
+            users: traffic.iter().map(|report| Users::during(report, timeline.start, last_at)).collect(),
             failures: failures(records),
             undo: if over { Undoing::default() } else { Undoing::of(state) },
             next: next::commands(&header.run, state, false),
@@ -203,6 +205,7 @@ impl Users {
         let outages: Vec<_> = report.outages.iter().filter(met).cloned().collect();
         let lasted = |outage: &Outage| between(outage.from, outage.until.unwrap_or(end));
         Self {
+            site: report.site.clone(),
             outage: seconds(outages.iter().map(lasted).sum()),
             still_out: outages.last().is_some_and(|outage| outage.until.is_none()),
             outages,

@@ -90,9 +90,7 @@ impl Summary {
         }
         text.push_str(&objective_text("RTO", &self.rto, "run start → end of its last step", look));
         text.push_str(&objective_text("RPO", &self.rpo, "replica lag at the promotion", look));
-        if let Some(users) = &self.users {
-            text.push_str(&users_text(users, look));
-        }
+        self.users.iter().for_each(|users| text.push_str(&users_text(users, look)));
         text
     }
 }
@@ -180,7 +178,7 @@ fn users_text(users: &Users, look: &Look) -> String {
     let lost = look.paint(ink(users.rows_lost > 0), &format!("{} lost", count_rows(users.rows_lost)));
     let split = look.paint(ink(users.split_brain_rows > 0), &format!("{} in split brain", users.split_brain_rows));
     let rows = format!("{lost}; {split}, of {} since the world began", users.rows_written);
-    format!("    users saw      {outage}{state}{reason}\n    users' data    {rows}\n")
+    format!("    users of {}\n      saw          {outage}{state}{reason}\n      their data   {rows}\n", clean(&users.site))
 }
 
 fn count_rows(rows: u64) -> String {
@@ -224,12 +222,13 @@ mod tests {
     use crate::render::tale::{LOOK, Tale, at, id};
 
     fn summary(tale: &Tale) -> Summary {
-        Summary::of(&tale.replayed(), &tale.records, None)
+        Summary::of(&tale.replayed(), &tale.records, &[])
     }
 
     fn traffic() -> TrafficReport {
         let outage = |from, until: Option<f64>, reason: &str| Outage { from: at(from), until: until.map(at), reason: reason.into() };
         TrafficReport {
+            site: "app.company.com".into(),
             started_at: at(-600.0),
             outage: 590.0,
             outages: vec![outage(-500.0, Some(-400.0), "an older one"), outage(-20.0, Some(470.0), "no healthy instance\u{7}")],
@@ -247,7 +246,7 @@ mod tests {
     #[test]
     fn a_completed_run() {
         let tale = Tale::completed();
-        let summary = Summary::of(&tale.replayed(), &tale.records, Some(&traffic()));
+        let summary = Summary::of(&tale.replayed(), &tale.records, &[traffic()]);
         insta::assert_snapshot!(summary.text(&LOOK), @r"
         failover 01HZXW3V9K0000000000000042: completed after 8m 20s
           unplanned, simulated AWS, began 2026-03-01 02:59:00 UTC
@@ -265,9 +264,10 @@ mod tests {
             makespan       8m 20s = 1.00 × the critical path, 1.2 steps at once
             RTO  8m 20s of 15m         MET          run start → end of its last step
             RPO  13s of 5m             MET          replica lag at the promotion
-            users saw      8m 10s of outage:
+            users of app.company.com
+              saw          8m 10s of outage:
                            no healthy instance
-            users' data    13 rows lost; 0 in split brain, of 510 since the world began
+              their data   13 rows lost; 0 in split brain, of 510 since the world began
         ");
     }
 

@@ -131,9 +131,14 @@ impl Sim {
         self.with(|state| state.world.status())
     }
 
-    /// Returns what the traffic client measured.
+    /// Returns what the traffic client of the application measured.
     pub fn traffic(&self) -> TrafficReport {
-        self.with(|state| state.world.traffic.report())
+        self.with(|state| state.world.app_traffic())
+    }
+
+    /// Returns what the traffic clients of all sites measured, the application's first.
+    pub fn sites(&self) -> Vec<TrafficReport> {
+        self.with(|state| [state.world.app_traffic()].into_iter().chain(state.world.shop_traffic()).collect())
     }
 
     /// Returns every mutating call so far.
@@ -242,5 +247,5 @@ pub fn read_status(state_dir: &Path) -> Result<serde_json::Value, SimError> {
 
 /// Returns what the traffic client of a kept world measured, whether or not a process has it open.
 pub fn read_traffic(state_dir: &Path) -> Result<TrafficReport, SimError> {
-    read_world(state_dir).map(|world| world.traffic.report())
+    read_world(state_dir).map(|world| world.app_traffic())
 }

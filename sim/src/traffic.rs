@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 /// What the traffic client measured since the world began. It sends one request a virtual second.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrafficReport {
+    /// The host name of the site that was asked.
+    pub site: String,
     /// When the traffic began (virtual).
     pub started_at: Timestamp,
     /// Virtual seconds in which a user's request was not answered with success, in all.

@@ -4,6 +4,7 @@
 //! `servers/moto_patched.py` says where moto is no AWS and is replaced by our own reading of AWS, which proves nothing about those points.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod clusters;
 mod differ;
 mod errors;
 mod faults;

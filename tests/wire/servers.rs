@@ -56,6 +56,12 @@ impl Servers {
         self.ask(&json!({ "do": "seed", "at": server }))
     }
 
+    /// Makes the world of the guide, with a site in the cluster too, whose load balancer has this name.
+    pub fn seed_with_shop(&self, server: &str, load_balancer: &str) -> Value {
+        self.ask(&json!({ "do": "reset" }));
+        self.ask(&json!({ "do": "seed", "at": server, "shop": load_balancer }))
+    }
+
     /// Returns what a step can change, as boto3 sees it.
     pub fn look(&self, server: &str) -> Value {
         self.ask(&json!({ "do": "look", "at": server }))

@@ -1,5 +1,5 @@
-//! The shipped workflows from the command line, on moto with the CloudWatch of ministack. What they changed is asked of the servers through
-//! boto3, and counted by what moto was asked for; nothing is believed that `wf` says, but its exit code.
+//! The shipped workflows from the command line, on moto with the CloudWatch of ministack and the clusters of the simulator. What they changed
+//! is asked of the servers through boto3, and counted by what moto was asked for; nothing is believed that `wf` says, but its exit code.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::clusters::Clusters;
 use crate::servers::Servers;
 
 pub const EAST: &str = "us-east-1";
@@ -19,6 +20,7 @@ const CALENDAR_SPEED: &str = "15";
 /// An operator at a fresh world.
 pub struct Operator {
     pub servers: Servers,
+    clusters: Clusters,
     seeded: Value,
     home: tempfile::TempDir,
     /// Where AWS is, and where its CloudWatch.
@@ -28,9 +30,11 @@ pub struct Operator {
 impl Operator {
     pub fn new() -> Self {
         let servers = Servers::start();
-        let seeded = servers.seed("moto");
+        let clusters = Clusters::start(&servers);
+        let shop = address(&clusters, EAST).unwrap();
+        let seeded = servers.seed_with_shop("moto", &shop);
         let endpoints = [servers.moto.clone(), servers.ministack.clone()];
-        Self { servers, seeded, home: tempfile::tempdir().unwrap(), endpoints }
+        Self { servers, clusters, seeded, home: tempfile::tempdir().unwrap(), endpoints }
     }
 
     /// An operator whose requests go by way of the proxies.
@@ -54,6 +58,7 @@ impl Operator {
             .env("AWS_EC2_METADATA_DISABLED", "true")
             .env("AWS_ENDPOINT_URL", &self.endpoints[0])
             .env("AWS_ENDPOINT_URL_CLOUDWATCH", &self.endpoints[1])
+            .env("LD_PRELOAD", self.compiled("resolver"))
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .args(args)
             .stdin(Stdio::null());
@@ -67,22 +72,46 @@ impl Operator {
         command
             .args(set("dr_alb_dns_name", west["alb_dns_name"].as_str().unwrap()))
             .args(set("dr_alb_zone_id", west["alb_zone_id"].as_str().unwrap()))
-            .args(set("url", &self.servers.site));
+            .args(set("url", &self.servers.site))
+            .args(set("shop_url", &self.shop_site()));
         command
     }
 
     fn failback(&self) -> Command {
-        let mut command = self.wf(&["failback", "workflows/failback.ron", "--yes", "--set", &format!("url={}", self.servers.site)]);
-        command.env("LD_PRELOAD", self.fast_calendar()).env("WF_CLOCK_SPEED", CALENDAR_SPEED);
+        let [url, shop_url] = [format!("url={}", self.servers.site), format!("shop_url={}", self.shop_site())];
+        let mut command = self.wf(&["failback", "workflows/failback.ron", "--yes", "--set", &url, "--set", &shop_url]);
+        let both = std::env::join_paths([self.compiled("resolver"), self.compiled("clock")]).unwrap();
+        command.env("LD_PRELOAD", both).env("WF_CLOCK_SPEED", CALENDAR_SPEED);
         command
     }
 
-    fn fast_calendar(&self) -> PathBuf {
-        let shim = self.home.path().join("clock.so");
-        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/wire/clock.c");
-        let compiled = Command::new("gcc").args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o"]).arg(&shim).arg(source).status();
-        assert!(compiled.expect("gcc is needed to compile tests/wire/clock.c").success(), "tests/wire/clock.c does not compile");
+    /// The health page of the site in the cluster.
+    pub fn shop_site(&self) -> String {
+        self.servers.site.replace("/health", "/shop")
+    }
+
+    /// Compiles one of the libraries that change what a process sees of its machine.
+    fn compiled(&self, name: &str) -> PathBuf {
+        let shim = self.home.path().join(format!("{name}.so"));
+        if !shim.exists() {
+            let source = format!("{}/tests/wire/{name}.c", env!("CARGO_MANIFEST_DIR"));
+            let compiled = Command::new("gcc").args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o"]).arg(&shim).arg(&source).status();
+            assert!(compiled.expect("gcc is needed to compile the libraries in tests/wire").success(), "{source} does not compile");
+        }
         shim
+    }
+
+    /// Checks what runs in the clusters.
+    fn workloads_are_in(&self, home: &str) {
+        for (region, cluster, replicas) in
+            [(EAST, "production-primary", if home == EAST { 6 } else { 0 }), (WEST, "production-dr", if home == WEST { 6 } else { 0 })]
+        {
+            let read = |path: &str| self.clusters.read(region, cluster, path);
+            assert_eq!(read("/apis/apps/v1/namespaces/production/deployments/web-app")["spec"]["replicas"], replicas, "{region}");
+            let crons = read("/apis/batch/v1/namespaces/production/cronjobs");
+            let suspended: Vec<_> = crons["items"].as_array().unwrap().iter().map(|cron| cron["spec"]["suspend"] == true).collect();
+            assert_eq!(suspended, [replicas == 0; 2], "{region}: {crons}");
+        }
     }
 
     /// Starts a `wf` and kills it once moto was asked so often for an action.
@@ -103,7 +132,8 @@ impl Operator {
     /// Checks what a user and an operator would see after the failover.
     pub fn is_in_the_west(&self, before: &Value) {
         let now = self.servers.look("moto");
-        assert_eq!(page(&self.servers.site), WEST);
+        assert_eq!([page(&self.servers.site), page(&self.shop_site())], [WEST, WEST]);
+        self.workloads_are_in(WEST);
         assert_eq!(now[EAST]["groups"]["prod-app-asg"], json!({ "min": 0, "desired": 0, "max": 10, "instances": 0 }));
         assert_eq!(now[EAST]["nodegroups"]["production-primary"], json!({ "min": 0, "desired": 0, "max": 20 }));
         assert_eq!(now[EAST]["databases"]["prod-db-primary"]["replicas"], json!([]));
@@ -115,6 +145,9 @@ impl Operator {
         let alias = &mut records["app.company.com. A primary"]["AliasTarget"];
         alias["DNSName"] = self.seeded[WEST]["alb_dns_name"].clone();
         alias["HostedZoneId"] = self.seeded[WEST]["alb_zone_id"].clone();
+        let alias = &mut records["shop.company.com. A primary"]["AliasTarget"];
+        alias["DNSName"] = json!(address(&self.clusters, WEST));
+        alias["HostedZoneId"] = json!("Z1H1FL5HABSF5");
         // Nothing else of them has changed, the health check neither.
         assert_eq!(now["records"], records);
     }
@@ -124,11 +157,18 @@ impl Operator {
             ("PromoteReadReplica", 1),
             ("UpdateAutoScalingGroup", 2),
             ("/node-groups/general/update-config", 2),
-            ("POST /2013-04-01/hostedzone/", 1),
+            ("POST /2013-04-01/hostedzone/", 2),
         ] {
             assert_eq!(self.servers.calls(action), times, "{action}");
         }
     }
+}
+
+/// Returns the name of the load balancer of a cluster.
+fn address(clusters: &Clusters, region: &str) -> Option<String> {
+    let cluster = if region == EAST { "production-primary" } else { "production-dr" };
+    let ingress = clusters.read(region, cluster, "/apis/networking.k8s.io/v1/namespaces/production/ingresses/web-app-ingress");
+    Some(ingress["status"]["loadBalancer"]["ingress"][0]["hostname"].as_str()?.to_owned())
 }
 
 /// A process that is killed with SIGKILL when this value goes.
@@ -170,7 +210,7 @@ pub fn page(url: &str) -> String {
 fn a_failover_and_the_way_back() {
     let operator = Operator::new();
     let before = operator.servers.look("moto");
-    assert_eq!(page(&operator.servers.site), EAST);
+    assert_eq!([page(&operator.servers.site), page(&operator.shop_site())], [EAST, EAST]);
 
     completes(operator.failover());
     operator.is_in_the_west(&before);
@@ -179,7 +219,8 @@ fn a_failover_and_the_way_back() {
 
     completes(operator.failback());
     let now = operator.servers.look("moto");
-    assert_eq!(page(&operator.servers.site), EAST);
+    assert_eq!([page(&operator.servers.site), page(&operator.shop_site())], [EAST, EAST]);
+    operator.workloads_are_in(EAST);
     for (region, part) in [(EAST, "groups"), (EAST, "nodegroups"), (WEST, "nodegroups")] {
         assert_eq!(now[region][part], before[region][part], "{part} in {region}");
     }

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::database::Database;
 use super::{Region, World, timestamp};
+use crate::traffic::TrafficReport;
 
 impl World {
     /// Describes the whole world.
@@ -22,9 +23,18 @@ impl World {
             "regions": regions,
             "dns": self.dns_status(),
             "mutating_calls": self.entries,
-            "traffic": self.traffic.report(),
-            "shop_traffic": self.application.shop.as_ref().map(|_| self.shop.report()),
+            "traffic": self.app_traffic(),
+            "shop_traffic": self.shop_traffic(),
         })
+    }
+
+    pub(crate) fn app_traffic(&self) -> TrafficReport {
+        self.traffic.report(&self.application.host)
+    }
+
+    /// The site in the clusters, if there is one.
+    pub(crate) fn shop_traffic(&self) -> Option<TrafficReport> {
+        self.application.shop.as_ref().map(|site| self.shop.report(site))
     }
 
     fn region_status(&self, name: &str, region: &Region) -> Value {

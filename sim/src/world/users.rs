@@ -44,11 +44,12 @@ impl Traffic {
     }
 
     /// Returns the account of it.
-    pub(crate) fn report(&self) -> TrafficReport {
+    pub(crate) fn report(&self, site: &str) -> TrafficReport {
         let at = |second: i64| timestamp(second * 1000);
         let outages =
             self.outages.iter().map(|(from, until, reason)| Outage { from: at(*from), until: until.map(at), reason: reason.clone() });
         TrafficReport {
+            site: site.to_owned(),
             started_at: timestamp(self.started),
             outage: self.failed as f64,
             outages: outages.collect(),

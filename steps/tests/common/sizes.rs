@@ -16,6 +16,8 @@ pub fn sizes(status: &Value) -> Value {
         "lag_seconds",
         "targets",
         "activities",
+        // How many jobs of a cron job are remembered depends on how often it was due since.
+        "failed jobs",
     ];
     match status {
         Value::Object(fields) => {

@@ -106,7 +106,11 @@ impl Trial {
     /// Counts the calls of this run that changed the world. Messages are left out: they are delivered at least once.
     pub fn effects(&self) -> BTreeMap<Call, usize> {
         let mut effects = BTreeMap::new();
-        for call in self.sim.calls().into_iter().skip(self.calls_before).filter(|call| call.effective && call.action != "Publish") {
+        for mut call in self.sim.calls().into_iter().skip(self.calls_before).filter(|call| call.effective && call.action != "Publish") {
+            // When a rollout was asked for is another moment in each trial; that there is one is what counts.
+            if let Some(at) = call.params.pointer_mut("/spec/template/metadata/annotations/kubectl.kubernetes.io~1restartedAt") {
+                *at = "some time".into();
+            }
             *effects.entry((call.action, call.resource, call.params.to_string())).or_default() += 1;
         }
         effects
@@ -138,6 +142,9 @@ fn brisk_world() -> WorldDef {
         ("instance_terminate: (min: 20, max: 45)", "instance_terminate: (min: 15, max: 30)"),
         ("dns_insync: (min: 20, max: 60)", "dns_insync: (min: 5, max: 15)"),
         ("nodegroup_update: (min: 120, max: 180)", "nodegroup_update: (min: 20, max: 30)"),
+        ("ingress_address: (min: 60, max: 150)", "ingress_address: (min: 10, max: 20)"),
+        ("backup: (min: 40, max: 90)", "backup: (min: 10, max: 20)"),
+        ("restore: (min: 60, max: 120)", "restore: (min: 10, max: 20)"),
     ];
     let shorten = |world: String, (long, short): (&str, &str)| {
         assert!(world.contains(long), "the world file has no `{long}`");

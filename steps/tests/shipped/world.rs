@@ -124,6 +124,11 @@ impl Shipped {
         self.sim.calls().iter().filter(|call| call.effective && call.action == action).count()
     }
 
+    /// What the user of the site in the clusters saw.
+    pub fn shop(&self) -> Value {
+        self.sim.status()["shop_traffic"].take()
+    }
+
     pub async fn pass_minutes(&self, minutes: u64) {
         self.clock.sleep(Duration::from_secs(60 * minutes)).await;
     }

@@ -66,11 +66,12 @@ impl Over {
             .filter(there)
             .map(|request| [&request["service"], &request["operation"]].map(|part| part.as_str().unwrap()))
             .collect();
-        // `fence` and `fence_eks`.
-        assert_eq!(touched, BTreeSet::from([["autoscaling", "DescribeAutoScalingGroups"], ["eks", "DescribeNodegroup"]]), "{seen:?}");
+        // `fence`, `fence_shop` with `fence_cron`, and `fence_eks`.
+        let allowed = [["autoscaling", "DescribeAutoScalingGroups"], ["eks", "DescribeCluster"], ["eks", "DescribeNodegroup"]];
+        assert_eq!(touched, BTreeSet::from(allowed), "{seen:?}");
 
         let now = self.operator.servers.look("moto");
-        assert_eq!(page(&self.operator.servers.site), WEST);
+        assert_eq!([page(&self.operator.servers.site), page(&self.operator.shop_site())], [WEST, WEST]);
         for part in ["groups", "nodegroups"] {
             assert_eq!(now[EAST][part], self.before[EAST][part], "{part}: nothing reached {EAST}");
         }

@@ -2,7 +2,8 @@
 Ends when stdin does, and the servers end with it, whatever became of the test that started it.
 
     {"do": "reset"}                         both servers forget everything
-    {"do": "seed", "at": "moto"}            makes the world of the guide
+    {"do": "seed", "at": "moto"}            makes the world of the guide; with "shop", a load balancer's name, the second site's record too
+    {"do": "clusters", "url": "…", "authority": "PEM"}      where the Kubernetes API of moto's clusters is from now on
     {"do": "look", "at": "moto"}            what a step can change, as boto3 sees it
     {"do": "call", "at": "ministack", "region": "us-east-1", "service": "rds", "operation": "stop_db_instance", "params": {}}
     {"do": "errors", "actions": ["rds:PromoteReadReplica"]}     the error codes that AWS documents
@@ -131,10 +132,10 @@ def start_proxy(upstream):
 
 
 class Site(http.server.BaseHTTPRequestHandler):
-    """https://app.company.com/health, as a user sees it whom moto's Route 53 sends to a load balancer."""
+    """The health pages of both sites, as a user sees them whom moto's Route 53 sends to a load balancer."""
 
     def do_GET(self):
-        status, said = self.server.world.serving()
+        status, said = self.server.world.serving("shop" if self.path == "/shop" else "app")
         self.send_response(status)
         self.end_headers()
         self.wfile.write(said.encode())
@@ -211,9 +212,11 @@ class Control:
             ask(f"{self.ministack}/_ministack/reset", "POST")
             return None
         if do == "seed":
-            seeded = world.seed(cross_region=asked["at"] == "moto")
+            seeded = world.seed(asked["at"] == "moto", asked.get("shop"))
             ask(f"{self.moto}/wire/calls", "DELETE")
             return seeded
+        if do == "clusters":
+            return ask(f"{self.moto}/wire/clusters", "PUT", {"url": asked["url"], "authority": asked["authority"]})
         if do == "look":
             return world.look()
         if do == "subjects":

@@ -7,10 +7,12 @@ nothing about these points; everything else that moto answers is independent:
   `available`, and ends the replication on both sides; moto leaves the source in place and takes a second promotion.
 - RDS: deleting a replica in another region works; moto fails after it has deleted it.
 - EKS: DescribeUpdate, which moto has not, tells of the updates that moto made; a repeated client request token is the same update.
+- EKS: moto's clusters have no Kubernetes API; DescribeCluster tells the endpoint and the authority that `PUT /wire/clusters` gave it.
 
 All calls are written down, with who made them; `GET /wire/calls` tells them, `DELETE /wire/calls` forgets them.
 """
 
+import base64
 import io
 import json
 import re
@@ -26,6 +28,8 @@ from moto.rds.exceptions import InvalidDBInstanceStateError
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 BUSY_SECONDS = 1.0
+# Where the Kubernetes API of the clusters is: "url", "authority".
+CLUSTERS = {}
 
 
 def become(status):
@@ -93,6 +97,15 @@ def patch_eks():
             )
         return ActionResult({"update": update["told"]})
 
+    def describe_cluster(backend, name):
+        cluster = describe_cluster_of_moto(backend, name)
+        if CLUSTERS:
+            cluster.endpoint = f"{CLUSTERS['url']}/k8s/{backend.region_name}/{name}"
+            cluster.certificate_authority = {"data": base64.b64encode(CLUSTERS["authority"].encode()).decode()}
+        return cluster
+
+    describe_cluster_of_moto = eks.EKSBackend.describe_cluster
+    eks.EKSBackend.describe_cluster = describe_cluster
     eks.EKSBackend.update_nodegroup_config = update_nodegroup_config
     eks_responses.EKSResponse.describe_update = describe_update
     eks_urls.url_paths["{0}/clusters/(?P<name>[^/]+)/updates/(?P<updateId>[^/]+)$"] = eks_urls.response.dispatch
@@ -112,6 +125,10 @@ class Recorder:
                 self.calls = []
             start_response("200 OK", [("Content-Type", "application/json")])
             return [told]
+        if environ["PATH_INFO"] == "/wire/clusters":
+            CLUSTERS.update(json.loads(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))))
+            start_response("200 OK", [("Content-Type", "application/json")])
+            return [b"null"]
         if "Credential=" in environ.get("HTTP_AUTHORIZATION", ""):
             self.record(environ)
         return self.app(environ, start_response)

@@ -26,12 +26,12 @@ class World:
 
     # -- making it
 
-    def seed(self, cross_region):
-        """Makes both regions. Without `cross_region` replicas are in the region of their source."""
+    def seed(self, cross_region, shop):
+        """Makes both regions. Without `cross_region` replicas are in the region of their source. `shop` is the load balancer of the cluster."""
         east = self.region(EAST, "prod-app", "production-primary", (3, 6), (3, 6))
         west = self.region(WEST, "prod-app-dr", "production-dr", (0, 0), (0, 0))
         self.databases(cross_region)
-        self.dns(east, west)
+        self.dns(east, west, shop)
         names = ["prod-db-primary", "prod-db-replica-west"]
         self.lag({EAST: names, WEST: names}, 1.5)
         return {EAST: east, WEST: west}
@@ -90,7 +90,7 @@ class World:
         # RDS gives a replica no backups; the servers copy the retention of the source.
         self.client("rds", region).modify_db_instance(DBInstanceIdentifier="prod-db-replica-west", BackupRetentionPeriod=0, ApplyImmediately=True)
 
-    def dns(self, east, west):
+    def dns(self, east, west, shop):
         route53 = self.client("route53", EAST)
         vpc = self.client("ec2", EAST).describe_vpcs()["Vpcs"][0]["VpcId"]
         route53.create_hosted_zone(Name="company.co", CallerReference="decoy")
@@ -110,6 +110,10 @@ class World:
             return {"Action": "UPSERT", "ResourceRecordSet": {**name, "AliasTarget": alias, **more}}
 
         changes = [record("primary", "PRIMARY", east, HealthCheckId=check), record("secondary", "SECONDARY", west)]
+        if shop:
+            cluster = {"alb_dns_name": shop, "alb_zone_id": east["alb_zone_id"]}
+            changes.append(record("primary", "PRIMARY", cluster))
+            changes[-1]["ResourceRecordSet"]["Name"] = "shop.company.com"
         route53.change_resource_record_sets(HostedZoneId=zone, ChangeBatch={"Changes": changes})
 
     def lag(self, instances, seconds):
@@ -197,18 +201,19 @@ class World:
         zones = route53.list_hosted_zones_by_name(DNSName="company.com")["HostedZones"]
         zone = next(zone["Id"] for zone in zones if zone["Name"] == "company.com." and not zone["Config"]["PrivateZone"])
         records = route53.list_resource_record_sets(HostedZoneId=zone)["ResourceRecordSets"]
-        named = [record for record in records if record["Name"].startswith(("app.", "new.", "one."))]
+        named = [record for record in records if record["Name"].startswith(("app.", "shop.", "new.", "one."))]
         for record in named:
             if "AliasTarget" in record:
                 record["AliasTarget"]["DNSName"] = record["AliasTarget"]["DNSName"].rstrip(".")
         return {f"{record['Name']} {record['Type']} {record.get('SetIdentifier', '')}".strip(): record for record in named}
 
-    def serving(self):
+    def serving(self, site):
         """The region that users are served from: where DNS leads, if a database there takes writes; else why they are not."""
-        target = self.records()["app.company.com. A primary"]["AliasTarget"]["DNSName"]
+        target = self.records()[f"{site}.company.com. A primary"]["AliasTarget"]["DNSName"]
         for region in (EAST, WEST):
             balancers = self.client("elbv2", region).describe_load_balancers()["LoadBalancers"]
-            if any(balancer["DNSName"] == target for balancer in balancers):
+            # The load balancer of an ingress is not moto's; its region is in its name.
+            if any(balancer["DNSName"] == target for balancer in balancers) or site == "shop" and f".{region}." in target:
                 writers = [found for found in self.instances(region) if not found.get("ReadReplicaSourceDBInstanceIdentifier")]
                 return (200, region) if writers else (503, f"no database in {region} takes writes")
         return (503, f"{target} is no load balancer")
