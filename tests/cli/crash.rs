@@ -125,9 +125,14 @@ fn effects(sandbox: &Sandbox) -> BTreeMap<String, usize> {
     let mut effects = BTreeMap::new();
     for call in log.as_array().unwrap().iter().filter(|call| call["effective"] == true) {
         let text = |field: &str| call[field].as_str().unwrap_or_default().to_owned();
-        *effects.entry(format!("{} {}", text("action"), text("resource"))).or_default() += 1;
+        *effects.entry(format!("{} {}", text("action"), without_run_id(&text("resource")))).or_default() += 1;
     }
     effects
+}
+
+/// A name that was made of a run's id is another one in each run.
+fn without_run_id(resource: &str) -> &str {
+    resource.split_once("/wf-").map_or(resource, |(before, _)| before)
 }
 
 /// The events of the newest run.
