@@ -76,6 +76,11 @@ pub enum Verb {
     /// Refuse a step that asks: the step fails
     #[command(after_help = "Example:\n  wf reject @latest go --reason 'the primary is back'")]
     Reject(Decide),
+    /// Show what a run would do, by the live state of the world, and change nothing
+    #[command(
+        after_help = "Example:\n  wf plan workflows/failover.ron --sim\n  wf plan workflows/failover.ron --exit-code   (0: nothing to change, 20: something is, 1: a step would fail)"
+    )]
+    Plan(Plan),
     /// Find every mistake in a workflow file, offline
     #[command(after_help = "Example:\n  wf check workflows/failover.ron")]
     Check(File),
@@ -126,6 +131,21 @@ pub struct Run {
     pub follows: Option<String>,
 }
 
+#[derive(Debug, ClapArgs)]
+pub struct Plan {
+    /// The workflow file
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub options: RunOptions,
+    /// The run whose recorded values this one would use
+    #[arg(long, value_name = "RUN")]
+    pub follows: Option<String>,
+    /// Exit with 20 when something would be changed, and with 1 when a step would fail
+    #[arg(long)]
+    pub exit_code: bool,
+}
+
 /// What a new run can be told.
 #[derive(Debug, Clone, ClapArgs)]
 pub struct RunOptions {
@@ -138,6 +158,9 @@ pub struct RunOptions {
     /// Whether the failing side still works with us; default: as the workflow says
     #[arg(long, value_name = "MODE")]
     pub mode: Option<ModeArg>,
+    /// Run only if `wf plan` would still show the plan of this name
+    #[arg(long, value_name = "HASH")]
+    pub plan_hash: Option<String>,
     /// How many steps may run at once; default: as the workflow says
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub max_parallel: Option<u32>,

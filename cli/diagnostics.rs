@@ -34,6 +34,8 @@ pub enum Exit {
     Stuck = 11,
     Paused = 12,
     JournalUnusable = 13,
+    /// `wf plan --exit-code`: a run would change something.
+    Changes = 20,
     Interrupted = 130,
 }
 

@@ -10,6 +10,7 @@ use wf_engine::clock::Clock as _;
 use wf_engine::model::event::{Mode, clip};
 use wf_engine::model::ids::RunId;
 use wf_engine::model::workflow::Workflow;
+use wf_engine::plan::Looking;
 use wf_engine::registry::{BoundWorkflow, Imports, Registry, resolve_inputs};
 use wf_engine::runtime::{Replayed, StartPlan};
 use wf_engine::step::Reversibility;
@@ -19,6 +20,7 @@ use crate::console::Console;
 use crate::diagnostics::Exit;
 use crate::drive::{Drive, Way};
 use crate::failure::Failure;
+use crate::plan::{History, Place, Plan};
 use crate::runs::Runs;
 use crate::sim_world::{AWS, SIM, World, offline_registry};
 use crate::source::Source;
@@ -39,36 +41,29 @@ pub struct Launch<'a> {
 impl Launch<'_> {
     /// Checks everything that can be checked beforehand, asks for confirmation, and drives the run.
     pub async fn go(self, console: &mut Console, state_dir: &Path) -> Result<Exit, Failure> {
-        if !self.options.sim && self.options.simulation != Simulation::default() {
-            return Err(Failure::usage("--sim-speed and --sim-fault only have a place beside --sim"));
-        }
-        let given = values::inputs(self.options.inputs.as_deref(), &self.options.set)?;
-        let inputs = resolve_inputs(&self.workflow, &given).map_err(|errors| {
-            let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
-            Failure::usage(errors.join("\n")).help(format!("the inputs are declared at the top of {}", self.source.path.display()))
-        })?;
-        let imports = match &self.follows {
-            Some(followed) => imports::values(&self.source, &self.workflow, &inputs, followed)?,
-            None => imports::none(&self.source, &self.workflow, &inputs)?,
-        };
-        let mode = self.options.mode.map_or(self.workflow.def().mode, Mode::from);
-        let bound = self.bind(&offline_registry(), &inputs, &imports)?;
+        let values = self.values()?;
+        let bound = self.bind(&offline_registry(), &values)?;
         let run = new_run_id();
         let mut by = operator::this();
-        let plan = whoami::Plan { workflow: &self.workflow, inputs: &inputs, imports: &imports, mode };
         let (runs, world) = if self.options.sim {
-            confirm::simulated(&bound, mode, self.options.sim_exec)?;
+            confirm::simulated(&bound, values.mode, self.options.sim_exec)?;
             let (runs, world) = (Runs::open(state_dir)?, World::sim(state_dir, &self.options.into(), &run)?);
-            by.identity = whoami::ask(console, &world, &plan).await?;
+            by.identity = whoami::ask(console, &world, &self.who(&values)).await?;
             (runs, world)
         } else {
-            confirm::possible(console, &bound, mode, self.options.yes)?;
+            confirm::possible(console, &bound, values.mode, self.options.yes)?;
             let world = World::aws(&run).await;
-            by.identity = whoami::ask(console, &world, &plan).await?;
-            confirm::run(console, &bound, mode, self.options.yes, by.identity.as_ref())?;
+            by.identity = whoami::ask(console, &world, &self.who(&values)).await?;
+            confirm::run(console, &bound, values.mode, self.options.yes, by.identity.as_ref())?;
             (Runs::open(state_dir)?, world)
         };
-        let bound = self.bind(&world.registry, &inputs, &imports)?;
+        let bound = self.bind(&world.registry, &values)?;
+        if let Some(reviewed) = &self.options.plan_hash {
+            let place = Place { world: world.name, identity: by.identity.clone(), run: self.who(&values) };
+            let looking = looking(&world, self.bind(&world.registry, &values)?, values.mode);
+            still(reviewed, &Plan::make(&looking, &History::default(), place).await)?;
+        }
+        let Values { inputs, imports, mode } = values;
         let plan = StartPlan {
             run: run.clone(),
             bound,
@@ -88,14 +83,63 @@ impl Launch<'_> {
             .await
     }
 
-    fn bind(
-        &self,
-        registry: &Registry,
-        inputs: &IndexMap<String, Value>,
-        imports: &IndexMap<String, Value>,
-    ) -> Result<BoundWorkflow, Failure> {
-        registry.bind(Arc::clone(&self.workflow), inputs, &Imports::Values(imports)).map_err(|problems| self.source.invalid(problems))
+    /// Looks at the world, and says what the run would do there.
+    pub async fn plan(&self, console: &mut Console, state_dir: &Path, history: &History) -> Result<Plan, Failure> {
+        let values = self.values()?;
+        self.bind(&offline_registry(), &values)?;
+        let run = new_run_id();
+        let world = if self.options.sim { World::sim(state_dir, &self.options.into(), &run)? } else { World::aws(&run).await };
+        let identity = whoami::ask(console, &world, &self.who(&values)).await?;
+        let bound = self.bind(&world.registry, &values)?;
+        let place = Place { world: world.name, identity, run: self.who(&values) };
+        Ok(Plan::make(&looking(&world, bound, values.mode), history, place).await)
     }
+
+    /// Puts together the values that the run would have.
+    fn values(&self) -> Result<Values, Failure> {
+        if !self.options.sim && self.options.simulation != Simulation::default() {
+            return Err(Failure::usage("--sim-speed and --sim-fault only have a place beside --sim"));
+        }
+        let given = values::inputs(self.options.inputs.as_deref(), &self.options.set)?;
+        let inputs = resolve_inputs(&self.workflow, &given).map_err(|errors| {
+            let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
+            Failure::usage(errors.join("\n")).help(format!("the inputs are declared at the top of {}", self.source.path.display()))
+        })?;
+        let imports = match &self.follows {
+            Some(followed) => imports::values(&self.source, &self.workflow, &inputs, followed)?,
+            None => imports::none(&self.source, &self.workflow, &inputs)?,
+        };
+        Ok(Values { inputs, imports, mode: self.options.mode.map_or(self.workflow.def().mode, Mode::from) })
+    }
+
+    fn who<'a>(&'a self, values: &'a Values) -> whoami::Plan<'a> {
+        whoami::Plan { workflow: &self.workflow, inputs: &values.inputs, imports: &values.imports, mode: values.mode }
+    }
+
+    fn bind(&self, registry: &Registry, values: &Values) -> Result<BoundWorkflow, Failure> {
+        let bound = registry.bind(Arc::clone(&self.workflow), &values.inputs, &Imports::Values(&values.imports));
+        bound.map_err(|problems| self.source.invalid(problems))
+    }
+}
+
+/// The values of a run to be.
+struct Values {
+    inputs: IndexMap<String, Value>,
+    imports: IndexMap<String, Value>,
+    mode: Mode,
+}
+
+fn looking(world: &World, bound: BoundWorkflow, mode: Mode) -> Looking {
+    Looking { bound: Arc::new(bound), registry: Arc::clone(&world.registry), clock: Arc::clone(&world.clock), mode, run: new_run_id() }
+}
+
+/// Refuses a run that is no longer the one that was reviewed.
+fn still(reviewed: &str, plan: &Plan) -> Result<(), Failure> {
+    if plan.hash == reviewed {
+        return Ok(());
+    }
+    Err(Failure::refused(format!("nothing was done: the plan is no longer {}, it is {} now", reviewed.escape_debug(), plan.hash))
+        .help("the file, the inputs or the world have changed since: look at `wf plan` again"))
 }
 
 /// Returns the world that the options choose.

@@ -17,6 +17,7 @@ mod interrupt;
 mod launch;
 mod ledger;
 mod operator;
+mod plan;
 mod redact;
 mod render;
 mod run_ids;

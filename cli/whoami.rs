@@ -83,8 +83,8 @@ impl<'a> Plan<'a> {
         acting
     }
 
-    /// Returns the region that a step acts in, if it names one.
-    fn region(&self, ix: StepIx) -> Option<String> {
+    /// Returns the region that a step acts in, if it names one: its own, or that of its cluster.
+    pub fn region(&self, ix: StepIx) -> Option<String> {
         let value = |reference: &template::Reference| {
             let from = self.workflow.def().inputs.get(&reference.path).and_then(|input| input.from.as_ref());
             let given = self.inputs.get(&reference.path).or_else(|| self.imports.get(from.map_or(&reference.path, |from| &from.path)));
@@ -92,8 +92,17 @@ impl<'a> Plan<'a> {
             Some(given.cloned().unwrap_or_default())
         };
         let params = self.workflow.step(ix).params.render(value).ok()?.text;
-        let field = ron_fields::split(&params).ok()?.into_iter().find(|field| field.name == "region")?;
-        ron_fields::value(&params[field.value]).ok()
+        let fields = ron_fields::split(&params).ok()?;
+        let named = |name: &str| fields.iter().find(|field| field.name == name).map(|field| &params[field.value.clone()]);
+        match (named("region"), named("cluster")) {
+            (Some(region), _) => ron_fields::value(region).ok(),
+            (None, Some(cluster)) => {
+                let inside = ron_fields::split(cluster.trim().strip_prefix("Eks")?).ok()?;
+                let region = inside.into_iter().find(|field| field.name == "region")?;
+                ron_fields::value(&cluster.trim().strip_prefix("Eks")?[region.value]).ok()
+            }
+            (None, None) => None,
+        }
     }
 }
 

@@ -10,6 +10,7 @@ mod journal;
 mod kinds;
 mod list;
 mod log;
+mod plan;
 mod resume;
 mod rollback;
 mod run;
@@ -40,6 +41,7 @@ pub fn dispatch(args: Args, console: &mut Console) -> Result<Exit, Failure> {
         Verb::Failback(args) => block_on(failback::failback(console, state_dir, &args)),
         Verb::Approve(args) => block_on(approve::decide(console, state_dir, args, true)),
         Verb::Reject(args) => block_on(approve::decide(console, state_dir, args, false)),
+        Verb::Plan(args) => block_on(plan::plan(console, state_dir, &args)),
         Verb::Check(args) => check::check(console, &args.file),
         Verb::List => block_on(list::list(console, state_dir)),
         Verb::Status(args) => block_on(status::status(console, state_dir, &args.run)),

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::args::Run;
+use crate::args::{Run, RunOptions};
 use crate::console::Console;
 use crate::diagnostics::Exit;
 use crate::failure::Failure;
@@ -13,9 +13,14 @@ use crate::sim_world::offline_registry;
 use crate::source::Source;
 
 pub async fn run(console: &mut Console, state_dir: &Path, args: &Run) -> Result<Exit, Failure> {
-    let source = Source::read(&args.file)?;
+    launch(state_dir, &args.file, &args.options, args.follows.as_deref()).await?.go(console, state_dir).await
+}
+
+/// Reads what a run of a file is about to be.
+pub async fn launch<'a>(state_dir: &Path, file: &Path, options: &'a RunOptions, follows: Option<&str>) -> Result<Launch<'a>, Failure> {
+    let source = Source::read(file)?;
     let workflow = source.workflow(&offline_registry())?;
-    let follows = match &args.follows {
+    let follows = match follows {
         None => None,
         Some(_) if workflow.def().follows.is_none() => {
             return Err(Failure::usage(format!("`{}` follows no other workflow: --follows has no place here", workflow.name())));
@@ -23,9 +28,9 @@ pub async fn run(console: &mut Console, state_dir: &Path, args: &Run) -> Result<
         Some(text) => {
             let runs = Runs::open(state_dir)?;
             let (followed, _) = runs.replayed(&runs.find(text).await?).await?;
-            imports::same_world(&followed, world_name(&args.options))?;
+            imports::same_world(&followed, world_name(options))?;
             Some(followed)
         }
     };
-    Launch { source, workflow, options: &args.options, follows }.go(console, state_dir).await
+    Ok(Launch { source, workflow, options, follows })
 }

@@ -17,13 +17,14 @@ pub mod tables;
 #[cfg(test)]
 mod tale;
 mod text;
-mod timeline;
+pub mod timeline;
 
 use wf_engine::model::event::RunOutcome;
 use wf_engine::model::run_state::{RunPhase, RunState};
 
 pub use text::{clean, cut, harmless, harmless_json};
-use text::{count, date_and_time, pad, pad_left, short_fields, short_value, span, time_of_day, who, whole_span, wrapped};
+pub use text::{count, pad, pad_left, span};
+use text::{date_and_time, short_fields, short_value, time_of_day, who, whole_span, wrapped};
 
 /// How text is to look where it goes.
 #[derive(Debug, Clone, Copy)]

@@ -23,6 +23,7 @@ pub mod clock;
 pub mod journal;
 pub mod model;
 pub mod pacer;
+pub mod plan;
 pub mod registry;
 pub mod report;
 pub mod runtime;

@@ -152,6 +152,29 @@ pub enum Observed<B> {
     Differs(B),
 }
 
+/// A value that a step would change, for people: "desired 0 → 6". Never a secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Change {
+    /// What is changed.
+    pub what: String,
+    /// What it is now; empty when it is not there.
+    pub from: String,
+    /// What it would be.
+    pub to: String,
+}
+
+impl Change {
+    /// Names a value that is not as desired.
+    pub fn new(what: impl Into<String>, from: impl ToString, to: impl ToString) -> Self {
+        Self { what: what.into(), from: from.to_string(), to: to.to_string() }
+    }
+
+    /// Names a value that is given, and is another one now.
+    pub fn if_other<T: PartialEq + ToString>(what: &str, from: &T, to: Option<&T>) -> Option<Self> {
+        to.filter(|&to| to != from).map(|to| Self::new(what, from.to_string(), to.to_string()))
+    }
+}
+
 /// What a kind needs beside its params.
 pub trait Env: Clone + Send + Sync + 'static {
     /// Returns the same means in another account, for a step whose `account` says so. An environment that knows no accounts is itself
@@ -210,6 +233,12 @@ pub trait StepKind: DeserializeOwned + Send + Sync + 'static {
     /// Reads the world. `intent` is the before-image of an earlier attempt whose result is not known: with it, a world that is
     /// as desired may be our own doing; without it, somebody else's.
     async fn observe(&self, cx: &StepContext<Self::Env>, intent: Option<&Self::Before>) -> Result<Observed<Self::Before>, StepFailure>;
+
+    /// Names what `apply` would change in a world that is so, for `wf plan`: no moment and no id of a run, so that the same world makes the
+    /// same plan. A kind that names nothing is told by its summary.
+    fn changes(&self, _before: &Self::Before) -> Vec<Change> {
+        Vec::new()
+    }
 
     /// Changes the world with one call, idempotent by [`StepContext::token`] where AWS takes a token.
     async fn apply(&self, cx: &StepContext<Self::Env>, before: &Self::Before) -> Result<Self::Handle, StepFailure>;

@@ -73,6 +73,11 @@ pub(crate) struct GeoProximity {
 }
 
 impl RecordSet {
+    /// Returns where the record leads, for people.
+    pub(crate) fn targets(&self) -> String {
+        self.alias.as_ref().map_or_else(|| self.values.join(", "), |alias| alias.dns_name.clone())
+    }
+
     /// Tells whether two record sets say the same: DNS names do not differ by case or by the dot at their end.
     pub(crate) fn says_the_same_as(&self, other: &Self) -> bool {
         let plain = |record: &Self| {

@@ -1,6 +1,7 @@
 //! The three sizes of a group of servers, and how a step changes some of them: shared by Auto Scaling groups and node groups.
 
 use serde::{Deserialize, Serialize};
+use wf_engine::step::Change;
 
 /// The sizes of a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -11,6 +12,14 @@ pub struct Sizes {
     pub desired: i32,
     /// The largest size.
     pub max: i32,
+}
+
+impl Sizes {
+    /// Names what is to become another number.
+    pub fn changes_to(&self, wanted: &Self) -> Vec<Change> {
+        let sizes = [("min", self.min, wanted.min), ("desired", self.desired, wanted.desired), ("max", self.max, wanted.max)];
+        sizes.iter().filter_map(|(what, from, to)| Change::if_other(what, from, Some(to))).collect()
+    }
 }
 
 impl std::fmt::Display for Sizes {

@@ -8,6 +8,7 @@ mod damage;
 mod failing;
 mod hostile;
 mod locks;
+mod plan;
 mod sandbox;
 mod terminal;
 

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::model::event::{Fields, StepFailure};
-use crate::step::{Interruption, KindInfo, Observed, Reversibility, StepContext, StepKind, told_by};
+use crate::step::{Change, Interruption, KindInfo, Observed, Reversibility, StepContext, StepKind, told_by};
 
 /// A step with its params decoded: [`StepKind`] without its types, as the runtime drives it.
 #[async_trait]
@@ -27,6 +27,8 @@ pub trait Step: Send + Sync {
     fn timeout(&self) -> Duration;
     /// See [`StepKind::observe`].
     async fn observe(&self, cx: &StepContext<()>, intent: Option<&Value>) -> Result<Observed<Value>, StepFailure>;
+    /// See [`StepKind::changes`]. Nothing for a before-image that is none of this kind's.
+    fn changes(&self, before: &Value) -> Vec<Change>;
     /// See [`StepKind::apply`].
     async fn apply(&self, cx: &StepContext<()>, before: &Value) -> Result<Value, StepFailure>;
     /// See [`StepKind::settle`].
@@ -72,6 +74,10 @@ impl<K: StepKind> Step for Bound<K> {
             Observed::Satisfied(before) => write(&before).map(Observed::Satisfied),
             Observed::Differs(before) => write(&before).map(Observed::Differs),
         }
+    }
+
+    fn changes(&self, before: &Value) -> Vec<Change> {
+        read::<K::Before>(before).map(|before| self.params.changes(&before)).unwrap_or_default()
     }
 
     async fn apply(&self, cx: &StepContext<()>, before: &Value) -> Result<Value, StepFailure> {

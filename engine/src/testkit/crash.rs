@@ -31,7 +31,7 @@ use crate::model::run_state::{RunPhase, RunState, StepState};
 use crate::registry::{Registry, Step, Wrapping};
 use crate::report::{Notice, Reporter};
 use crate::runtime::{self, Control, Controller, Refusal, ResumePlan, RunEnd, RunError, Runtime, StartPlan, channel};
-use crate::step::{Interruption, KindInfo, Observed, Reversibility, StepContext};
+use crate::step::{Change, Interruption, KindInfo, Observed, Reversibility, StepContext};
 
 /// How far into a wait a process dies in the middle of it.
 const INTO_A_WAIT: Duration = Duration::from_secs(1);
@@ -358,6 +358,10 @@ impl Step for Mortal {
 
     async fn observe(&self, cx: &StepContext<()>, intent: Option<&Value>) -> Result<Observed<Value>, StepFailure> {
         self.step.observe(cx, intent).await
+    }
+
+    fn changes(&self, before: &Value) -> Vec<Change> {
+        self.step.changes(before)
     }
 
     async fn apply(&self, cx: &StepContext<()>, before: &Value) -> Result<Value, StepFailure> {

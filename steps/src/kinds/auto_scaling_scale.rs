@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use wf_engine::model::event::{Fields, StepFailure};
-use wf_engine::step::{Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields};
+use wf_engine::step::{Change, Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields};
 
 use crate::aws::missing::{Missing, names};
 use crate::aws::poll::{self, Look};
@@ -114,6 +114,10 @@ impl StepKind for AutoScalingScale {
             problems.push(format!("`min_percent` is {}, more than 100", self.min_percent));
         }
         problems
+    }
+
+    fn changes(&self, before: &Sizes) -> Vec<Change> {
+        self.wanted(before).map(|wanted| before.changes_to(&wanted)).unwrap_or_default()
     }
 
     async fn observe(&self, cx: &StepContext<Cloud>, intent: Option<&Sizes>) -> Result<Observed<Sizes>, StepFailure> {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use wf_engine::clock::between;
 use wf_engine::model::event::{Fields, StepFailure};
-use wf_engine::step::{Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields};
+use wf_engine::step::{Change, Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields};
 
 use crate::aws::missing::{Missing, names};
 use crate::aws::poll::{self, Look};
@@ -103,6 +103,10 @@ impl StepKind for EksScaleNodegroup {
             problems.push("`max` is 0: EKS wants at least 1; to have no nodes set `min` and `desired` to 0".to_owned());
         }
         problems
+    }
+
+    fn changes(&self, before: &Sizes) -> Vec<Change> {
+        self.wanted(before).map(|wanted| before.changes_to(&wanted)).unwrap_or_default()
     }
 
     async fn observe(&self, cx: &StepContext<Cloud>, intent: Option<&Sizes>) -> Result<Observed<Sizes>, StepFailure> {

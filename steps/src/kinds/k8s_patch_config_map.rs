@@ -9,7 +9,7 @@ use kube::api::{Api, Patch, PatchParams};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use wf_engine::model::event::{Fields, StepFailure};
-use wf_engine::step::{Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields};
+use wf_engine::step::{Change, Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields};
 
 use crate::aws::Cloud;
 use crate::k8s::{Cluster, Kubernetes, MANAGER};
@@ -70,6 +70,12 @@ impl StepKind for K8sPatchConfigMap {
 
     fn problems(&self) -> Vec<String> {
         if self.data.is_empty() { vec!["`data` names no key: there is nothing to set".to_owned()] } else { Vec::new() }
+    }
+
+    fn changes(&self, before: &ConfigBefore) -> Vec<Change> {
+        let change =
+            |(key, old): (&String, &Option<String>)| Some(Change::new(key, old.as_deref().unwrap_or_default(), self.data.get(key)?));
+        before.old.iter().filter_map(change).collect()
     }
 
     async fn observe(&self, cx: &StepContext<Cloud>, intent: Option<&ConfigBefore>) -> Result<Observed<ConfigBefore>, StepFailure> {

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use wf_engine::model::event::{Fields, StepFailure};
 use wf_engine::model::problem::nearest;
-use wf_engine::step::{Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields};
+use wf_engine::step::{Change, Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields};
 
 use crate::aws::Cloud;
 use crate::k8s::{Cluster, Kubernetes, MANAGER};
@@ -125,6 +125,10 @@ impl StepKind for K8sPatchSecret {
             }
         }
         problems
+    }
+
+    fn changes(&self, before: &SecretBefore) -> Vec<Change> {
+        before.keys.iter().map(|key| Change::new(key, if before.absent.contains(key) { "" } else { "(secret)" }, "(secret)")).collect()
     }
 
     async fn observe(&self, cx: &StepContext<Cloud>, intent: Option<&SecretBefore>) -> Result<Observed<SecretBefore>, StepFailure> {

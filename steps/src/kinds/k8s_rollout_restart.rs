@@ -9,7 +9,7 @@ use kube::api::{DynamicObject, Patch, PatchParams};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use wf_engine::model::event::{Fields, StepFailure};
-use wf_engine::step::{Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields};
+use wf_engine::step::{Change, Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields};
 
 use crate::aws::Cloud;
 use crate::aws::poll::{self, Look};
@@ -90,6 +90,10 @@ impl StepKind for K8sRolloutRestart {
             (None, None) => vec!["neither `name` nor `selector` says what to restart".to_owned()],
             (Some(_), Some(_)) => vec!["`name` and `selector` exclude each other".to_owned()],
         }
+    }
+
+    fn changes(&self, before: &Restart) -> Vec<Change> {
+        before.names.iter().map(|name| Change::new(name, "running", "restarted")).collect()
     }
 
     async fn observe(&self, cx: &StepContext<Cloud>, intent: Option<&Restart>) -> Result<Observed<Restart>, StepFailure> {

@@ -8,7 +8,7 @@ use kube::api::{Api, Patch, PatchParams};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use wf_engine::model::event::{Fields, StepFailure};
-use wf_engine::step::{Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields};
+use wf_engine::step::{Change, Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields};
 
 use crate::aws::Cloud;
 use crate::aws::poll::{self, Look};
@@ -102,6 +102,10 @@ impl StepKind for K8sScale {
             problems.push("a DaemonSet has a pod a node, and cannot be scaled".to_owned());
         }
         problems
+    }
+
+    fn changes(&self, before: &ScaleBefore) -> Vec<Change> {
+        Change::if_other("replicas", &before.replicas, Some(&self.replicas.into())).into_iter().collect()
     }
 
     async fn observe(&self, cx: &StepContext<Cloud>, intent: Option<&ScaleBefore>) -> Result<Observed<ScaleBefore>, StepFailure> {

@@ -9,7 +9,7 @@ use kube::api::{Api, Patch, PatchParams};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use wf_engine::model::event::{Fields, StepFailure};
-use wf_engine::step::{Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields};
+use wf_engine::step::{Change, Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields};
 
 use crate::aws::Cloud;
 use crate::k8s::{Cluster, Kubernetes, MANAGER};
@@ -69,6 +69,10 @@ impl StepKind for K8sSuspendCronJobs {
         typical: Duration::from_secs(2),
         timeout: Duration::from_secs(120),
     };
+
+    fn changes(&self, before: &CronJobsBefore) -> Vec<Change> {
+        before.suspended.iter().map(|(name, suspended)| Change::new(format!("{name} suspended"), suspended, self.suspend)).collect()
+    }
 
     async fn observe(&self, cx: &StepContext<Cloud>, intent: Option<&CronJobsBefore>) -> Result<Observed<CronJobsBefore>, StepFailure> {
         let kubernetes = Kubernetes::reach(cx, &self.cluster).await?;

@@ -7,7 +7,7 @@ use aws_sdk_rds::config::Config;
 use serde::{Deserialize, Serialize};
 use wf_engine::clock::between;
 use wf_engine::model::event::{Fields, StepFailure};
-use wf_engine::step::{Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields};
+use wf_engine::step::{Change, Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields};
 
 use crate::aws::poll::{Look, SHOWS_WITHIN, until};
 use crate::aws::rds::{self, Instance};
@@ -102,6 +102,10 @@ impl StepKind for RdsCreateReadReplica {
             return vec![format!("`source` is `{}` itself", self.instance)];
         }
         Vec::new()
+    }
+
+    fn changes(&self, _before: &Presence) -> Vec<Change> {
+        vec![Change::new(&self.instance, "", format!("a replica of {}", self.source))]
     }
 
     async fn observe(&self, cx: &StepContext<Cloud>, intent: Option<&Presence>) -> Result<Observed<Presence>, StepFailure> {

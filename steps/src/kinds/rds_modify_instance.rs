@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use wf_engine::clock::between;
 use wf_engine::model::event::{FailureKind, Fields, StepFailure};
-use wf_engine::step::{Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields};
+use wf_engine::step::{Change, Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields};
 use wf_engine::units::Span;
 
 use crate::aws::poll::{Look, SHOWS_WITHIN, until};
@@ -106,6 +106,13 @@ impl StepKind for RdsModifyInstance {
         problems
     }
 
+    fn changes(&self, before: &Settings) -> Vec<Change> {
+        let text = |what: &str, from: &String, to: &Option<String>| Change::if_other(what, from, to.as_ref());
+        let retention = Change::if_other("backup retention days", &before.backup_retention_days, self.backup_retention_days.as_ref());
+        let class = text("class", &before.instance_class, &self.instance_class);
+        [text("identifier", &before.identifier, &self.new_identifier), retention, class].into_iter().flatten().collect()
+    }
+
     async fn observe(&self, cx: &StepContext<Cloud>, intent: Option<&Settings>) -> Result<Observed<Settings>, StepFailure> {
         let instance = self.find(cx, cx.env.since_now()).await?;
         let before = |instance| intent.cloned().unwrap_or_else(|| self.settings_of(instance));
@@ -123,7 +130,7 @@ impl StepKind for RdsModifyInstance {
     }
 
     async fn apply(&self, cx: &StepContext<Cloud>, before: &Settings) -> Result<(), StepFailure> {
-        let change = Change {
+        let change = Modification {
             backup_retention_days: self.backup_retention_days,
             instance_class: self.instance_class.clone(),
             identifier: self.new_identifier.clone(),
@@ -151,13 +158,13 @@ impl StepKind for RdsModifyInstance {
 
 /// One call to change an instance.
 #[derive(Debug, Clone, PartialEq)]
-struct Change {
+struct Modification {
     backup_retention_days: Option<i32>,
     instance_class: Option<String>,
     identifier: Option<String>,
 }
 
-impl Change {
+impl Modification {
     /// Returns what must still be changed for an instance to be as wanted, pending changes not counted; `None` for nothing.
     fn from(instance: &Instance, days: Option<i32>, class: Option<&str>, identifier: Option<&str>) -> Option<Self> {
         let change = Self {
@@ -223,16 +230,16 @@ impl RdsModifyInstance {
     }
 
     /// Returns what this step still has to change.
-    fn wanted(&self, instance: &Instance) -> Option<Change> {
-        Change::from(instance, self.backup_retention_days, self.instance_class.as_deref(), self.new_identifier.as_deref())
+    fn wanted(&self, instance: &Instance) -> Option<Modification> {
+        Modification::from(instance, self.backup_retention_days, self.instance_class.as_deref(), self.new_identifier.as_deref())
     }
 
     /// Returns what a rollback still has to change: only what this step is about.
-    fn back_to(&self, before: &Settings, instance: &Instance) -> Option<Change> {
+    fn back_to(&self, before: &Settings, instance: &Instance) -> Option<Modification> {
         let days = self.backup_retention_days.map(|_| before.backup_retention_days);
         let class = self.instance_class.as_ref().map(|_| before.instance_class.as_str());
         let identifier = self.new_identifier.as_ref().map(|_| before.identifier.as_str());
-        Change::from(instance, days, class, identifier)
+        Modification::from(instance, days, class, identifier)
     }
 
     async fn look(&self, cx: &StepContext<Cloud>, began: Timestamp, since: Since) -> Result<Look<Instance>, StepFailure> {

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use wf_engine::clock::between;
 use wf_engine::model::event::{Fields, StepFailure};
-use wf_engine::step::{Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields};
+use wf_engine::step::{Change, Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields};
 use wf_engine::units::Span;
 
 use crate::aws::poll::{Look, SHOWS_WITHIN, until};
@@ -125,6 +125,11 @@ impl StepKind for RdsPromoteReadReplica {
             return Vec::new();
         }
         vec![format!("`backup_retention_days` is {}: RDS keeps backups for 0 to 35 days", self.backup_retention_days)]
+    }
+
+    fn changes(&self, before: &Replica) -> Vec<Change> {
+        let retention = Change::if_other("backup retention days", &before.backup_retention_days, Some(&self.backup_retention_days));
+        [Change::new("source", &before.source, "none: it takes writes")].into_iter().chain(retention).collect()
     }
 
     async fn observe(&self, cx: &StepContext<Cloud>, intent: Option<&Replica>) -> Result<Observed<Replica>, StepFailure> {

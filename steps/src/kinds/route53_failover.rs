@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use wf_engine::clock::between;
 use wf_engine::model::event::{Fields, StepFailure};
-use wf_engine::step::{Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields};
+use wf_engine::step::{Change, Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields};
 use wf_engine::units::Span;
 
 use crate::aws::missing::{Missing, names};
@@ -172,6 +172,11 @@ impl StepKind for Route53Failover {
             problems.push("`create` makes simple records only, so it cannot go with `set_identifier`".to_owned());
         }
         problems
+    }
+
+    fn changes(&self, before: &RecordBefore) -> Vec<Change> {
+        let now = before.alias_dns_name.clone().or_else(|| before.record.as_ref().map(RecordSet::targets)).unwrap_or_default();
+        vec![Change::new(self.to_string(), now, self.desired(before).targets())]
     }
 
     async fn observe(&self, cx: &StepContext<Cloud>, intent: Option<&RecordBefore>) -> Result<Observed<RecordBefore>, StepFailure> {

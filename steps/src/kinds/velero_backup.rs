@@ -7,7 +7,7 @@ use kube::api::{Api, DynamicObject, PostParams};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use wf_engine::model::event::{Fields, StepFailure};
-use wf_engine::step::{Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields};
+use wf_engine::step::{Change, Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields};
 use wf_engine::units::Span;
 
 use crate::aws::Cloud;
@@ -87,6 +87,11 @@ impl StepKind for VeleroBackup {
             (Some(_), false) => vec!["`schedule` and `included_namespaces` exclude each other".to_owned()],
             (Some(_), true) | (None, false) => Vec::new(),
         }
+    }
+
+    fn changes(&self, _before: &Planned) -> Vec<Change> {
+        let of = self.schedule.clone().unwrap_or_else(|| self.included_namespaces.join(", "));
+        vec![Change::new("a backup", "", format!("of {of}"))]
     }
 
     async fn observe(&self, cx: &StepContext<Cloud>, intent: Option<&Planned>) -> Result<Observed<Planned>, StepFailure> {

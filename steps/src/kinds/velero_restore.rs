@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use wf_engine::clock::between;
 use wf_engine::model::event::{Fields, StepFailure};
-use wf_engine::step::{Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields};
+use wf_engine::step::{Change, Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields};
 use wf_engine::units::Span;
 
 use crate::aws::Cloud;
@@ -132,6 +132,10 @@ impl StepKind for VeleroRestore {
         typical: Duration::from_secs(5 * 60),
         timeout: Duration::from_secs(30 * 60),
     };
+
+    fn changes(&self, before: &Chosen) -> Vec<Change> {
+        vec![Change::new("restored", "", format!("{} of {}", before.backup, before.taken_at))]
+    }
 
     async fn observe(&self, cx: &StepContext<Cloud>, intent: Option<&Chosen>) -> Result<Observed<Chosen>, StepFailure> {
         let kubernetes = Kubernetes::reach(cx, &self.cluster).await?;

@@ -1,0 +1,94 @@
+//! What the operator should look at before a run: a plan that leans on what may be gone, or promotes without a fence or a question.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use wf_engine::model::definition::{Compensate, StepPolicy};
+use wf_engine::model::event::Mode;
+use wf_engine::model::workflow::{StepIx, Workflow};
+use wf_engine::plan::Verdict;
+use wf_engine::registry::BoundWorkflow;
+use wf_engine::step::{Reversibility, StepKind as _};
+use wf_steps::kinds::approval::Approval;
+use wf_steps::kinds::rds_promote_read_replica::RdsPromoteReadReplica;
+
+use super::is_point_of_no_return;
+use crate::render::span;
+use crate::whoami;
+
+/// Longer than this, resolvers hold users back for longer than the rest of a failover's last steps takes.
+const TTL_MAX: u64 = 120;
+
+/// Returns the warnings, a sentence each.
+pub fn of(
+    bound: &BoundWorkflow,
+    regions: &whoami::Plan<'_>,
+    order: &[StepIx],
+    verdicts: &[Verdict],
+    (rto, expected): (Option<Duration>, Duration),
+) -> Vec<String> {
+    let workflow = bound.workflow();
+    let mut warnings = Vec::new();
+    if regions.mode == Mode::Unplanned {
+        let failing: BTreeSet<String> = order.iter().filter(|&&ix| is_a_fence(bound, ix)).filter_map(|&ix| regions.region(ix)).collect();
+        for &ix in order.iter().filter(|&&ix| workflow.step(ix).on_unreachable != StepPolicy::Continue) {
+            if let Some(region) = regions.region(ix).filter(|region| failing.contains(region)) {
+                warnings.push(format!(
+                    "`{}` needs the API of {region}, the region that is being left, and the run does not go on without it",
+                    workflow.id(ix)
+                ));
+            }
+        }
+    }
+    for &ix in order.iter().filter(|&&ix| is_point_of_no_return(bound, ix)) {
+        let before = ancestors(workflow, ix);
+        if !before.iter().any(|&need| kind(bound, need) == Approval::INFO.name) {
+            warnings.push(format!("`{}` cannot be undone, and nobody is asked before it", workflow.id(ix)));
+        }
+        let elsewhere = |need: &StepIx| regions.region(*need).is_some_and(|region| Some(region) != regions.region(ix));
+        let fences = |need: &&StepIx| bound.declared(**need).reversibility() == Reversibility::Reversible && elsewhere(need);
+        if kind(bound, ix) == RdsPromoteReadReplica::INFO.name && !before.iter().any(|need| fences(&need)) {
+            warnings
+                .push(format!("`{}` makes a second database that takes writes, and no step before it stops the first", workflow.id(ix)));
+        }
+    }
+    for &ix in order {
+        match &verdicts[ix] {
+            Verdict::Changes { before, .. } => {
+                if let Some(ttl) = before.pointer("/record/ttl").and_then(serde_json::Value::as_u64).filter(|ttl| *ttl > TTL_MAX) {
+                    warnings.push(format!(
+                        "the record of `{}` has a TTL of {ttl} s: that long users may be led to the old place",
+                        workflow.id(ix)
+                    ));
+                }
+            }
+            Verdict::Fails(failure) => warnings.push(format!("`{}` would fail: {}", workflow.id(ix), failure.message)),
+            Verdict::Unreachable(failure) => warnings.push(format!("`{}` could not be looked at: {}", workflow.id(ix), failure.message)),
+            Verdict::LeftOut | Verdict::AsDesired | Verdict::Waits | Verdict::After(_) | Verdict::NotYet(_) => {}
+        }
+    }
+    if let Some(rto) = rto.filter(|rto| expected > *rto) {
+        warnings.push(format!("nine runs of ten take up to {}, and the RTO is {}", span(expected), span(rto)));
+    }
+    warnings
+}
+
+/// A step that the plan passes over when its region is gone.
+fn is_a_fence(bound: &BoundWorkflow, ix: StepIx) -> bool {
+    let step = bound.workflow().step(ix);
+    step.on_unreachable == StepPolicy::Continue
+        && step.compensate != Compensate::None
+        && bound.declared(ix).reversibility() == Reversibility::Reversible
+}
+
+fn kind(bound: &BoundWorkflow, ix: StepIx) -> &str {
+    &bound.workflow().step(ix).kind.value
+}
+
+fn ancestors(workflow: &Workflow, ix: StepIx) -> BTreeSet<StepIx> {
+    let (mut all, mut next) = (BTreeSet::new(), vec![ix]);
+    while let Some(here) = next.pop() {
+        next.extend(workflow.needs(here).filter(|need| all.insert(*need)));
+    }
+    all
+}

@@ -1,0 +1,177 @@
+//! What a run would do, before it does anything: each step's `observe`, and when it would run. Nothing is applied, nothing is journaled.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::clock::Clock;
+use crate::model::event::{FailureKind, Mode, StepFailure};
+use crate::model::ids::RunId;
+use crate::model::template::Reference;
+use crate::model::workflow::{Source, StepIx, Workflow, source_of};
+use crate::registry::{BoundWorkflow, Registry, Step};
+use crate::step::{Change, Observed, Reversibility, StepContext};
+
+/// How many steps are looked at at once.
+const AT_ONCE: usize = 32;
+/// How long the look at one step may take, in the run's time. Longer than a region that hangs takes to be given up.
+const LOOK_MAX: Duration = Duration::from_secs(60);
+
+/// What a step would meet and do if the run began now.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Verdict {
+    /// It is not part of a run in this mode.
+    LeftOut,
+    /// It changes the world.
+    Changes {
+        /// The values, as far as the kind names them.
+        changes: Vec<Change>,
+        /// The before-image.
+        before: Value,
+    },
+    /// The world already is as desired.
+    AsDesired,
+    /// It changes nothing: it waits, asks or checks.
+    Waits,
+    /// It cannot be looked at before these steps have run: it uses what they give.
+    After(Vec<StepIx>),
+    /// What it found now is no obstacle yet: steps before it change the world first.
+    NotYet(StepFailure),
+    /// Its world did not answer.
+    Unreachable(StepFailure),
+    /// It would fail.
+    Fails(StepFailure),
+}
+
+/// What is needed to look.
+pub struct Looking {
+    /// The workflow with its params.
+    pub bound: Arc<BoundWorkflow>,
+    /// The step kinds, with a way to the world.
+    pub registry: Arc<Registry>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// In which mode the run would be.
+    pub mode: Mode,
+    /// An id that no run has.
+    pub run: RunId,
+}
+
+impl Looking {
+    /// Looks at the world of every step of the run, side by side, and returns what each would do. Only `observe` is called, which reads.
+    pub async fn look(&self) -> Vec<Verdict> {
+        let workflow = self.bound.workflow();
+        let mut verdicts = vec![Verdict::LeftOut; workflow.len()];
+        let (mut tasks, room) = (JoinSet::new(), Arc::new(Semaphore::new(AT_ONCE)));
+        for (ix, verdict) in verdicts.iter_mut().enumerate().filter(|(ix, _)| takes_part(workflow, *ix, self.mode)) {
+            match self.bound.resolve(&self.registry, ix, |_| None) {
+                Ok(step) => {
+                    let (cx, room) = (self.context(ix), Arc::clone(&room));
+                    tasks.spawn(async move {
+                        // Closed never, so that a place is always had.
+                        let _place = room.acquire_owned().await;
+                        (ix, look_at(step.as_ref(), &cx).await)
+                    });
+                }
+                Err(failure) => {
+                    let needed = steps_referred_to(workflow, ix);
+                    *verdict = if needed.is_empty() { Verdict::Fails(failure) } else { Verdict::After(needed) };
+                }
+            }
+        }
+        while let Some(looked) = tasks.join_next().await {
+            // A look that panicked leaves its step without a verdict of its own.
+            if let Ok((ix, verdict)) = looked {
+                verdicts[ix] = verdict;
+            }
+        }
+        soften(workflow, &mut verdicts);
+        verdicts
+    }
+
+    fn context(&self, ix: StepIx) -> StepContext<()> {
+        StepContext {
+            run: self.run.clone(),
+            step: self.bound.workflow().id(ix).clone(),
+            attempt: 1,
+            generation: 0,
+            mode: self.mode,
+            clock: Arc::clone(&self.clock),
+            signals: Arc::new(drop),
+            env: (),
+        }
+    }
+}
+
+async fn look_at(step: &dyn Step, cx: &StepContext<()>) -> Verdict {
+    let observed = tokio::select! {
+        observed = step.observe(cx, None) => observed,
+        () = cx.sleep(LOOK_MAX) => Err(StepFailure::unreachable(format!("nothing was found out within {} s", LOOK_MAX.as_secs()))),
+    };
+    match observed {
+        // What it waits for, it looks at later.
+        Ok(_) if step.reversibility() == Reversibility::ReadOnly => Verdict::Waits,
+        Ok(Observed::Satisfied(_)) => Verdict::AsDesired,
+        Ok(Observed::Differs(before)) => Verdict::Changes { changes: step.changes(&before), before },
+        Err(failure) if failure.kind == FailureKind::Unreachable => Verdict::Unreachable(failure),
+        Err(failure) => Verdict::Fails(failure),
+    }
+}
+
+/// A step whose world is changed by others first cannot be said to fail.
+fn soften(workflow: &Workflow, verdicts: &mut [Verdict]) {
+    let mut after_a_change = vec![false; workflow.len()];
+    for &ix in workflow.order() {
+        after_a_change[ix] =
+            workflow.needs(ix).any(|need| after_a_change[need] || matches!(verdicts[need], Verdict::Changes { .. } | Verdict::After(_)));
+        if let (true, Verdict::Fails(failure)) = (after_a_change[ix], &verdicts[ix]) {
+            verdicts[ix] = Verdict::NotYet(failure.clone());
+        }
+    }
+}
+
+/// Tells whether a step is part of a run in this mode.
+pub fn takes_part(workflow: &Workflow, ix: StepIx, mode: Mode) -> bool {
+    workflow.step(ix).only.is_none_or(|only| only == mode)
+}
+
+fn steps_referred_to(workflow: &Workflow, ix: StepIx) -> Vec<StepIx> {
+    let step = |reference: &Reference| match source_of(&reference.path)? {
+        Source::Step { step, .. } => workflow.find(&step.parse().ok()?),
+        Source::Input(_) | Source::Import { .. } => None,
+    };
+    let mut steps: Vec<_> = workflow.step(ix).params.references().filter_map(step).collect();
+    steps.sort_unstable();
+    steps.dedup();
+    steps
+}
+
+/// When each step would run, if all have room to run as soon as they can.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forecast {
+    /// Per step, how long after the run's start it begins.
+    pub starts: Vec<Duration>,
+    /// How long the run takes.
+    pub makespan: Duration,
+    /// The longest way, in order: what decides that.
+    pub path: Vec<StepIx>,
+}
+
+/// Lays the steps out in time by how long each takes.
+pub fn forecast(workflow: &Workflow, duration: impl Fn(StepIx) -> Duration) -> Forecast {
+    let mut starts = vec![Duration::ZERO; workflow.len()];
+    for &ix in workflow.order() {
+        starts[ix] = workflow.needs(ix).map(|need| starts[need] + duration(need)).max().unwrap_or_default();
+    }
+    let end = |ix: &StepIx| starts[*ix] + duration(*ix);
+    let mut path: Vec<StepIx> = (0..workflow.len()).max_by_key(end).into_iter().collect();
+    while let Some(need) = path.last().and_then(|&last| workflow.needs(last).max_by_key(end)) {
+        path.push(need);
+    }
+    path.reverse();
+    let makespan = path.last().map(end).unwrap_or_default();
+    Forecast { starts, makespan, path }
+}

@@ -1,0 +1,103 @@
+//! `wf plan`: what it says is so, and it changes nothing.
+
+use serde_json::Value;
+
+use crate::sandbox::{Outcome, Sandbox};
+
+const SCALE: &str = r#"(id: "scale", run: AutoScalingScale(group: "prod-app-dr-asg", region: "us-west-2", min: 3, desired: 6))"#;
+
+fn calls(sandbox: &Sandbox) -> usize {
+    let log = sandbox.json(&["sim", "log"]);
+    log.as_array().unwrap().len()
+}
+
+fn step<'a>(plan: &'a Value, id: &str) -> &'a Value {
+    plan["steps"].as_array().unwrap().iter().find(|step| step["step"] == id).unwrap_or_else(|| panic!("no {id} in {plan:#}"))
+}
+
+#[test]
+fn a_plan_tells_each_change_and_makes_none() {
+    let sandbox = Sandbox::new();
+    let plan = Outcome::of(&mut sandbox.at_root(&["plan", "workflows/failover.ron", "--sim", "--no-tty"]));
+    plan.exits(0);
+    for says in [
+        "* fence ",
+        "min 3 → 0, desired 6 → 0",
+        "replicas 6 → 0",
+        "invoice-run suspended false → true",
+        "restored → production-backup-20260314020000 of 2026-03-14T02:00:00Z",
+        "db:prod-db-primary → none: it takes writes",
+        "cannot be looked at before promote",
+        "not yet: there is no ingress production/web-app-ingress",
+        "Point of no return: promote.",
+        "no run of it has completed yet",
+    ] {
+        assert!(plan.stdout.contains(says), "no {says:?} in\n{}", plan.stdout);
+    }
+    assert!(!plan.stdout.contains("Look at these first"), "{}", plan.stdout);
+    assert_eq!(calls(&sandbox), 0, "nothing was changed");
+    assert_eq!(sandbox.json(&["list"]), serde_json::json!([]), "nothing was recorded");
+
+    Outcome::of(&mut sandbox.at_root(&["run", "workflows/failover.ron", "--sim", "--yes", "--sim-speed", "600"])).exits(0);
+    let made = calls(&sandbox);
+    let after = Outcome::of(&mut sandbox.at_root(&["plan", "workflows/failover.ron", "--sim", "--json"]));
+    after.exits(0);
+    let after: Value = serde_json::from_str(&after.stdout).unwrap();
+    for id in ["fence", "fence_shop", "scale_app", "scale_eks", "dns"] {
+        assert_eq!(step(&after, id)["verdict"], "as_desired", "{id}");
+    }
+    assert!(step(&after, "promote")["verdict"]["fails"]["message"].as_str().unwrap().contains("replicates nothing"));
+    assert_eq!((&after["expected"]["runs"], &step(&after, "promote")["seen"]), (&1.into(), &1.into()));
+    assert_eq!(calls(&sandbox), made, "nothing was changed");
+}
+
+#[test]
+fn the_exit_code_tells_a_script() {
+    let sandbox = Sandbox::new();
+    sandbox.workflow("scale", SCALE);
+    let plan = |more: &[&str]| sandbox.wf(&[&["plan", "scale.ron", "--sim"], more].concat());
+    plan(&[]).exits(0);
+    plan(&["--exit-code"]).exits(20);
+    sandbox.wf(&["run", "scale.ron", "--sim", "--yes", "--sim-speed", "600"]).exits(0);
+    plan(&["--exit-code"]).exits(0).tells("nothing, as things are");
+    sandbox.workflow("scale", &SCALE.replace("prod-app-dr-asg", "prod-app-dr-asgs"));
+    plan(&["--exit-code"]).exits(1).tells("prod-app-dr-asgs");
+}
+
+#[test]
+fn a_run_of_a_plan_that_was_reviewed_is_that_or_none() {
+    let sandbox = Sandbox::new();
+    sandbox.workflow("scale", SCALE);
+    let hash = || sandbox.json(&["plan", "scale.ron", "--sim"])["hash"].as_str().unwrap().to_owned();
+    let reviewed = hash();
+    assert_eq!(reviewed, hash(), "the same world makes the same plan");
+    let run = |hash: &str| sandbox.wf(&["run", "scale.ron", "--sim", "--yes", "--sim-speed", "600", "--plan-hash", hash]);
+    run("0123456789abcdef").exits(4).says("the plan is no longer 0123456789abcdef, it is").says("wf plan");
+    assert_eq!(calls(&sandbox), 0);
+    run(&reviewed).exits(0);
+    // Now the world is another one.
+    run(&reviewed).exits(4).says(&reviewed);
+}
+
+#[test]
+fn a_plan_without_a_fence_or_a_question_is_warned_of() {
+    let sandbox = Sandbox::new();
+    let promote = r#"run: RdsPromoteReadReplica(instance: "prod-db-replica-west", region: "us-west-2", max_replica_lag: "5m")"#;
+    sandbox.workflow("bare", &format!(r#"(id: "promote", {promote})"#));
+    sandbox
+        .wf(&["plan", "bare.ron", "--sim"])
+        .exits(0)
+        .tells("`promote` cannot be undone, and nobody is asked before it")
+        .tells("`promote` makes a second database that takes writes, and no step before it stops the first");
+    let fence = r#"AutoScalingScale(group: "prod-app-asg", region: "us-east-1", min: 0, desired: 0)"#;
+    sandbox.workflow(
+        "fenced",
+        &format!(
+            r#"(id: "fence", run: {fence}, on_unreachable: Continue), (id: "eks", run: EksScaleNodegroup(cluster: "production-primary", nodegroup: "general", region: "us-east-1", desired: 3)),
+            (id: "go", needs: ["fence"], run: Approval(message: "now?", timeout: "1h")), (id: "promote", needs: ["go"], {promote})"#
+        ),
+    );
+    let fenced = sandbox.wf(&["plan", "fenced.ron", "--sim"]);
+    fenced.exits(0).tells("`eks` needs the API of us-east-1, the region that is being left");
+    assert!(!fenced.stdout.contains("`promote`"), "{}", fenced.stdout);
+}
