@@ -12,7 +12,8 @@ use crate::values::{Pair, pair, reason, speed};
 const EXIT_CODES: &str = "\
 Exit codes:
   0 completed · 1 unexpected · 2 usage · 3 invalid workflow · 4 refused: locked by another process, or not confirmed
-  10 rolled back · 11 stuck · 12 paused, needs the operator · 13 journal unusable · 130 interrupted, resumable
+  10 rolled back · 11 stuck · 12 paused, needs the operator · 13 journal unusable · 20 `plan --exit-code`: changes
+  130 interrupted, resumable
 
 Start here:
   wf run workflows/failover.ron --sim     the whole failover on an embedded two-region AWS: no account needed
