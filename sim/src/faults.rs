@@ -26,6 +26,7 @@ pub(crate) enum FaultKind {
     Fail { name: String, times: Option<u64> },
     LostResponse { name: String, times: Option<u64> },
     Deny { name: String },
+    AllowOnly { names: Vec<String> },
     Timeout { name: String },
     PrimaryAlive,
     ApiLimits,
@@ -39,7 +40,7 @@ pub(crate) enum FaultKind {
 }
 
 /// Every form, as shown in messages.
-pub(crate) const FORMS: [(&str, &str); 19] = [
+pub(crate) const FORMS: [(&str, &str); 20] = [
     ("region-outage", "region-outage REGION"),
     ("region-hang", "region-hang REGION"),
     ("service-outage", "service-outage SERVICE"),
@@ -49,6 +50,7 @@ pub(crate) const FORMS: [(&str, &str); 19] = [
     ("fail", "fail KIND-OR-ACTION [TIMES]"),
     ("lost-response", "lost-response KIND-OR-ACTION [TIMES]"),
     ("deny", "deny KIND-OR-ACTION"),
+    ("allow-only", "allow-only ACTION,ACTION,…"),
     ("timeout", "timeout KIND-OR-ACTION"),
     ("primary-alive", "primary-alive"),
     ("api-limits", "api-limits"),
@@ -193,6 +195,7 @@ fn parse_kind(name: &str, arguments: &[&str]) -> Result<FaultKind, String> {
         "fail" => FaultKind::Fail { name: action_name(&first)?, times: times(second)? },
         "lost-response" => FaultKind::LostResponse { name: action_name(&first)?, times: times(second)?.or(Some(1)) },
         "deny" => FaultKind::Deny { name: action_name(&first)? },
+        "allow-only" => FaultKind::AllowOnly { names: first.split(',').map(action_name).collect::<Result<_, _>>()? },
         "timeout" => FaultKind::Timeout { name: action_name(&first)? },
         "eventual-consistency" => FaultKind::EventualConsistency { delay: duration(&first)? },
         "api-limits" => FaultKind::ApiLimits,
@@ -278,6 +281,7 @@ impl fmt::Display for Fault {
             FaultKind::Fail { name, times } => counted(f, "fail", name, *times),
             FaultKind::LostResponse { name, times } => counted(f, "lost-response", name, *times),
             FaultKind::Deny { name } => write!(f, "deny {name}"),
+            FaultKind::AllowOnly { names } => write!(f, "allow-only {}", names.join(",")),
             FaultKind::Timeout { name } => write!(f, "timeout {name}"),
             FaultKind::PrimaryAlive => write!(f, "primary-alive"),
             FaultKind::ApiLimits => write!(f, "api-limits"),
@@ -325,6 +329,7 @@ mod tests {
             "fail UpdateNodegroupConfig 3",
             "lost-response PromoteReadReplica 1",
             "deny ChangeResourceRecordSets",
+            "allow-only PromoteReadReplica,get:secrets",
             "timeout DescribeDBInstances",
             "primary-alive",
             "api-limits",

@@ -4,7 +4,6 @@ use serde_json::{Value, json};
 
 use super::refused::Refused;
 use super::{Asked, Reply};
-use crate::faults::FaultKind;
 use crate::sim::State;
 use crate::world::workloads::value::text;
 
@@ -29,7 +28,7 @@ pub(super) fn review(state: &mut State, body: &[u8]) -> Result<Reply, Refused> {
     let (verb, resource, sub) = (field("verb"), field("resource"), field("subresource"));
     let resource = if sub.is_empty() { resource } else { format!("{resource}/{sub}") };
     let asked = Asked { verb: "create", action: format!("{verb}:{resource}"), applies: false };
-    let denied = state.faults.iter().any(|f| matches!(&f.kind, FaultKind::Deny { name } if asked.is(name)));
+    let denied = state.faults.iter().any(|fault| super::gate::denies(&fault.kind, &asked));
     review["status"] = match denied {
         true => json!({ "allowed": false }),
         false => json!({ "allowed": true, "reason": "EKS Access Policy: allowed by AmazonEKSClusterAdminPolicy" }),

@@ -75,7 +75,7 @@ fn strike(state: &mut State, place: &Place, asked: &Asked, target: &Target, faul
             let drawn = state.world.draw("throttle/kubernetes", crate::def::Span { min: 0.0, max: 100.0 });
             if drawn < *percent { refuse(Refused::too_many_requests()) } else { Ok(()) }
         }
-        FaultKind::Deny { name } if asked.is(name) => {
+        kind if denies(kind, asked) => {
             let user = &state.world.principal;
             refuse(Refused::forbidden(user, asked.verb, target.kind, &target.resource(), &target.namespace, &target.name))
         }
@@ -84,6 +84,15 @@ fn strike(state: &mut State, place: &Place, asked: &Asked, target: &Target, faul
             refuse(Refused::bad_request(format!("{} was told to fail by the simulated fault '{fault}'", asked.action)))
         }
         _ => Ok(()),
+    }
+}
+
+/// Reports whether a fault takes the right to a request away.
+pub(super) fn denies(kind: &FaultKind, asked: &Asked) -> bool {
+    match kind {
+        FaultKind::Deny { name } => asked.is(name),
+        FaultKind::AllowOnly { names } => !names.iter().any(|name| asked.is(name)),
+        _ => false,
     }
 }
 

@@ -43,6 +43,9 @@ fn strike(state: &mut State, call: &Call, fault: &Fault) -> Verdict {
         FaultKind::Throttle { service, percent } if service == action.service => throttle(state, call, *percent),
         FaultKind::ApiLimits if !state.limits.allow(call, state.world.now) => Verdict::Refuse(throttled(action.service)),
         FaultKind::Deny { name } if names_action(name, action.name) => Verdict::Refuse(denied(&state.world, call)),
+        FaultKind::AllowOnly { names } if !names.iter().any(|name| names_action(name, action.name)) => {
+            Verdict::Refuse(denied(&state.world, call))
+        }
         FaultKind::Timeout { name } if names_action(name, action.name) => Verdict::Hang(ConnectionError::TimedOut(endpoint())),
         FaultKind::Fail { name, times } if names_action(name, action.name) && count(state, fault, *times) => {
             Verdict::Refuse(told_to_fail(call, fault))

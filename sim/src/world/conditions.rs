@@ -49,6 +49,7 @@ impl Conditions {
                 | FaultKind::Fail { .. }
                 | FaultKind::LostResponse { .. }
                 | FaultKind::Deny { .. }
+                | FaultKind::AllowOnly { .. }
                 | FaultKind::Timeout { .. }
                 | FaultKind::ApiLimits
                 | FaultKind::ApiServerDown { .. }
