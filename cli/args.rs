@@ -97,6 +97,11 @@ pub enum Verb {
     /// Show the step kinds: params, outputs, IAM actions, an example
     #[command(after_help = "Example:\n  wf kinds RdsPromoteReadReplica")]
     Kinds(Kinds),
+    /// Write the IAM policy, and the ClusterRole, that a workflow needs
+    #[command(
+        after_help = "Example:\n  wf iam workflows/failover.ron --account 123456789012 > run.json\n  wf iam workflows/failover.ron --for plan\n  wf iam workflows/failover.ron --kubernetes | kubectl apply -f -"
+    )]
+    Iam(Iam),
     /// Draw a workflow
     #[command(after_help = "Example:\n  wf graph workflows/failover.ron --format dot | dot -Tsvg > failover.svg")]
     Graph(Graph),
@@ -310,6 +315,36 @@ pub struct Kinds {
     /// One kind in full
     #[arg(value_name = "NAME")]
     pub name: Option<String>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Iam {
+    /// The workflow file
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub file: PathBuf,
+    /// What the rights are for
+    #[arg(long = "for", value_name = "WHAT", default_value = "run")]
+    pub rights: Rights,
+    /// Write the ClusterRole instead of the IAM policy; `--json` writes all of it
+    #[arg(long)]
+    pub kubernetes: bool,
+    /// The account in the resources' names
+    #[arg(long, value_name = "ID", default_value = "*")]
+    pub account: String,
+    /// Give an input another value
+    #[arg(long = "set", value_name = "INPUT=VALUE", value_parser = pair)]
+    pub set: Vec<Pair>,
+    /// Take inputs from a RON file
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub inputs: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Rights {
+    /// `wf plan`: it only reads
+    Plan,
+    /// `wf run`, with its rollback
+    Run,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -85,24 +85,26 @@ impl<'a> Plan<'a> {
 
     /// Returns the region that a step acts in, if it names one: its own, or that of its cluster.
     pub fn region(&self, ix: StepIx) -> Option<String> {
+        self.param(ix, "region")
+    }
+
+    /// Returns a text param of a step, as far as it is known before the run. `cluster` is the cluster's name, however it is written, and a
+    /// step that names no region of its own is in its cluster's.
+    pub fn param(&self, ix: StepIx, name: &str) -> Option<String> {
         let value = |reference: &template::Reference| {
             let from = self.workflow.def().inputs.get(&reference.path).and_then(|input| input.from.as_ref());
             let given = self.inputs.get(&reference.path).or_else(|| self.imports.get(from.map_or(&reference.path, |from| &from.path)));
-            // What only the run will know is no region.
+            // What only the run will know is no text.
             Some(given.cloned().unwrap_or_default())
         };
         let params = self.workflow.step(ix).params.render(value).ok()?.text;
-        let fields = ron_fields::split(&params).ok()?;
-        let named = |name: &str| fields.iter().find(|field| field.name == name).map(|field| &params[field.value.clone()]);
-        match (named("region"), named("cluster")) {
-            (Some(region), _) => ron_fields::value(region).ok(),
-            (None, Some(cluster)) => {
-                let inside = ron_fields::split(cluster.trim().strip_prefix("Eks")?).ok()?;
-                let region = inside.into_iter().find(|field| field.name == "region")?;
-                ron_fields::value(&cluster.trim().strip_prefix("Eks")?[region.value]).ok()
-            }
-            (None, None) => None,
-        }
+        let field = |text: &str, name: &str| {
+            let field = ron_fields::split(text).ok()?.into_iter().find(|field| field.name == name)?;
+            Some(text[field.value].to_owned())
+        };
+        let of_cluster = || field(&field(&params, "cluster")?, if name == "cluster" { "name" } else { name });
+        let text = |raw: String| ron_fields::value::<String>(&raw).ok();
+        field(&params, name).and_then(text).or_else(|| of_cluster().and_then(text))
     }
 }
 

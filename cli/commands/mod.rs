@@ -6,6 +6,7 @@ mod check;
 mod completions;
 mod failback;
 mod graph;
+mod iam;
 mod journal;
 mod kinds;
 mod list;
@@ -47,6 +48,7 @@ pub fn dispatch(args: Args, console: &mut Console) -> Result<Exit, Failure> {
         Verb::Status(args) => block_on(status::status(console, state_dir, &args.run)),
         Verb::Log(args) => block_on(log::log(console, state_dir, &args)),
         Verb::Kinds(args) => kinds::kinds(console, args.name.as_deref()),
+        Verb::Iam(args) => iam::iam(console, &args),
         Verb::Graph(args) => graph::graph(console, &args),
         Verb::Journal(args) => block_on(journal::journal(console, state_dir, &args)),
         Verb::Sim(args) => sim::sim(console, state_dir, &args),

@@ -101,3 +101,48 @@ fn a_plan_without_a_fence_or_a_question_is_warned_of() {
     fenced.exits(0).tells("`eks` needs the API of us-east-1, the region that is being left");
     assert!(!fenced.stdout.contains("`promote`"), "{}", fenced.stdout);
 }
+
+/// The actions of a policy and of a role, as the simulator names calls.
+fn allowed(rights: &Value, what: &str) -> String {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let each = |value: &Value| value.as_array().unwrap().clone();
+    let statements = each(&rights["iam"][what]["Statement"]);
+    let actions = statements.iter().flat_map(|statement| each(&statement["Action"]));
+    let mut names: Vec<_> = actions.map(|action| text(&action).split_once(':').unwrap().1.to_owned()).collect();
+    for rule in each(&rights["kubernetes"][what]["rules"]) {
+        for verb in each(&rule["verbs"]) {
+            names.push(format!("{}:{}", text(&verb), text(&rule["resources"][0])));
+        }
+    }
+    names.join(",")
+}
+
+#[test]
+fn the_rights_that_are_written_suffice_for_the_plan_and_for_the_run() {
+    let sandbox = Sandbox::new();
+    let rights = Outcome::of(&mut sandbox.at_root(&["iam", "workflows/failover.ron", "--account", "123456789012", "--json"]));
+    rights.exits(0);
+    let rights: Value = serde_json::from_str(&rights.stdout).unwrap();
+    let (plan, run) = (allowed(&rights, "plan"), allowed(&rights, "run"));
+    for changing in ["Promote", "UpdateNodegroup", "ChangeResource", "Publish", "patch:", "create:", "delete:"] {
+        assert!(!plan.contains(changing) && run.contains(changing), "{plan}\n{run}");
+    }
+    let with = |verb: &str, allowed: &str, more: &[&str]| {
+        let fault = format!("allow-only {allowed}");
+        Outcome::of(
+            &mut sandbox.at_root(&[&[verb, "workflows/failover.ron", "--sim", "--sim-speed", "300", "--sim-fault", &fault], more].concat()),
+        )
+    };
+    let planned = with("plan", &plan, &["--exit-code"]);
+    planned.exits(20);
+    assert!(!planned.stdout.contains("denied") && !planned.stdout.contains("Look at these first"), "{}", planned.stdout);
+    with("run", &run, &["--yes"]).exits(0);
+    let text = serde_json::to_string(&rights).unwrap();
+    for resource in [
+        "arn:aws:rds:us-west-2:123456789012:db:prod-db-replica-west",
+        "arn:aws:eks:us-west-2:123456789012:nodegroup/production-dr/general/*",
+        "arn:aws:autoscaling:us-east-1:123456789012:autoScalingGroup:*:autoScalingGroupName/prod-app-asg",
+    ] {
+        assert!(text.contains(resource), "{resource}");
+    }
+}

@@ -3,6 +3,7 @@
 //! world, the simulated one and none at all.
 
 pub(crate) mod account;
+pub mod arns;
 mod ask_once;
 pub mod budget;
 mod cloud;

@@ -1,0 +1,52 @@
+//! Which resources an IAM action is about, for policies: the Service Authorization Reference's resource types, as far as the kinds use them.
+//! An action that has none, such as most `Describe…`, is allowed on `*` or not at all.
+
+/// Returns the resource of an action by the params of the step that uses it; `*` where AWS knows none for the action. A param that is not
+/// known before the run stands for any.
+pub fn resource(action: &str, account: &str, param: impl Fn(&str) -> Option<String>) -> String {
+    let known = |name: &str| param(name).unwrap_or_else(|| "*".to_owned());
+    let region = known("region");
+    // An instance may be renamed in the run, and is created under one of the names.
+    let instance = || format!("arn:aws:rds:{region}:{account}:db:{}", known("instance"));
+    match action {
+        "autoscaling:UpdateAutoScalingGroup" => {
+            format!("arn:aws:autoscaling:{region}:{account}:autoScalingGroup:*:autoScalingGroupName/{}", known("group"))
+        }
+        "eks:DescribeCluster" | "eks:ListNodegroups" => format!("arn:aws:eks:{region}:{account}:cluster/{}", known("cluster")),
+        "eks:DescribeNodegroup" | "eks:UpdateNodegroupConfig" | "eks:DescribeUpdate" => {
+            format!("arn:aws:eks:{region}:{account}:nodegroup/{}/{}/*", known("cluster"), known("nodegroup"))
+        }
+        "rds:PromoteReadReplica" | "rds:DeleteDBInstance" | "rds:DescribeDBInstances" => instance(),
+        // The new name of an instance is a resource of the call too.
+        "rds:ModifyDBInstance" | "rds:CreateDBInstanceReadReplica" | "rds:AddTagsToResource" | "rds:RebootDBInstance" => {
+            format!("arn:aws:rds:*:{account}:*")
+        }
+        "rds:CreateDBSnapshot" => format!("arn:aws:rds:{region}:{account}:*"),
+        "route53:ChangeResourceRecordSets" | "route53:ListResourceRecordSets" => {
+            format!("arn:aws:route53:::hostedzone/{}", known("zone_id"))
+        }
+        "route53:GetChange" => "arn:aws:route53:::change/*".to_owned(),
+        "sns:Publish" => match param("topic") {
+            Some(arn) if arn.starts_with("arn:") => arn,
+            topic => format!("arn:aws:sns:{region}:{account}:{}", topic.unwrap_or_else(|| "*".to_owned())),
+        },
+        _ => "*".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_resource_is_as_narrow_as_aws_and_the_plan_allow() {
+        let params = [("region", "us-west-2"), ("instance", "replica"), ("cluster", "dr"), ("nodegroup", "general"), ("topic", "alerts")];
+        let of =
+            |action: &str| resource(action, "123456789012", |name| Some(params.iter().find(|(known, _)| *known == name)?.1.to_owned()));
+        assert_eq!(of("rds:PromoteReadReplica"), "arn:aws:rds:us-west-2:123456789012:db:replica");
+        assert_eq!(of("eks:UpdateNodegroupConfig"), "arn:aws:eks:us-west-2:123456789012:nodegroup/dr/general/*");
+        assert_eq!(of("sns:Publish"), "arn:aws:sns:us-west-2:123456789012:alerts");
+        assert_eq!(of("route53:ChangeResourceRecordSets"), "arn:aws:route53:::hostedzone/*", "known only in the run");
+        assert_eq!(of("autoscaling:DescribeAutoScalingGroups"), "*");
+    }
+}
