@@ -19,9 +19,12 @@ pub(crate) fn at<'a>(object: &'a DynamicObject, pointer: &str) -> Option<&'a Val
     object.data.pointer(pointer)
 }
 
-/// Returns the phase of a backup or restore; one that Velero has not seen yet is `New`.
+/// The phase of what Velero has not seen yet.
+pub(crate) const UNSEEN: &str = "New";
+
+/// Returns the phase of a backup or restore.
 pub(crate) fn phase(object: &DynamicObject) -> &str {
-    at(object, "/status/phase").and_then(Value::as_str).filter(|phase| !phase.is_empty()).unwrap_or("New")
+    at(object, "/status/phase").and_then(Value::as_str).filter(|phase| !phase.is_empty()).unwrap_or(UNSEEN)
 }
 
 /// Returns a count of the status, such as that of its warnings.

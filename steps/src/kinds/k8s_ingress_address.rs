@@ -67,7 +67,10 @@ impl StepKind for K8sIngressAddress {
         let hostname = poll::until(cx, Self::INFO.typical, |_| async move {
             Ok(match self.address(cx).await? {
                 Some(hostname) => Look::Done(hostname),
-                None => Look::Waiting("no address yet: its ingress controller gives it one".to_owned()),
+                None => Look::Waiting(format!(
+                    "ingress {}/{} to have an address: its controller gives it one, does it run? kubectl describe ingress {} -n {}",
+                    self.namespace, self.name, self.name, self.namespace
+                )),
             })
         })
         .await?;

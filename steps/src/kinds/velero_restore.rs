@@ -268,6 +268,9 @@ impl VeleroRestore {
                 let failure = StepFailure::permanent(format!("the restore of backup {} is `{}`", before.backup, phase(&restore)));
                 Look::GiveUp(reasons.into_iter().fold(failure, StepFailure::because).hint(format!("`{details}` tells more")))
             }
+            Progress::Going(said) if said == velero::UNSEEN => {
+                Look::Waiting(format!("Velero to take restore {name} up: does its pod run? kubectl get pods -n {}", self.namespace))
+            }
             Progress::Going(said) => Look::Waiting(format!("restore {said}")),
         })
     }

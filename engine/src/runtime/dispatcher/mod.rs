@@ -34,6 +34,8 @@ const REPORTS_MAX: usize = 4_096;
 const PROGRESS_MAX: usize = 1_024;
 /// The most bytes of a step's outputs, as JSON.
 const OUTPUTS_LEN_MAX: usize = 32 * 1024;
+/// The most bytes of what a step said last that it waits for, in the failure of one that timed out.
+const WORDS_LEN_MAX: usize = 512;
 /// How long the journal's disk may take before the operator is told.
 const SLOW_DISK: Duration = Duration::from_secs(5);
 /// The limit of one compensation attempt, when the step's own limit is shorter.
@@ -62,6 +64,8 @@ struct Executing {
     leave: watch::Sender<bool>,
     /// The step's question, while nobody answered it.
     question: Option<oneshot::Sender<Decision>>,
+    /// What it said last that it waits for.
+    words: Option<String>,
 }
 
 /// What a run needs while it is driven.
@@ -348,7 +352,7 @@ impl Dispatcher {
         self.serial += 1;
         let serial = self.serial;
         let (leave, leaving) = watch::channel(false);
-        self.executing.insert(ix, Executing { serial, leave, question: None });
+        self.executing.insert(ix, Executing { serial, leave, question: None, words: None });
         let (progress, questions) = (self.progress.0.clone(), self.questions.0.clone());
         let signals: SignalSink = Arc::new(move |signal| {
             let channel = if matches!(signal, StepSignal::Progress(_)) { &progress } else { &questions };

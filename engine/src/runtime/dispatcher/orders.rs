@@ -1,7 +1,7 @@
 //! What steps ask and operators order: questions, decisions, interruptions.
 
-use super::{Action, Dispatcher, Signalled};
-use crate::model::event::{Event, Operator};
+use super::{Action, Dispatcher, Signalled, WORDS_LEN_MAX};
+use crate::model::event::{Event, Operator, clip};
 use crate::model::ids::StepId;
 use crate::model::run_state::StepStatus;
 use crate::model::workflow::StepIx;
@@ -16,6 +16,7 @@ impl Dispatcher {
         let Some(executing) = self.executing.get_mut(&ix).filter(|executing| executing.serial == serial) else { return Ok(()) };
         match signal {
             StepSignal::Progress(text) => {
+                executing.words = Some(clip(text.clone(), WORDS_LEN_MAX));
                 let notice = Notice::Progress { step: self.id(ix), text };
                 self.reporter.notice(&notice, &self.state);
                 Ok(())

@@ -23,8 +23,8 @@ impl Dispatcher {
             Report::Observed { before, satisfied, go } => self.observed(ix, before, satisfied, go),
             Report::Applied { handle } => self.emit(Event::StepApplied { step: self.id(ix), handle }),
             Report::Ended(end) => {
-                self.executing.remove(&ix);
-                self.attempt_ended(ix, end)
+                let words = self.executing.remove(&ix).and_then(|executing| executing.words);
+                self.attempt_ended(ix, end, words)
             }
             Report::Undone(result) => {
                 self.executing.remove(&ix);
@@ -49,7 +49,7 @@ impl Dispatcher {
         Ok(())
     }
 
-    fn attempt_ended(&mut self, ix: StepIx, end: AttemptEnd) -> Result<(), RunError> {
+    fn attempt_ended(&mut self, ix: StepIx, end: AttemptEnd, words: Option<String>) -> Result<(), RunError> {
         let step = self.id(ix);
         match end {
             AttemptEnd::Done(outputs) => {
@@ -66,6 +66,9 @@ impl Dispatcher {
             AttemptEnd::TimedOut { unknown, waited_for } => {
                 let timeout = crate::units::Span(self.bound.timeout(ix));
                 let mut failure = StepFailure::permanent(format!("timed out after {timeout}, waiting for {waited_for}"));
+                if let Some(words) = words {
+                    failure = failure.because(format!("it waited for: {words}"));
+                }
                 if unknown {
                     failure = failure.because("the call may have taken effect: the step is observed again before anything else is done");
                 }
@@ -122,7 +125,7 @@ impl Dispatcher {
         self.serial += 1;
         let serial = self.serial;
         let (leave, _) = watch::channel(false);
-        self.executing.insert(ix, Executing { serial, leave, question: None });
+        self.executing.insert(ix, Executing { serial, leave, question: None, words: None });
         self.actions.push(Action::Retry { ix, serial, at });
     }
 
