@@ -67,7 +67,7 @@ until [ -n "$(ingress)" ]; do sleep "$pause"; done
 
 say "move the records"
 balancer=$(aws elbv2 describe-load-balancers --names prod-app-dr-alb --query 'LoadBalancers[0].DNSName')
-zone=$(aws route53 list-hosted-zones --query 'HostedZones[?Name==`company.com.` && !Config.PrivateZone].Id' | cut -d/ -f3)
+zone=$(aws route53 list-hosted-zones --query 'HostedZones[?Name==`company.com.` && Config.PrivateZone==`false`].Id' | cut -d/ -f3)
 record() {
     printf '{"Action": "UPSERT", "ResourceRecordSet": {"Name": "%s", "Type": "A", "SetIdentifier": "primary", "Failover": "PRIMARY",
         "AliasTarget": {"DNSName": "%s", "HostedZoneId": "Z1H1FL5HABSF5", "EvaluateTargetHealth": true}}}' "$1" "$2"

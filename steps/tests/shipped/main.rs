@@ -2,6 +2,7 @@
 //! milliseconds here. What is asserted is what the operator is promised.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod cluster_faults;
 mod rights;
 #[path = "../common/sizes.rs"]
 mod sizes;
