@@ -24,6 +24,9 @@ const WRITTEN: &str = r"(?s)(external process exited with code .{0,80}?Stderr: )
 /// A value of a profile file that stands there twice.
 const OVERWRITTEN: &str = r"(overwriting [^\n]{0,200}?: was )[^\n]*";
 
+/// What a Kubernetes Secret holds, in JSON however often it is quoted, to its end or to that of the text. That of a ConfigMap goes with it.
+const HELD: &str = r#"(\\*"(?:data|stringData|binaryData)\\*"\s*:\s*)\{[^{}]*\}?"#;
+
 /// A writer that masks secrets in each event.
 #[derive(Clone)]
 pub struct Masked {
@@ -40,7 +43,7 @@ impl Masked {
 
     fn new(known: impl Iterator<Item = String>) -> Self {
         // All patterns are right: a test counts them.
-        let patterns = [NAMED, WRITTEN, OVERWRITTEN].iter().filter_map(|pattern| Regex::new(pattern).ok());
+        let patterns = [NAMED, WRITTEN, OVERWRITTEN, HELD].iter().filter_map(|pattern| Regex::new(pattern).ok());
         Self { known: known.filter(|value| value.len() >= SECRET_LEN_MIN).collect(), patterns: patterns.collect() }
     }
 
@@ -49,7 +52,7 @@ impl Masked {
         for secret in self.known.iter() {
             text = text.replace(secret, MASK);
         }
-        for (pattern, by) in self.patterns.iter().zip(["${1}${2}[secret]", "${1}[secret]\n", "${1}[secret]"]) {
+        for (pattern, by) in self.patterns.iter().zip(["${1}${2}[secret]", "${1}[secret]\n", "${1}[secret]", "${1}[secret]"]) {
             if let Cow::Owned(masked) = pattern.replace_all(&text, by) {
                 text = masked;
             }
@@ -85,7 +88,7 @@ mod tests {
     #[track_caller]
     fn masked(text: &str) -> String {
         let masked = Masked::new(["kn0wnS3cret".to_owned(), "test".to_owned()].into_iter());
-        assert_eq!(masked.patterns.len(), 3);
+        assert_eq!(masked.patterns.len(), 4);
         masked.mask(text)
     }
 
@@ -105,6 +108,9 @@ mod tests {
             (r#"b"{\"SecretAccessKey\": \"abcd/efgh\"}""#, r#"b"{\"SecretAccessKey\": \"[secret]\"}""#),
             ("<SessionToken>IQoJb3JpZ2lu</SessionToken>", "<SessionToken>[secret]</SessionToken>"),
             ("overwriting aws_secret_access_key: was abcdefgh1, now", "overwriting aws_secret_access_key: was [secret]"),
+            (r#"{"kind":"Secret","data":{"password":"c3dvcmQ="},"type":"Opaque"}"#, r#"{"kind":"Secret","data":[secret],"type":"Opaque"}"#),
+            (r#"b"{\"data\":{\"password\":\"c3dvcmQ=\"},\"kind\""#, r#"b"{\"data\":[secret],\"kind\""#),
+            (r#"error: expected value, text: {"stringData": {"password": "swo"#, r#"error: expected value, text: {"stringData": [secret]"#),
             (r#"accessToken: Some("eyJhbGciOi")"#, r#"accessToken: Some("[secret]")"#),
             ("Authorization: Bearer eyJhbGciOi.x", "Authorization: Bearer [secret]"),
             (

@@ -10,6 +10,7 @@ mod hostile;
 mod locks;
 mod plan;
 mod sandbox;
+mod secrets;
 mod terminal;
 
 use std::fs;
