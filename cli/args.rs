@@ -91,6 +91,9 @@ pub enum Verb {
     /// Show where a run is
     #[command(after_help = "Example:\n  wf status\n  wf status 01K2 --json")]
     Status(OneRun),
+    /// Tell why each step is where it is, and what a resume would do with it
+    #[command(after_help = "Example:\n  wf explain\n  wf explain 01K2 promote")]
+    Explain(Explain),
     /// Show what happened in a run, event by event
     #[command(after_help = "Example:\n  wf log --follow")]
     Log(Log),
@@ -225,6 +228,9 @@ const RUN_HELP: &str = "The run: its id, a unique beginning or end of it, or @la
 pub struct Resume {
     #[arg(value_name = "RUN", default_value = "@latest", help = RUN_HELP)]
     pub run: String,
+    /// Only tell what would be done with each step, as `wf explain` does
+    #[arg(long)]
+    pub dry_run: bool,
     /// Approve in advance whatever the steps ask
     #[arg(long, short = 'y')]
     pub yes: bool,
@@ -299,6 +305,15 @@ pub struct File {
 pub struct OneRun {
     #[arg(value_name = "RUN", default_value = "@latest", help = RUN_HELP)]
     pub run: String,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Explain {
+    #[arg(value_name = "RUN", default_value = "@latest", help = RUN_HELP)]
+    pub run: String,
+    /// One step, with all that led there
+    #[arg(value_name = "STEP")]
+    pub step: Option<String>,
 }
 
 #[derive(Debug, ClapArgs)]

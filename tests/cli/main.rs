@@ -5,6 +5,7 @@
 mod bad_files;
 mod crash;
 mod damage;
+mod explain;
 mod failing;
 mod hostile;
 mod locks;
