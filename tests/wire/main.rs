@@ -13,4 +13,6 @@ mod kinds;
 mod servers;
 mod shipped;
 mod stage;
+#[path = "../common/stepped.rs"]
+mod stepped;
 mod venv;
