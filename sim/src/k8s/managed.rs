@@ -161,7 +161,11 @@ pub(super) fn updated(before: Option<&Value>, after: &mut Value, manager: &str, 
     }
     let changed: Vec<Vec<String>> =
         leaves(&all).into_iter().filter(|path| before.is_none_or(|b| value_at(b, path) != value_at(after, path))).collect();
-    let mut known = entries(before.unwrap_or(after));
+    // Who writes may say who manages what, beside what the writing itself changes.
+    let mut known = entries(after);
+    if let Some(before) = before.filter(|_| known.is_empty()) {
+        known = entries(before);
+    }
     if changed.is_empty() {
         return set_entries(after, known);
     }
@@ -209,7 +213,7 @@ pub(super) fn apply(object: Option<&Value>, wanted: &Value, manager: &str, force
                 }
             } else {
                 let name = other.get("manager").and_then(Value::as_str).unwrap_or_default();
-                let other = if is_of(other, name, "Update") { told_updater(name, other) } else { name.to_owned() };
+                let other = if is_of(other, name, "Update") { told_updater(name, other) } else { format!("\"{name}\"") };
                 conflicts.push((other, spoken(&path)));
             }
         }
@@ -235,7 +239,7 @@ pub(super) fn apply(object: Option<&Value>, wanted: &Value, manager: &str, force
 /// How a conflict names a manager that did not apply but update.
 fn told_updater(name: &str, entry: &Value) -> String {
     let text = |field: &str| entry.get(field).and_then(Value::as_str).unwrap_or_default();
-    format!("{name}\" using \"{}", text("apiVersion"))
+    format!("\"{name}\" using {}", text("apiVersion"))
 }
 
 fn remove(object: &mut Value, path: &[String]) {
@@ -284,11 +288,11 @@ mod tests {
         let first = apply(None, &deployment("a", 3), "one", false, AT).unwrap();
         apply(Some(&first), &deployment("a", 3), "two", false, AT).unwrap();
         let conflicts = apply(Some(&first), &deployment("b", 3), "two", false, AT).unwrap_err();
-        assert_eq!(conflicts, [("one".to_owned(), ".spec.containers[name=\"web\"].image".to_owned())]);
+        assert_eq!(conflicts, [("\"one\"".to_owned(), ".spec.containers[name=\"web\"].image".to_owned())]);
         let forced = apply(Some(&first), &deployment("b", 3), "two", true, AT).unwrap();
         assert_eq!(forced["spec"]["containers"][0]["image"], "b");
         let back = apply(Some(&forced), &deployment("a", 3), "one", false, AT).unwrap_err();
-        assert_eq!(back[0].0, "two");
+        assert_eq!(back[0].0, "\"two\"");
     }
 
     #[test]
@@ -298,6 +302,6 @@ mod tests {
         scaled["spec"]["replicas"] = json!(5);
         updated(Some(&first), &mut scaled, "kubectl", "", AT);
         let conflicts = apply(Some(&scaled), &deployment("a", 3), "one", false, AT).unwrap_err();
-        assert_eq!(conflicts, [("kubectl\" using \"apps/v1".to_owned(), ".spec.replicas".to_owned())]);
+        assert_eq!(conflicts, [("\"kubectl\" using apps/v1".to_owned(), ".spec.replicas".to_owned())]);
     }
 }

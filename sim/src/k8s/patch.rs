@@ -86,7 +86,8 @@ fn strategic_field(fields: &mut Map<String, Value>, name: &str, change: &Value) 
 }
 
 fn merge_list(list: &mut Value, changes: &[Value], key: &str) {
-    let mut elements = list.as_array().cloned().unwrap_or_default();
+    let server = list.as_array().cloned().unwrap_or_default();
+    let mut elements = server.clone();
     if changes.iter().any(|c| c.get("$patch").is_some_and(|p| p == "replace")) {
         elements.clear();
     }
@@ -107,7 +108,23 @@ fn merge_list(list: &mut Value, changes: &[Value], key: &str) {
             }
         }
     }
-    *list = Value::Array(elements);
+    *list = Value::Array(in_order(elements, changes, &server, key));
+}
+
+/// Puts merged elements in the API server's order: those of the patch in its order, those of the server in theirs, and what is new to the server
+/// before what it has alone.
+fn in_order(elements: Vec<Value>, changes: &[Value], server: &[Value], key: &str) -> Vec<Value> {
+    let place = |list: &[Value], element: &Value| list.iter().position(|e| e.get(key) == element.get(key));
+    let (mut patched, kept): (Vec<Value>, Vec<Value>) = elements.into_iter().partition(|e| place(changes, e).is_some());
+    patched.sort_by_key(|e| place(changes, e));
+    let (mut patched, mut kept) = (patched.into_iter().peekable(), kept.into_iter().peekable());
+    let mut all = Vec::new();
+    while let (Some(new), Some(old)) = (patched.peek(), kept.peek()) {
+        let kept_first = matches!((place(server, old), place(server, new)), (Some(old), Some(new)) if old < new);
+        all.extend(if kept_first { kept.next() } else { patched.next() });
+    }
+    all.extend(patched.chain(kept));
+    all
 }
 
 /// Applies a JSON patch (RFC 6902), or says what does not fit.
@@ -206,6 +223,14 @@ mod tests {
             object,
             json!({ "containers": [{ "name": "web", "image": "b", "env": [{ "name": "X", "value": "3" }] }, { "name": "new" }] })
         );
+    }
+
+    #[test]
+    fn what_is_new_comes_before_what_the_server_has_alone() {
+        let mut object = json!({ "containers": [{ "name": "one" }, { "name": "two" }] });
+        strategic(&mut object, &json!({ "containers": [{ "name": "three" }] }));
+        strategic(&mut object, &json!({ "containers": [{ "name": "two", "image": "b" }] }));
+        assert_eq!(object, json!({ "containers": [{ "name": "three" }, { "name": "one" }, { "name": "two", "image": "b" }] }));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What the API server says instead of an answer: a `Status` with a reason, in its own words.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use crate::world::workloads::kinds::Kind;
@@ -92,19 +94,43 @@ impl Refused {
         Refused::new(409, "Conflict", message).about(kind, name)
     }
 
-    /// Server-side apply's conflicts: which manager holds which field.
+    /// Server-side apply's conflicts: who holds which field. Who is told as `"kubectl" using v1`.
     pub(super) fn apply_conflict(conflicts: &[(String, String)]) -> Refused {
-        let cause = |(manager, field): &(String, String)| json!({ "reason": "FieldManagerConflict", "message": format!("conflict with \"{manager}\""), "field": field });
-        let count = conflicts.len();
-        let lines: Vec<String> = conflicts.iter().map(|(_, field)| format!("- {field}")).collect();
+        let cause = |(whose, field): &(String, String)| json!({ "reason": "FieldManagerConflict", "message": format!("conflict with {whose}"), "field": field });
         let message = match conflicts {
-            [(manager, field)] => format!("Apply failed with 1 conflict: conflict with \"{manager}\": {field}"),
-            [(manager, _), ..] => format!("Apply failed with {count} conflicts: conflicts with \"{manager}\":\n{}", lines.join("\n")),
-            [] => "Apply failed".to_owned(),
+            [(whose, field)] => format!("Apply failed with 1 conflict: conflict with {whose}: {field}"),
+            _ => {
+                let mut by_manager: BTreeMap<&str, String> = BTreeMap::new();
+                for (whose, field) in conflicts {
+                    by_manager.entry(whose).or_default().push_str(&format!("\n- {field}"));
+                }
+                let each: Vec<_> = by_manager.iter().map(|(whose, fields)| format!("conflicts with {whose}:{fields}")).collect();
+                format!("Apply failed with {} conflicts: {}", conflicts.len(), each.join("\n"))
+            }
         };
         let mut refused = Refused::new(409, "Conflict", message);
         refused.details = json!({});
         refused.caused_by(conflicts.iter().map(cause).collect::<Vec<_>>().into())
+    }
+
+    /// A condition on what is to be deleted that does not hold.
+    pub(super) fn another(kind: &Kind, name: &str, wanted: &str, found: &str) -> Refused {
+        let why = format!(
+            "the UID in the precondition ({wanted}) does not match the UID in record ({found}). The object might have been deleted and then recreated"
+        );
+        Refused::new(409, "Conflict", format!("Operation cannot be fulfilled on {} \"{name}\": {why}", kind.kind)).about(kind, name)
+    }
+
+    /// Options of a request that are not allowed.
+    pub(super) fn invalid_options(field: &str, problem: &str) -> Refused {
+        let mut refused = Refused::new(422, "Invalid", format!("PatchOptions.meta.k8s.io \"\" is invalid: {field}: {problem}"));
+        refused.details = json!({ "group": "meta.k8s.io", "kind": "PatchOptions" });
+        refused.caused_by(json!([{ "reason": "FieldValueRequired", "message": problem, "field": field }]))
+    }
+
+    /// A JSON patch that does not fit the object. Why is not told.
+    pub(super) fn unfit_patch() -> Refused {
+        Refused::new(422, "Invalid", "the server rejected our request due to an error in our request")
     }
 
     pub(super) fn bad_request(message: impl Into<String>) -> Refused {
@@ -114,11 +140,23 @@ impl Refused {
     /// The object is well-formed and still not allowed.
     pub(super) fn invalid(kind: &Kind, name: &str, field: &str, problem: &str) -> Refused {
         let reason = if problem.starts_with("Required") { "FieldValueRequired" } else { "FieldValueInvalid" };
-        let full = if kind.group.is_empty() { kind.kind.to_owned() } else { format!("{}.{}", kind.kind, kind.group) };
+        // Of a custom type the resource is named where the store refuses, and not the schema.
+        let full = match field {
+            "metadata.resourceVersion" => kind.qualified(),
+            _ if kind.group.is_empty() => kind.kind.to_owned(),
+            _ => format!("{}.{}", kind.kind, kind.group),
+        };
         let message = format!("{full} \"{name}\" is invalid: {field}: {problem}");
         let mut refused = Refused::new(422, "Invalid", message);
         refused.details = json!({ "name": name, "group": kind.group, "kind": kind.kind });
         refused.caused_by(json!([{ "reason": reason, "message": problem, "field": field }]))
+    }
+
+    /// A `Scale`, which is an object of its own to those who check it.
+    pub(super) fn invalid_scale(name: &str, field: &str, problem: &str) -> Refused {
+        let mut refused = Refused::new(422, "Invalid", format!("Scale.autoscaling \"{name}\" is invalid: {field}: {problem}"));
+        refused.details = json!({ "name": name, "group": "autoscaling", "kind": "Scale" });
+        refused.caused_by(json!([{ "reason": "FieldValueInvalid", "message": problem, "field": field }]))
     }
 
     pub(super) fn expired(version: u64, latest: u64) -> Refused {

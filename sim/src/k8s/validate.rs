@@ -40,7 +40,8 @@ pub(super) fn object(kind: &Kind, object: &Value) -> Result<(), Refused> {
     }
     if !is_dns_name(own) {
         let rule = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an \
-             alphanumeric character";
+             alphanumeric character (e.g. 'example.com', regex used for validation is \
+             '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
         return invalid("metadata.name", &format!("Invalid value: \"{own}\": {rule}"));
     }
     if kind == SECRETS
@@ -63,8 +64,8 @@ pub(super) fn object(kind: &Kind, object: &Value) -> Result<(), Refused> {
         if list(object, "/spec/template/spec/containers").is_empty() {
             return invalid("spec.template.spec.containers", "Required value");
         }
-        if number(object, "/spec/replicas").is_some_and(|n| n < 0) {
-            return invalid("spec.replicas", "Invalid value: must be greater than or equal to 0");
+        if let Some(replicas) = number(object, "/spec/replicas").filter(|n| *n < 0) {
+            return invalid("spec.replicas", &format!("Invalid value: {replicas}: must be greater than or equal to 0"));
         }
     }
     if kind == JOBS && text(object, "/spec/template/spec/restartPolicy") == "Always" {

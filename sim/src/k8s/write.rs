@@ -104,6 +104,10 @@ impl Change<'_> {
             let message = format!("the name of the object ({}) does not match the name on the URL ({})", name(&object), self.target.name);
             return Err(Refused::bad_request(message));
         }
+        if !self.kind().is_built_in() && text(&object, "/metadata/resourceVersion").is_empty() {
+            let problem = "Invalid value: 0x0: must be specified for an update";
+            return Err(Refused::invalid(self.kind(), &self.target.name, "metadata.resourceVersion", problem));
+        }
         self.replace(world, &before, object)
     }
 
@@ -117,14 +121,7 @@ impl Change<'_> {
         match form {
             Form::Json => {
                 let operations = change.as_array().ok_or_else(|| Refused::bad_request("a JSON patch is an array of operations"))?;
-                patch::json_patch(&mut after, operations).map_err(|problem| {
-                    Refused::invalid(
-                        self.kind(),
-                        &self.target.name,
-                        "",
-                        &format!("the server rejected our request due to an error in our request: {problem}"),
-                    )
-                })?;
+                patch::json_patch(&mut after, operations).map_err(|_| Refused::unfit_patch())?;
             }
             Form::Strategic => patch::strategic(&mut after, change),
             Form::Merge | Form::Apply => patch::merge(&mut after, change),
@@ -137,9 +134,10 @@ impl Change<'_> {
 
     /// Applies an object server-side, making it if it is not there.
     fn apply(&self, world: &mut World, wanted: &Value) -> Result<Reply, Refused> {
-        let manager = self.query.get("fieldManager").ok_or_else(|| {
-            Refused::bad_request("PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch")
-        })?;
+        let manager = self
+            .query
+            .get("fieldManager")
+            .ok_or_else(|| Refused::invalid_options("fieldManager", "Required value: is required for apply patch"))?;
         let force = matches!(self.query.get("force"), Some("true" | "1"));
         validate::is_of_kind(self.kind(), wanted)?;
         let before = self.current(world).ok();
@@ -178,12 +176,8 @@ impl Change<'_> {
         self.check_version(before, scale)?;
         let replicas = scale.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or(0);
         if replicas < 0 {
-            return Err(Refused::invalid(
-                self.kind(),
-                &self.target.name,
-                "spec.replicas",
-                "Invalid value: must be greater than or equal to 0",
-            ));
+            let problem = format!("Invalid value: {replicas}: must be greater than or equal to 0");
+            return Err(Refused::invalid_scale(&self.target.name, "spec.replicas", &problem));
         }
         let mut after = before.clone();
         put(&mut after, &["spec", "replicas"], replicas.into());
@@ -256,8 +250,11 @@ impl Change<'_> {
     /// Deletes one object and what it owns.
     pub(super) fn delete(&self, world: &mut World, options: &Value) -> Result<Reply, Refused> {
         let before = self.current(world)?;
-        let preconditions = json!({ "metadata": options.get("preconditions").cloned().unwrap_or_default() });
-        self.check_version(&before, &preconditions)?;
+        let (wanted, found) = (text(options, "/preconditions/uid"), text(&before, "/metadata/uid"));
+        if !wanted.is_empty() && wanted != found {
+            return Err(Refused::another(self.kind(), &self.target.name, wanted, found));
+        }
+        self.check_version(&before, &json!({ "metadata": { "resourceVersion": options["preconditions"]["resourceVersion"] } }))?;
         if self.is_dry() {
             return Ok(Reply::json(before));
         }

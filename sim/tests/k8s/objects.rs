@@ -1,7 +1,7 @@
 //! Objects: patches, conflicts, selectors, server-side apply, tables, and the form of every refusal.
 
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
-use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
+use kube::api::{Api, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::support::*;
@@ -63,7 +63,22 @@ async fn server_side_apply_knows_who_holds_a_field() {
     assert_eq!(forced.data.unwrap()["LEVEL"], "debug");
     let less = Patch::Apply(json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "fresh" }, "data": { "A": "1" } }));
     let left = maps.patch("fresh", &PatchParams::apply("two"), &less).await.unwrap();
+    let was = left.clone();
     assert_eq!(left.data.unwrap().keys().collect::<Vec<_>>(), ["A"], "a field that its manager no longer wants goes");
+
+    // Who replaces an object becomes the manager of what differs, until the fields are given back by name.
+    let mut other = was.clone();
+    other.data = Some([("A".to_owned(), "2".to_owned())].into());
+    other.metadata.resource_version = None;
+    let params = PostParams { field_manager: Some("three".to_owned()), ..PostParams::default() };
+    maps.replace("fresh", &params, &other).await.unwrap();
+    let refused = maps.patch("fresh", &PatchParams::apply("two"), &less).await.unwrap_err();
+    assert!(refused.to_string().contains("conflict with \"three\" using v1: .data.A"), "{refused}");
+    let given = ConfigMap { metadata: ObjectMeta { resource_version: None, ..was.metadata }, ..was };
+    for _ in 0..2 {
+        maps.replace("fresh", &params, &given).await.unwrap();
+    }
+    maps.patch("fresh", &PatchParams::apply("two"), &less).await.unwrap();
 }
 
 #[tokio::test]
@@ -119,7 +134,16 @@ async fn refusals_have_the_form_of_kubernetes() {
             "Invalid",
             "does not match template",
         ),
-        ("PATCH", DEPLOYMENT, APPLY, json!({}), 400, "BadRequest", "fieldManager"),
+        (
+            "PUT",
+            "/apis/velero.io/v1/namespaces/velero/schedules/production-backup",
+            JSON,
+            json!({ "apiVersion": "velero.io/v1", "kind": "Schedule", "metadata": { "name": "production-backup" }, "spec": {} }),
+            422,
+            "Invalid",
+            "schedules.velero.io \"production-backup\" is invalid: metadata.resourceVersion: Invalid value: 0x0: must be specified for an update",
+        ),
+        ("PATCH", DEPLOYMENT, APPLY, json!({}), 422, "Invalid", "fieldManager"),
         ("POST", RESTORES, "application/vnd.kubernetes.protobuf", json!({}), 415, "UnsupportedMediaType", "application/json"),
     ] {
         let (status, answer) = ask(&sim, PRIMARY, method, path, kind, &body).await;
