@@ -140,7 +140,7 @@ impl<'a> Kubernetes<'a> {
     }
 
     async fn failure(&self, refusal: Refusal, what: &str, no_answer: fn(String) -> StepFailure) -> StepFailure {
-        if matches!(refusal, Refusal::Unanswered(_)) {
+        if matches!(refusal, Refusal::Unanswered(_) | Refusal::Impostor(_)) {
             self.cx.env.clusters().forget(self.cluster);
         }
         let unknown = refusal.code() == Some(401);
