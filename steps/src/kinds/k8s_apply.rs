@@ -82,7 +82,7 @@ impl StepKind for K8sApply {
         rbac: Rbac {
             read: &["get the kinds of the manifests"],
             apply: &["create,patch the kinds of the manifests"],
-            compensate: &["update,delete the kinds of the manifests"],
+            compensate: &["update,patch,delete the kinds of the manifests"],
         },
         facts: &[
             "applying twice changes nothing; a file that changed after the step began is refused",
@@ -151,7 +151,7 @@ impl StepKind for K8sApply {
                     let old: DynamicObject = serde_json::from_value(old.clone()).map_err(|error| {
                         StepFailure::permanent(format!("the old {} cannot be read", named(object))).because(error.to_string())
                     })?;
-                    kubernetes.change(&format!("put back {}", named(object)), api.replace(&name, &PostParams::default(), &old)).await?;
+                    self.put_back(&kubernetes, &api, &name, old).await?;
                 }
             }
         }
@@ -180,6 +180,29 @@ impl K8sApply {
         Ok(objects)
     }
 
+    /// Puts an object back as it was, and then its fields into the hands of those who managed them: the first call makes us the manager of what
+    /// it changes, and the next `K8sApply`, a manager of its own, would be refused because of us.
+    async fn put_back(
+        &self,
+        kubernetes: &Kubernetes<'_>,
+        api: &Api<DynamicObject>,
+        name: &str,
+        mut old: DynamicObject,
+    ) -> Result<(), StepFailure> {
+        let (reading, what) = (format!("read {}", named(&old)), format!("put back {}", named(&old)));
+        let params = PostParams { field_manager: Some(self.field_manager.clone()), ..PostParams::default() };
+        // Objects of custom types are replaced by version only.
+        old.metadata.resource_version = kubernetes.read(&reading, api.get(name)).await?.metadata.resource_version;
+        let now = kubernetes.change(&what, api.replace(name, &params, &old)).await?;
+        let managers = old.metadata.managed_fields.filter(|managers| Some(managers) != now.metadata.managed_fields.as_ref());
+        if let Some(managers) = managers {
+            let patch = Patch::Merge(json!({ "metadata": { "managedFields": managers } }));
+            let params = PatchParams { field_manager: Some(self.field_manager.clone()), ..PatchParams::default() };
+            kubernetes.change(&what, api.patch(name, &params, &patch)).await?;
+        }
+        Ok(())
+    }
+
     /// Returns the calls for an object, whose type is looked up in the cluster.
     async fn api(&self, kubernetes: &Kubernetes<'_>, object: &DynamicObject) -> Result<Api<DynamicObject>, StepFailure> {
         let gvk = gvk(object).ok_or_else(|| StepFailure::permanent(format!("{} has no type", named(object))))?;
@@ -199,7 +222,6 @@ impl K8sApply {
 /// Returns an object without what only the cluster may set.
 fn as_it_was(object: &DynamicObject) -> Value {
     let mut object = object.clone();
-    object.metadata.managed_fields = None;
     object.metadata.resource_version = None;
     object.metadata.uid = None;
     object.metadata.creation_timestamp = None;

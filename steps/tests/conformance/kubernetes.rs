@@ -153,6 +153,42 @@ async fn a_rollback_restores_the_world_however_far_the_step_came_and_can_be_repe
     }
 }
 
+/// Who puts an object back manages its fields, unless they are given back too: a real API server refuses the next apply then.
+#[tokio::test(start_paused = true)]
+async fn what_manifests_change_is_put_back_and_can_be_applied_again() {
+    let stage = Stage::new(&[]);
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("objects.yaml");
+    let write = |message: &str, cron: &str| {
+        let map = format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{ name: page }}\ndata: {{ message: {message} }}\n");
+        let custom = "apiVersion: velero.io/v1\nkind: Schedule\nmetadata: { name: production-backup, namespace: velero }\n";
+        std::fs::write(&file, format!("{map}---\n{custom}spec: {{ schedule: \"{cron}\" }}\n")).unwrap();
+    };
+    let apply = |force: bool| {
+        let cluster = r#"Eks(name: "production-primary", region: "us-east-1")"#;
+        let params = format!(r#"cluster: {cluster}, namespace: "production", manifests: ["{}"], force: {force}"#, file.display());
+        stage.step(&format!(r#"(id: "apply", run: K8sApply({params}))"#))
+    };
+    write("one", "0 1 * * *");
+    apply(true).succeed().await;
+    write("two", "0 2 * * *");
+    let step = apply(false);
+    let (known, _) = step.succeed().await;
+    step.undo(&known).await.unwrap();
+    let mut seen = Known::default();
+    let _ = apply(false).drive(&mut seen, Some(Cut::Observed)).await;
+    assert_eq!(seen.before.unwrap()["objects"], known.before.unwrap()["objects"]);
+    apply(false).succeed().await;
+    write("three", "0 3 * * *");
+    let other = format!(
+        r#"(id: "apply", run: K8sApply(cluster: Eks(name: "production-primary", region: "us-east-1"), namespace: "production", manifests: ["{}"], field_manager: "other"))"#,
+        file.display()
+    );
+    let (_, failure) = stage.step(&other).fail().await;
+    assert_eq!(failure.kind, FailureKind::Permanent, "{failure:?}");
+    assert!(failure.hint.as_deref().unwrap_or_default().contains("`force: true`"), "{failure:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn no_part_needs_a_right_that_it_does_not_declare() {
     // Its rights are those of the manifests' kinds.
