@@ -270,7 +270,7 @@ async fn conform(server: &'static str) {
 
 fn every_kind_is_here(server: &str, cases: &[Case]) {
     let registry = wf_steps::registry(Cloud::offline());
-    // Neither server has a Kubernetes API: those kinds are tried on the simulated clusters only.
+    // Neither server has a Kubernetes API: those kinds are tried on the simulated clusters, and on a real API server in tests/apiserver.
     for KindInfo { name, .. } in registry.kinds().filter(|kind| kind.rbac.read.is_empty()) {
         let served = cases.iter().any(|case| case.kind == *name);
         let not_served = NOT_SERVED.iter().any(|(at, kind, ..)| *at == server && kind == name);
