@@ -34,6 +34,7 @@ mod kinds;
 mod semantics;
 mod servers;
 mod stage;
+#[expect(dead_code, reason = "other servers are tried with all of it")]
 #[path = "../common/stepped.rs"]
 mod stepped;
 mod world;

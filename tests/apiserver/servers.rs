@@ -3,7 +3,7 @@
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{ChildStdin, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
@@ -58,7 +58,8 @@ pub struct Servers {
     west: u16,
     /// Who sends the tokens of AWS to be looked at.
     pub identities: double::Identities,
-    _stdin: ChildStdin,
+    /// Ends when its stdin does, and all of them with it.
+    _supervisor: Child,
 }
 
 /// A user that API servers know by a token, without any right of its own.
@@ -91,7 +92,7 @@ impl Servers {
         openssl(&dir, &["genrsa", "-out", "sa.key", "2048"]);
         openssl(&dir, &["rsa", "-in", "sa.key", "-pubout", "-out", "sa.pub"]);
         let [etcd, peer, east, west] = free_ports();
-        let mut supervisor = Command::new("sh")
+        let supervisor = Command::new("sh")
             .args(["-c", SUPERVISOR])
             .env("DIR", &dir)
             .env("BIN", bin)
@@ -99,7 +100,7 @@ impl Servers {
             .stdin(Stdio::piped())
             .spawn()
             .unwrap();
-        let servers = Self { east, west, identities, _stdin: supervisor.stdin.take().unwrap(), dir };
+        let servers = Self { east, west, identities, _supervisor: supervisor, dir };
         servers.wait_until_ready();
         servers
     }
@@ -185,15 +186,18 @@ fn bin() -> PathBuf {
     cache.or_else(xdg).or_else(home).unwrap_or_default().join("bin")
 }
 
-/// A kubeconfig with contexts of these names, servers, authorities and tokens. JSON is YAML.
-fn kubeconfig(contexts: &[(&str, &str, Option<&[u8]>, &str)]) -> Value {
+/// A context's name, server, authority and token.
+type Context<'a> = (&'a str, &'a str, Option<&'a [u8]>, &'a str);
+
+/// A kubeconfig with these contexts. JSON is YAML.
+fn kubeconfig(contexts: &[Context<'_>]) -> Value {
     use base64::Engine as _;
     let encode = |authority: &[u8]| base64::engine::general_purpose::STANDARD.encode(authority);
     let cluster = |server: &str, authority: Option<&[u8]>| match authority {
         Some(authority) => json!({ "server": server, "certificate-authority-data": encode(authority) }),
         None => json!({ "server": server }),
     };
-    let each = |make: &dyn Fn(&(&str, &str, Option<&[u8]>, &str)) -> Value| contexts.iter().map(make).collect::<Vec<_>>();
+    let each = |make: &dyn Fn(&Context<'_>) -> Value| contexts.iter().map(make).collect::<Vec<_>>();
     json!({
         "apiVersion": "v1", "kind": "Config", "current-context": contexts[0].0,
         "clusters": each(&|(name, server, authority, _)| json!({ "name": name, "cluster": cluster(server, *authority) })),
