@@ -157,3 +157,16 @@ fn failback_rolls_back() {
     let origin = after_failover(dir.path(), vec!["fail EksScaleNodegroup"]);
     Scenario { name: "failback rolled back", workflow, origin, outcome, pairs: 20, points_min: 30 }.crash_everywhere();
 }
+
+#[test]
+fn what_no_shipped_plan_does_in_a_cluster_completes() {
+    let (workflow, outcome) = (shipped("../tests/fixtures/cluster.ron"), RunOutcome::Completed);
+    Scenario { name: "cluster", workflow, origin: Origin::default(), outcome, pairs: 40, points_min: 30 }.crash_everywhere();
+}
+
+#[test]
+fn what_no_shipped_plan_does_in_a_cluster_rolls_back() {
+    let (workflow, outcome) = (shipped("../tests/fixtures/cluster.ron"), RunOutcome::RolledBack);
+    let origin = Origin { faults: vec!["fail EksScaleNodegroup"], ..Origin::default() };
+    Scenario { name: "cluster rolled back", workflow, origin, outcome, pairs: 40, points_min: 30 }.crash_everywhere();
+}
