@@ -18,6 +18,7 @@ const FILE_MODE: u32 = 0o600;
 ///                       lock            locked by the process that owns the run, and says who that is
 ///                       control.sock    while a process owns the run
 ///                       summary.json    a cache
+///                       report.html     for people, and report.md and report.json; made when the run comes to rest
 /// ```
 #[derive(Debug, Clone)]
 pub struct Layout {
@@ -108,11 +109,7 @@ impl Layout {
     /// # Errors
     /// When it cannot be written; the run needs to exist.
     pub fn write_summary(&self, run: &RunId, json: &[u8]) -> io::Result<()> {
-        let new = self.run_dir(run).join("summary.json.new");
-        let mut file = create_file(&new)?;
-        file.set_len(0)?;
-        file.write_all(json)?;
-        fs::rename(&new, self.summary_file(run))
+        replace(&self.summary_file(run), json)
     }
 
     /// Reads the summary of a run; `None` when there is none.
@@ -120,10 +117,28 @@ impl Layout {
     /// # Errors
     /// When it is there and cannot be read.
     pub fn read_summary(&self, run: &RunId) -> io::Result<Option<Vec<u8>>> {
-        match fs::read(self.summary_file(run)) {
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            json => json.map(Some),
-        }
+        read_if_there(&self.summary_file(run))
+    }
+
+    /// Returns the file with a run's report in a format, such as `html`.
+    pub fn report_file(&self, run: &RunId, format: &str) -> PathBuf {
+        self.run_dir(run).join(format!("report.{format}"))
+    }
+
+    /// Replaces the report of a run in a format. Readers see the old one or the new one; after a power cut perhaps none: it can be made anew.
+    ///
+    /// # Errors
+    /// When it cannot be written; the run needs to exist.
+    pub fn write_report(&self, run: &RunId, format: &str, text: &[u8]) -> io::Result<()> {
+        replace(&self.report_file(run, format), text)
+    }
+
+    /// Reads the report of a run in a format; `None` when there is none.
+    ///
+    /// # Errors
+    /// When it is there and cannot be read.
+    pub fn read_report(&self, run: &RunId, format: &str) -> io::Result<Option<Vec<u8>>> {
+        read_if_there(&self.report_file(run, format))
     }
 
     /// Makes the directory of a run and those above it durable, making them if they are missing.
@@ -132,6 +147,23 @@ impl Layout {
         create_dir(&self.state_dir)?;
         create_dir(&self.runs_dir())?;
         create_dir(&self.run_dir(run))
+    }
+}
+
+/// Replaces a file by a new one for its owner's eyes only.
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    let mut file = create_file(Path::new(&new))?;
+    file.set_len(0)?;
+    file.write_all(bytes)?;
+    fs::rename(&new, path)
+}
+
+fn read_if_there(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    match fs::read(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        bytes => bytes.map(Some),
     }
 }
 
