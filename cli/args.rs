@@ -7,6 +7,7 @@ use clap_complete::Shell;
 use wf_engine::model::event::Mode;
 use wf_sim::Fault;
 
+use crate::report::Format;
 use crate::values::{Pair, pair, reason, speed};
 
 const EXIT_CODES: &str = "\
@@ -97,6 +98,11 @@ pub enum Verb {
     /// Show what happened in a run, event by event
     #[command(after_help = "Example:\n  wf log --follow")]
     Log(Log),
+    /// Write what a run was: for management, for auditors, for whoever puts back what is left changed
+    #[command(
+        after_help = "Example:\n  wf report @latest --format html --output report.html\n\nA run that ends, pauses or is interrupted leaves report.html, report.md and report.json in its directory by itself."
+    )]
+    Report(Report),
     /// Show the step kinds: params, outputs, IAM actions, an example
     #[command(after_help = "Example:\n  wf kinds RdsPromoteReadReplica")]
     Kinds(Kinds),
@@ -323,6 +329,18 @@ pub struct Log {
     /// Stay until the run ends
     #[arg(long, short = 'f')]
     pub follow: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Report {
+    #[arg(value_name = "RUN", default_value = "@latest", help = RUN_HELP)]
+    pub run: String,
+    /// What it is written in; default: Markdown
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<Format>,
+    /// Where it is written to, instead of stdout
+    #[arg(long, short = 'o', value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub output: Option<PathBuf>,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -18,7 +18,8 @@ use crate::diagnostics::Exit;
 use crate::failure::Failure;
 use crate::ledger::{Ledger, Recorder};
 use crate::render::live::{LiveReporter, Suspend};
-use crate::render::summary::Summary;
+use crate::render::summary::{Summary, Users};
+use crate::report::{self, Besides, Report};
 use crate::run_summary::RunSummary;
 use crate::runs::{Runs, failed};
 use crate::sim_world::World;
@@ -153,10 +154,22 @@ fn tell(console: &mut Console, runs: &Runs, world: &World, replayed: &Replayed, 
     RunSummary::of(replayed, false).keep(runs.layout());
     let traffic = world.sim.as_ref().map(wf_sim::Sim::sites).unwrap_or_default();
     let summary = Summary::of(replayed, records, &traffic);
-    if console.json() {
+    let told = if console.json() {
         console.document(&summary)
     } else {
         let text = summary.text(console.out_look());
         console.data(&format!("\n{text}"))
+    };
+    keep_report(console, runs, replayed, records, summary.users);
+    told
+}
+
+/// Keeps the report, and says where. It can be made anew, so a failure is only said.
+fn keep_report(console: &mut Console, runs: &Runs, replayed: &Replayed, records: &[Record], users: Vec<Users>) {
+    let (layout, run) = (runs.layout(), &replayed.header.run);
+    let report = Report::of(replayed, records, Besides { live: false, users, followers: report::beside(replayed) });
+    match report::keep(&report, layout) {
+        Ok(()) => console.say(&format!("report: {} (.md and .json beside it)", layout.report_file(run, "html").display())),
+        Err(error) => console.say(&format!("the report could not be kept ({error}): `wf report {run}` writes it anew")),
     }
 }

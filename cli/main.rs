@@ -20,6 +20,7 @@ mod operator;
 mod plan;
 mod redact;
 mod render;
+mod report;
 mod run_ids;
 mod run_summary;
 mod runs;

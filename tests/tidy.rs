@@ -51,6 +51,7 @@ fn nothing_is_switched_off() {
         "cli",
         "cli/commands",
         "cli/render",
+        "cli/report",
         "engine/src/model",
         "engine/src/runtime",
         "journal/src",

@@ -13,6 +13,7 @@ mod kinds;
 mod list;
 mod log;
 mod plan;
+mod report;
 mod resume;
 mod rollback;
 mod run;
@@ -50,6 +51,7 @@ pub fn dispatch(args: Args, console: &mut Console) -> Result<Exit, Failure> {
         Verb::List => block_on(list::list(console, state_dir)),
         Verb::Status(args) => block_on(status::status(console, state_dir, &args.run)),
         Verb::Log(args) => block_on(log::log(console, state_dir, &args)),
+        Verb::Report(args) => block_on(report::report(console, state_dir, &args)),
         Verb::Kinds(args) => kinds::kinds(console, args.name.as_deref()),
         Verb::Iam(args) => iam::iam(console, &args),
         Verb::Graph(args) => graph::graph(console, &args),

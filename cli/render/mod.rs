@@ -9,13 +9,13 @@ mod graph;
 mod kinds;
 pub mod lines;
 pub mod live;
-mod next;
+pub mod next;
 mod screen;
 pub mod summary;
 mod summary_text;
 pub mod tables;
 #[cfg(test)]
-mod tale;
+pub mod tale;
 mod text;
 pub mod timeline;
 
@@ -23,8 +23,8 @@ use wf_engine::model::event::RunOutcome;
 use wf_engine::model::run_state::{RunPhase, RunState};
 
 pub use text::{clean, cut, harmless, harmless_json};
-pub use text::{count, pad, pad_left, span};
-use text::{date_and_time, short_fields, short_value, time_of_day, who, whole_span, wrapped};
+pub use text::{count, date_and_time, pad, pad_left, span, who};
+use text::{short_fields, short_value, time_of_day, whole_span, wrapped};
 
 /// How text is to look where it goes.
 #[derive(Debug, Clone, Copy)]

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use wf_engine::clock::between;
 use wf_engine::model::event::{Event, Identity, Mode, RunOutcome, StepFailure};
 use wf_engine::model::ids::{RunId, StepId};
@@ -41,7 +41,7 @@ pub struct Summary {
     /// Where it is, in a word.
     pub state: &'static str,
     #[serde(skip)]
-    pub(super) ink: Ink,
+    pub ink: Ink,
     /// Why it is paused.
     pub reason: Option<String>,
     /// When it began.
@@ -101,7 +101,7 @@ pub struct Row {
     /// How it ended.
     pub outcome: &'static str,
     #[serde(skip)]
-    pub(super) ink: Ink,
+    pub ink: Ink,
     /// Whether it is on the critical path.
     pub critical: bool,
 }
@@ -134,7 +134,7 @@ pub struct Objective {
 }
 
 /// What the simulated users of a site saw.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Users {
     /// The site's host name.
     pub site: String,

@@ -54,7 +54,8 @@ impl Summary {
         format!("{what}: {state} after {}\n  {}, {place}, began {began} UTC\n{identity}{reason}\n", secs(self.makespan), self.mode)
     }
 
-    fn table(&self, look: &Look) -> String {
+    /// Writes every step with its times and its place in the run.
+    pub fn table(&self, look: &Look) -> String {
         let all = || self.steps.iter().chain(&self.compensations);
         let step_width = all().map(|row| row.step.as_str().len()).max().unwrap_or(0).clamp(4, STEP_WIDTH_MAX);
         let before_bar = 2 + step_width + 2 + 8 + 8 + 7 + 2 + OUTCOME_WIDTH + 1;

@@ -10,6 +10,7 @@ mod failing;
 mod hostile;
 mod locks;
 mod plan;
+mod report;
 mod sandbox;
 mod secrets;
 mod terminal;
