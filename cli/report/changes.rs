@@ -133,9 +133,6 @@ impl Fate {
 /// Returns everything that a run changed or may have changed.
 pub fn all(replayed: &Replayed, records: &[Record], followers: &[Follower]) -> Vec<Changed> {
     let Replayed { header, workflow, state } = replayed;
-    let registry = offline_registry();
-    // A workflow that this wf cannot bind was written for another one: its values are told as they are recorded.
-    let bound = registry.bind(Arc::clone(workflow), &header.inputs, &Imports::Values(&header.imports)).ok();
     let mut intents: HashMap<StepIx, Timestamp> = HashMap::new();
     for record in records {
         if let Event::StepObserved { step, satisfied: false, .. } = &record.event
@@ -144,11 +141,20 @@ pub fn all(replayed: &Replayed, records: &[Record], followers: &[Follower]) -> V
             intents.entry(ix).or_insert(record.at);
         }
     }
+    // A step that was tried anew may have found its world as desired: then its last intent is of an earlier try.
+    let mut intents: Vec<_> = intents.into_iter().filter(|&(ix, _)| state.step(ix).intent || state.step(ix).irreversible).collect();
+    intents.sort_by_key(|&(ix, at)| (at, ix));
+    if intents.is_empty() {
+        return Vec::new();
+    }
+    let registry = offline_registry();
+    // A workflow that this wf cannot bind was written for another one: its values are told as they are recorded.
+    let bound = registry.bind(Arc::clone(workflow), &header.inputs, &Imports::Values(&header.imports)).ok();
     let changed = |(ix, at): (StepIx, Timestamp)| {
         let step = state.step(ix);
         let kind = &workflow.step(ix).kind.value;
         let fate = fate(replayed, ix);
-        Some(Changed {
+        Changed {
             step: workflow.id(ix).clone(),
             kind: kind.clone(),
             does: registry.kind(kind).map(|info| info.summary.to_owned()).unwrap_or_default(),
@@ -160,12 +166,9 @@ pub fn all(replayed: &Replayed, records: &[Record], followers: &[Follower]) -> V
             undone_at: step.undo.ended_at,
             irreversible: step.irreversible,
             restorers: if fate.is_left() { restorers(replayed, ix, followers) } else { Vec::new() },
-        })
+        }
     };
-    // A step that was tried anew may have found its world as desired: then its last intent is of an earlier try.
-    let mut intents: Vec<_> = intents.into_iter().filter(|&(ix, _)| state.step(ix).intent || state.step(ix).irreversible).collect();
-    intents.sort_by_key(|&(ix, at)| (at, ix));
-    intents.into_iter().filter_map(changed).collect()
+    intents.into_iter().map(changed).collect()
 }
 
 fn fate(replayed: &Replayed, ix: StepIx) -> Fate {

@@ -34,7 +34,7 @@ pub fn gantt(summary: &Summary) -> Option<Markup> {
     // An end that is no moment's is one of a run that took none.
     let span = if summary.makespan > 0.0 { summary.makespan } else { 1.0 };
     let at = |seconds: f64| (seconds / span * 100.0).clamp(0.0, 100.0);
-    let label = format!("Timeline of {} from its start to {}; the table below it has the same.", bars.len(), secs(summary.makespan));
+    let label = format!("Timeline of {} bars from its start to {}; the table below it has the same.", bars.len(), secs(summary.makespan));
     Some(html! {
         @if all > bars.len() {
             p.note { "Drawn are " (bars.len()) " of " (all) ": the critical path, what failed, and what took longest. The table has every step." }
@@ -67,14 +67,14 @@ fn drawn(bar: &Bar<'_>, top: usize, at: &dyn Fn(f64) -> f64) -> Markup {
     let time = secs(duration);
     let critical = if row.critical { ", on the critical path" } else { "" };
     let title = format!("{} ({}): {} after {time}, began at {}{critical}", name(bar), row.kind, row.outcome, secs(start));
-    // The time stands behind its bar, or before it where there is no room behind, or in it.
+    // The time stands behind its bar, or before it where there is no room behind, or at its end.
     let (x, anchor, dx, inside) = match (until, from) {
         (until, _) if until <= 84.0 => (until, "start", "5", false),
         (_, from) if from >= 16.0 => (from, "end", "-5", false),
-        (_, from) => (from, "start", "6", true),
+        (until, _) => (until, "end", "-6", true),
     };
     html! {
-        g.(class(bar)) role="img" aria-label=(title) {
+        g.(class(bar)) role="img" {
             title { (title) }
             rect x=(percent(from)) width=(percent((until - from).max(0.35))) y=(top + 5) height="15" rx="2" {}
             text.time.inside[inside] x=(percent(x)) dx=(dx) y=(top + 17) text-anchor=(anchor) { (time) }

@@ -129,7 +129,7 @@ impl Report {
         html! {
             @if left.is_empty() { p.none { "Nothing is left changed." } } @else {
                 p { "What the run changed, or may have changed, and did not put back itself." }
-                (table(&["Step", "Value", "Was", "Is now", "Who puts it back"], left.len(), &html! {
+                (table(&["Step", "Value", "Was", "Set to", "Who puts it back"], left.len(), &html! {
                     @for changed in left.iter().take(ROWS_MAX) { (ledger_rows(changed, &restorers(changed))) }
                 }))
                 dl.next { @for (name, command) in self.ways_back() { dt { (clean(&name)) } dd { code { (clean(&command)) } } } }

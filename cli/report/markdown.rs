@@ -118,7 +118,7 @@ impl Report {
             text.push_str("Nothing is left changed.\n");
         } else {
             text.push_str("What the run changed, or may have changed, and did not put back itself.\n\n");
-            text.push_str("| Step | Value | Was | Is now | Who puts it back |\n|---|---|---|---|---|\n");
+            text.push_str("| Step | Value | Was | Set to | Who puts it back |\n|---|---|---|---|---|\n");
         }
         left.iter().take(ROWS_MAX).for_each(|changed| text.push_str(&ledger_rows(changed, &restorers(changed))));
         text.push_str(&more(left.len()));

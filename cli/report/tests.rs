@@ -4,7 +4,7 @@ use serde_json::json;
 use wf_engine::model::event::{Event, RunOutcome, StepFailure};
 
 use super::*;
-use crate::render::tale::{Tale, id, operator, outputs};
+use crate::render::tale::{Tale, at, id, operator, outputs};
 
 fn report(tale: &Tale) -> Report {
     Report::of(&tale.replayed(), &tale.records, Besides::default())
@@ -72,7 +72,7 @@ fn a_completed_run() {
 
     What the run changed, or may have changed, and did not put back itself.
 
-    | Step | Value | Was | Is now | Who puts it back |
+    | Step | Value | Was | Set to | Who puts it back |
     |---|---|---|---|---|
     | `fence` AutoScalingScale prod-app-asg | desired | 2 | *not recorded* | rollback |
     |  | min | 1 | *not recorded* |  |
@@ -191,7 +191,7 @@ fn a_run_that_is_paused_tells_who_puts_back_what() {
 
     What the run changed, or may have changed, and did not put back itself.
 
-    | Step | Value | Was | Is now | Who puts it back |
+    | Step | Value | Was | Set to | Who puts it back |
     |---|---|---|---|---|
     | `fence` AutoScalingScale prod-app-asg | desired | 2 | *not recorded* | rollback |
     |  | min | 1 | *not recorded* |  |
@@ -201,6 +201,41 @@ fn a_run_that_is_paused_tells_who_puts_back_what() {
     |  | min | 1 | *not recorded* |  |
 
     - rollback: `wf rollback 01HZXW3V9K0000000000000042 --past-point-of-no-return`
+    "#);
+}
+
+#[test]
+fn the_ledger_as_html() {
+    let page = html(&Tale::paused());
+    let ledger = page.split("<section id=\"left\"").nth(1).expect("the section").split("<section").next().expect("at least one");
+    // A line for each row.
+    insta::assert_snapshot!(ledger.replace("<tr>", "\n<tr>"), @r#"
+     aria-labelledby="left-title"><h2 id="left-title">Left changed</h2><p>What the run changed, or may have changed, and did not put back itself.</p><div class="scroll" tabindex="0" role="region" aria-label="Step, Value, Was, Set to, Who puts it back"><table><thead>
+    <tr><th scope="col">Step</th><th scope="col">Value</th><th scope="col">Was</th><th scope="col">Set to</th><th scope="col">Who puts it back</th></tr></thead><tbody>
+    <tr><td rowspan="2"><code>fence</code><br><span class="small">AutoScalingScale</span><br><span class="small">prod-app-asg</span></td><td>desired</td><td class="value">2</td><td class="value"><i>not recorded</i></td><td rowspan="2"><p>rollback</p></td></tr>
+    <tr><td>min</td><td class="value">1</td><td class="value"><i>not recorded</i></td></tr>
+    <tr><td rowspan="2"><code>scale_app</code><br><span class="small">AutoScalingScale</span><br><span class="small">prod-app-dr-asg</span></td><td>desired</td><td class="value">2</td><td class="value"><i>not recorded</i></td><td rowspan="2"><p>rollback</p></td></tr>
+    <tr><td>min</td><td class="value">1</td><td class="value"><i>not recorded</i></td></tr>
+    <tr><td rowspan="2"><code>promote</code><br><span class="small">RdsPromoteReadReplica</span><br><span class="small">prod-db-replica-west</span></td><td>desired</td><td class="value">2</td><td class="value"><i>not recorded</i></td><td rowspan="2"><p>cannot be undone; by hand, if at all</p></td></tr>
+    <tr><td>min</td><td class="value">1</td><td class="value"><i>not recorded</i></td></tr></tbody></table></div><dl class="next"><dt>rollback</dt><dd><code>wf rollback 01HZXW3V9K0000000000000042 --past-point-of-no-return</code></dd></dl></section>
+    "#);
+}
+
+#[test]
+fn the_timeline_is_drawn() {
+    let page = html(&Tale::rolled_back());
+    let bars = page.split("<svg class=\"lanes\"").nth(1).expect("a drawing").split("</svg>").next().expect("at least one");
+    insta::assert_snapshot!(bars.replace("<g ", "\n<g ").replace("<line ", "\n<line "), @r#"
+     width="100%" height="156" role="group" aria-label="Timeline of 5 bars from its start to 1m 55s; the table below it has the same.">
+    <line class="tick" x1="0.00%" x2="0.00%" y1="18" y2="156"></line><text class="scale" x="0.00%" y="13" text-anchor="start">0s</text>
+    <line class="tick" x1="26.09%" x2="26.09%" y1="18" y2="156"></line><text class="scale" x="26.09%" y="13" text-anchor="start">30s</text>
+    <line class="tick" x1="52.17%" x2="52.17%" y1="18" y2="156"></line><text class="scale" x="52.17%" y="13" text-anchor="start">1m 00s</text>
+    <line class="tick" x1="78.26%" x2="78.26%" y1="18" y2="156"></line><text class="scale" x="78.26%" y="13" text-anchor="start">1m 30s</text>
+    <g class="critical" role="img"><title>fence (AutoScalingScale): succeeded after 12s, began at 0s, on the critical path</title><rect x="0.00%" width="10.43%" y="27" height="15" rx="2"></rect><text class="time" x="10.43%" dx="5" y="39" text-anchor="start">12s</text></g>
+    <g class="warn" role="img"><title>go (Approval): interrupted after 1m 18s, began at 12s</title><rect x="10.43%" width="67.83%" y="53" height="15" rx="2"></rect><text class="time" x="78.26%" dx="5" y="65" text-anchor="start">1m 18s</text></g>
+    <g class="bad critical" role="img"><title>scale_app (AutoScalingScale): failed after 1m 18s, began at 12s, on the critical path</title><rect x="10.43%" width="67.83%" y="79" height="15" rx="2"></rect><text class="time" x="78.26%" dx="5" y="91" text-anchor="start">1m 18s</text></g>
+    <g class="undo critical" role="img"><title>undo scale_app (AutoScalingScale): undone after 20s, began at 1m 30s, on the critical path</title><rect x="78.26%" width="17.39%" y="105" height="15" rx="2"></rect><text class="time" x="78.26%" dx="-5" y="117" text-anchor="end">20s</text></g>
+    <g class="undo critical" role="img"><title>undo fence (AutoScalingScale): undone after 5s, began at 1m 50s, on the critical path</title><rect x="95.65%" width="4.35%" y="131" height="15" rx="2"></rect><text class="time" x="95.65%" dx="-5" y="143" text-anchor="end">5s</text></g>
     "#);
 }
 
@@ -217,6 +252,20 @@ fn what_could_not_be_undone_is_left() {
     assert_eq!(report.left().next().expect("fence").restorers, [again]);
     let last = report.troubles.last().expect("a failure");
     assert!(last.undoing && !last.made_good && last.failure.message.starts_with("AccessDenied"), "{last:?}");
+}
+
+#[test]
+fn a_failure_is_made_good_by_what_comes_after_it() {
+    let failure = || StepFailure::transient("Throttling: Rate exceeded");
+    let retried = Event::AttemptFailed { step: id("fence"), attempt: 1, failure: failure(), retry_at: at(2.0) };
+    let tale = Tale::new().then(0.0, Event::StepStarted { step: id("fence"), attempt: 1 }).then(1.0, retried);
+    let made_good = |tale: &Tale| report(tale).troubles.iter().map(|trouble| (trouble.attempt, trouble.made_good)).collect::<Vec<_>>();
+    assert_eq!(made_good(&tale), [(Some(1), false)]);
+    let tale = tale.then(2.0, Event::StepStarted { step: id("fence"), attempt: 2 }).succeeded(3.0, "fence", json!({}));
+    assert_eq!(made_good(&tale), [(Some(1), true)]);
+    // That a step succeeded says nothing of its undoing.
+    let undone = Tale::rolled_back();
+    assert_eq!(made_good(&undone), [(None, false)]);
 }
 
 /// Between the intent and AWS's answer nobody knows.
