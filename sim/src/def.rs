@@ -115,6 +115,9 @@ pub(crate) struct RegionDef {
     pub(crate) clusters: Vec<ClusterDef>,
     #[serde(default)]
     pub(crate) topics: Vec<String>,
+    /// Buckets of S3, empty.
+    #[serde(default)]
+    pub(crate) buckets: Vec<String>,
 }
 
 /// A database instance.
@@ -193,17 +196,30 @@ pub(crate) struct NodegroupDef {
     pub(crate) instance_type: String,
 }
 
-/// A Route 53 health check on a load balancer's host name.
+/// A Route 53 health check on a load balancer's host name or an object of S3, or one that is calculated from others.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct HealthCheckDef {
     pub(crate) id: String,
     pub(crate) name: String,
+    #[serde(default)]
     pub(crate) fqdn: String,
+    #[serde(default)]
     pub(crate) port: u16,
+    #[serde(default)]
     pub(crate) path: String,
+    #[serde(default)]
     pub(crate) interval: u32,
+    #[serde(default)]
     pub(crate) failure_threshold: u32,
+    /// Whether it is healthy when its endpoint is not.
+    #[serde(default)]
+    pub(crate) inverted: bool,
+    /// The checks that it is calculated from, and how many of them have to be healthy.
+    #[serde(default)]
+    pub(crate) children: Vec<String>,
+    #[serde(default)]
+    pub(crate) health_threshold: usize,
 }
 
 /// A hosted zone.
@@ -291,6 +307,7 @@ impl WorldDef {
         for (region, def) in &self.regions {
             self.check_region(region, def)?;
         }
+        self.check_health_checks()?;
         self.check_records()
     }
 
@@ -315,6 +332,20 @@ impl WorldDef {
         for group in &def.groups {
             if !(0 <= group.min && group.min <= group.desired && group.desired <= group.max && group.max <= 1000) {
                 return Err(WorldError::Impossible(format!("{region}: '{}' needs 0 <= min <= desired <= max <= 1000", group.name)));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_health_checks(&self) -> Result<(), WorldError> {
+        for check in &self.health_checks {
+            let is_endpoint = |id: &String| self.health_checks.iter().any(|c| c.id == *id && c.children.is_empty());
+            if let Some(child) = check.children.iter().find(|id| !is_endpoint(id)) {
+                return Err(WorldError::Impossible(format!("health check '{}': '{child}' is none of an endpoint", check.name)));
+            }
+            if check.children.is_empty() && (check.fqdn.is_empty() || check.interval == 0 || check.failure_threshold == 0) {
+                let message = format!("health check '{}' needs fqdn, interval and failure_threshold, or children", check.name);
+                return Err(WorldError::Impossible(message));
             }
         }
         Ok(())
@@ -397,6 +428,8 @@ mod tests {
             ("min: 3, max: 10, desired: 6", "min: 3, max: 10, desired: 60", "min <= desired"),
             ("incident: (region: \"us-east-1\"", "incident: (region: \"us-east-9\"", "us-east-9"),
             ("start: \"2026", "start: \"9999", "start: 9999"),
+            ("children: [\"5f4c7a1e", "children: [\"ffff", "is none of an endpoint"),
+            ("interval: 30, failure_threshold: 3", "interval: 30", "needs fqdn, interval"),
         ] {
             let message = DEFAULT_WORLD.replace(from, to).parse::<WorldDef>().unwrap_err().to_string();
             assert!(message.contains(part), "{message}");

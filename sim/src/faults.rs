@@ -64,8 +64,8 @@ pub(crate) const FORMS: [(&str, &str); 20] = [
 ];
 
 /// The services by the names that faults and the call log use.
-pub(crate) const SERVICES: [&str; 9] =
-    ["rds", "autoscaling", "eks", "route53", "sns", "sts", "elasticloadbalancing", "monitoring", "kubernetes"];
+pub(crate) const SERVICES: [&str; 10] =
+    ["rds", "autoscaling", "eks", "route53", "s3", "sns", "sts", "elasticloadbalancing", "monitoring", "kubernetes"];
 
 /// Other names that people use for them.
 const SERVICE_ALIASES: [(&str, &str); 5] = [
@@ -85,7 +85,7 @@ const KIND_ACTIONS: [(&str, &[&str]); 23] = [
     ("RdsWaitReplicaLag", &["GetMetricStatistics", "GetMetricData"]),
     ("AutoScalingScale", &["UpdateAutoScalingGroup", "SetDesiredCapacity"]),
     ("EksScaleNodegroup", &["UpdateNodegroupConfig"]),
-    ("Route53Failover", &["ChangeResourceRecordSets"]),
+    ("Route53Failover", &["ChangeResourceRecordSets", "PutObject", "DeleteObject"]),
     ("ElbWaitTargetsHealthy", &["DescribeTargetHealth"]),
     ("SnsPublish", &["Publish"]),
     ("HttpCheck", &["HttpGet"]),

@@ -2,13 +2,23 @@
 
 use serde_json::json;
 
-use super::{Outcome, gate, wire};
+use super::{Outcome, Params, gate, s3, wire};
 use crate::error::ConnectionError;
 use crate::sim::State;
 use crate::world::app::{Refusal, Served};
 
+/// Where the simulated name servers are asked, over HTTP: `/?name=app.company.com`.
+const NAME_SERVERS: &str = "dns.wf.invalid";
+
 /// Answers a web request to a host: a load balancer by its own name, or a name that resolves to one.
-pub(super) fn respond(state: &mut State, host: &str, path: &str) -> Outcome {
+pub(super) fn respond(state: &mut State, host: &str, uri: &http::Uri) -> Outcome {
+    let path = uri.path();
+    if host == NAME_SERVERS {
+        return resolve(state, uri.query().unwrap_or_default());
+    }
+    if s3::is_host(host) {
+        return object(state, host, path);
+    }
     let answer = match state.world.load_balancer(host).map(|_| host.to_owned()).or_else(|| state.world.resolve(host).map(|r| r.host)) {
         Some(balancer) => state.world.ask(&balancer),
         None => Err(Refusal::UnknownHost(host.to_owned())),
@@ -25,6 +35,27 @@ pub(super) fn respond(state: &mut State, host: &str, path: &str) -> Outcome {
         tracing::warn!(%error, "the simulated clock was not kept");
     }
     answer
+}
+
+/// Answers for the name servers: the addresses of a name, and how long they may be kept.
+fn resolve(state: &State, query: &str) -> Outcome {
+    let asked = Params::parse(query);
+    let found = asked.get("name").and_then(|name| state.world.addresses(name));
+    reply(200, json!({ "addresses": found.as_ref().map(|found| &found.0), "ttl": found.as_ref().map(|found| found.1) }))
+}
+
+/// Answers a request for an object that nobody signed, such as those of health checkers.
+fn object(state: &State, host: &str, path: &str) -> Outcome {
+    let Some((region, found)) = state.world.public_object(host, path) else {
+        return reply(403, json!({ "error": "AccessDenied" }));
+    };
+    if state.world.conditions.region_is_out(&region) {
+        return no_reply(Refusal::Unreachable(host.to_owned()));
+    }
+    match found {
+        Some(held) => Outcome::Reply(wire::response(200, "binary/octet-stream", held.content.into_bytes(), &[])),
+        None => reply(403, json!({ "error": "AccessDenied" })),
+    }
 }
 
 fn success(state: &State, path: &str, served: Served) -> Outcome {

@@ -1,6 +1,6 @@
 //! The faults at the gate of every call: who gets no answer, who gets an error, whose answer is lost, who sees the past.
 
-use super::{Call, ServiceError};
+use super::{Answer, Call, ServiceError};
 use crate::error::ConnectionError;
 use crate::faults::{Fault, FaultKind, names_action};
 use crate::sim::State;
@@ -134,6 +134,19 @@ pub(super) fn after(state: &mut State, call: &Call, succeeded: bool) -> Option<C
         tracing::warn!(%error, "the count of a fault was not kept");
     }
     Some(ConnectionError::Broken(format!("the answer to {} was lost", call.action.name)))
+}
+
+/// Hides from whoever may not list a bucket of S3 that an object is not in it.
+pub(super) fn conceal(state: &State, call: &Call, answer: Result<Answer, ServiceError>) -> Result<Answer, ServiceError> {
+    let may_not_list = |fault: &Fault| match &fault.kind {
+        FaultKind::Deny { name } => names_action(name, "ListBucket"),
+        FaultKind::AllowOnly { names } => !names.iter().any(|name| names_action(name, "ListBucket")),
+        _ => false,
+    };
+    answer.map_err(|refused| match refused.code.as_str() {
+        "NoSuchKey" if state.faults.iter().any(may_not_list) => denied(&state.world, call),
+        _ => refused,
+    })
 }
 
 fn consistency_delay(state: &State) -> Option<i64> {

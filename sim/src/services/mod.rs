@@ -18,6 +18,8 @@ mod rds_changes;
 mod rds_render;
 mod route53;
 mod route53_changes;
+mod route53_checks;
+mod s3;
 mod sns;
 mod sts;
 mod wire;
@@ -83,6 +85,12 @@ pub(crate) const ACTIONS: &[Action] = &[
     reads("route53", "ListHealthChecks"),
     reads("route53", "GetHealthCheck"),
     reads("route53", "GetHealthCheckStatus"),
+    mutates("route53", "UpdateHealthCheck"),
+    reads("s3", "GetObject"),
+    // No call of its own here: whoever may not list a bucket is not told that an object is not there.
+    reads("s3", "ListBucket"),
+    mutates("s3", "PutObject"),
+    mutates("s3", "DeleteObject"),
     reads("sns", "ListTopics"),
     reads("sns", "GetTopicAttributes"),
     mutates("sns", "CreateTopic"),
@@ -104,6 +112,8 @@ pub(crate) enum Protocol {
     RestXml,
     RestJson,
     Cbor,
+    /// Objects of S3: REST, whose bodies are the objects themselves.
+    Object,
     /// AWS JSON 1.0, which boto3 and the AWS CLI speak to CloudWatch.
     Json,
 }
@@ -118,6 +128,8 @@ pub(crate) struct Call {
     /// What the path names: a zone, a cluster and its node group.
     pub(crate) labels: Vec<String>,
     pub(crate) document: Document,
+    /// The body as it came, where it is an object.
+    pub(crate) object: Vec<u8>,
     /// The address at which the simulator is served, if the call came that way.
     pub(crate) served_at: Option<String>,
 }
@@ -145,6 +157,8 @@ pub(crate) enum Body {
     Xml(Element),
     Json(Value),
     Cbor(ciborium::Value),
+    /// A status and what the object holds.
+    Object(u16, Vec<u8>),
 }
 
 impl Answer {
@@ -220,7 +234,7 @@ pub(crate) async fn handle(sim: &Sim, request: Request<Vec<u8>>) -> Result<Respo
         wire::Destination::Web { host } => {
             let latency = sim.with(|s| s.world.draw("latency/app", s.world.timings.api_latency));
             sim.clock().sleep(Duration::from_secs_f64(latency)).await;
-            sim.with(|state| app::respond(state, &host, request.uri().path()))
+            sim.with(|state| app::respond(state, &host, request.uri()))
         }
     };
     match outcome {
@@ -246,6 +260,7 @@ fn respond(state: &mut State, call: &Call) -> Outcome {
         None if call.action.mutates => change(state, call),
         None => gate::read(state, |world| dispatch(world, call)),
     };
+    let answer = gate::conceal(state, call, answer);
     let kept = if call.action.mutates { log(state, call, &answer) } else { state.keep_if_due() };
     let answer = match kept {
         Ok(()) => answer,
@@ -270,6 +285,7 @@ fn dispatch(world: &mut World, call: &Call) -> Result<Answer, ServiceError> {
         "autoscaling" => autoscaling::answer(world, call),
         "eks" => eks::answer(world, call),
         "route53" => route53::answer(world, call),
+        "s3" => s3::answer(world, call),
         "sns" => sns::answer(world, call),
         "sts" => sts::answer(world, call),
         "elasticloadbalancing" => elb::answer(world, call),

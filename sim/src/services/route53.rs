@@ -1,7 +1,7 @@
 //! Route 53, REST/XML of 2013-04-01: zones, records, changes, health checks. Its endpoint is the same for all regions.
 
-use super::{Answer, Call, Params, ServiceError, route53_changes};
-use crate::world::dns::{Change, HealthCheck, Record, Zone, normal, sort_name};
+use super::{Answer, Call, Params, ServiceError, route53_changes, route53_checks};
+use crate::world::dns::{Change, Record, Zone, normal, sort_name};
 use crate::world::{World, timestamp};
 use crate::xml::Element;
 
@@ -22,6 +22,7 @@ pub(super) fn route(method: &str, path: &[String]) -> Option<(String, Vec<String
         ("GET", ["change", id]) => ("GetChange", &[id]),
         ("GET", ["healthcheck"]) => ("ListHealthChecks", &[]),
         ("GET", ["healthcheck", id]) => ("GetHealthCheck", &[id]),
+        ("POST", ["healthcheck", id]) => ("UpdateHealthCheck", &[id]),
         ("GET", ["healthcheck", id, "status"]) => ("GetHealthCheckStatus", &[id]),
         _ => return None,
     };
@@ -37,16 +38,7 @@ pub(super) fn answer(world: &mut World, call: &Call) -> Result<Answer, ServiceEr
         "GetHostedZone" => get_zone(world, id),
         "ListResourceRecordSets" => list_records(world, id, &call.params),
         "GetChange" => get_change(world, id),
-        "ListHealthChecks" => {
-            let checks = world.dns.health_checks.values().map(health_check);
-            let result = Element::new("ListHealthChecksResponse").with_list("HealthChecks", checks);
-            Ok(Answer::xml(result.with("Marker", "").with("IsTruncated", false).with("MaxItems", 100)))
-        }
-        "GetHealthCheck" => {
-            let check = find_check(world, id)?;
-            Ok(Answer::xml(Element::new("GetHealthCheckResponse").with_child(health_check(check))))
-        }
-        "GetHealthCheckStatus" => check_status(world, id),
+        "ListHealthChecks" | "GetHealthCheck" | "GetHealthCheckStatus" | "UpdateHealthCheck" => route53_checks::answer(world, call, id),
         _ => route53_changes::change(world, call, id),
     }
 }
@@ -55,11 +47,6 @@ pub(super) fn answer(world: &mut World, call: &Call) -> Result<Answer, ServiceEr
 pub(super) fn find_zone<'a>(world: &'a World, id: &str) -> Result<&'a Zone, ServiceError> {
     let found = world.dns.zones.get(id.trim_start_matches("/hostedzone/"));
     found.ok_or_else(|| ServiceError::new("NoSuchHostedZone", format!("No hosted zone found with ID: {id}")).status(404))
-}
-
-fn find_check<'a>(world: &'a World, id: &str) -> Result<&'a HealthCheck, ServiceError> {
-    let found = world.dns.health_checks.get(id);
-    found.ok_or_else(|| ServiceError::new("NoSuchHealthCheck", format!("A health check with id {id} does not exist.")).status(404))
 }
 
 fn page_size(params: &Params, most: usize) -> Result<usize, ServiceError> {
@@ -157,30 +144,4 @@ fn get_change(world: &World, id: &str) -> Result<Answer, ServiceError> {
     let found = world.dns.changes.get(id.trim_start_matches("/change/"));
     let change = found.ok_or_else(|| ServiceError::new("NoSuchChange", format!("Could not find resource with ID: {id}")).status(404))?;
     Ok(Answer::xml(Element::new("GetChangeResponse").with_child(change_info(world, change))))
-}
-
-fn health_check(check: &HealthCheck) -> Element {
-    let config = Element::new("HealthCheckConfig")
-        .with("Port", check.port)
-        .with("Type", "HTTPS")
-        .with("ResourcePath", &check.path)
-        .with("FullyQualifiedDomainName", &check.fqdn)
-        .with("RequestInterval", check.interval)
-        .with("FailureThreshold", check.threshold)
-        .with("MeasureLatency", false)
-        .with("Inverted", false)
-        .with("Disabled", false)
-        .with("EnableSNI", true);
-    Element::new("HealthCheck").with("Id", &check.id).with("CallerReference", &check.name).with_child(config).with("HealthCheckVersion", 1)
-}
-
-fn check_status(world: &World, id: &str) -> Result<Answer, ServiceError> {
-    let check = find_check(world, id)?;
-    let observe = |(region, address): (&str, &str)| {
-        let report = Element::new("StatusReport").with("Status", &check.last).with("CheckedTime", timestamp(check.checked));
-        Element::new("HealthCheckObservation").with("Region", region).with("IPAddress", address).with_child(report)
-    };
-    let observers = [("us-east-1", "15.177.2.10"), ("us-west-2", "15.177.14.10"), ("eu-west-1", "15.177.10.10")];
-    let result = Element::new("GetHealthCheckStatusResponse");
-    Ok(Answer::xml(result.with_list("HealthCheckObservations", observers.map(observe))))
 }

@@ -72,14 +72,17 @@ pub(crate) fn parse(service: &'static str, region: String, request: Request<Vec<
     let protocol = match service {
         "eks" => Protocol::RestJson,
         "route53" => Protocol::RestXml,
+        "s3" => Protocol::Object,
         _ if head.headers.contains_key("smithy-protocol") => Protocol::Cbor,
         "monitoring" if head.headers.contains_key(TARGET) => Protocol::Json,
         _ => Protocol::Query,
     };
+    let host = head.headers.get("host").and_then(|h| h.to_str().ok()).or(head.uri.host()).unwrap_or_default().to_owned();
     let refuse = |error| Refused { service, protocol, error };
     let route = match protocol {
         Protocol::RestJson => super::eks::route(head.method.as_str(), &path),
         Protocol::RestXml => super::route53::route(head.method.as_str(), &path),
+        Protocol::Object => super::s3::route(head.method.as_str(), &host, &path),
         Protocol::Cbor => path.last().map(|name| (name.clone(), Vec::new())),
         Protocol::Json => target(&head).map(|name| (name, Vec::new())),
         Protocol::Query => None,
@@ -94,7 +97,8 @@ pub(crate) fn parse(service: &'static str, region: String, request: Request<Vec<
     };
     let action = find(service, &name).ok_or_else(|| refuse(unknown_action(protocol, &name)))?;
     let document = document(protocol, &body).ok_or_else(|| refuse(malformed(protocol)))?;
-    Ok(Call { action, region, protocol, params, labels, document, served_at: loopback(&head) })
+    let object = if protocol == Protocol::Object { body } else { Vec::new() };
+    Ok(Call { action, region, protocol, params, labels, document, object, served_at: loopback(&head) })
 }
 
 /// The address that a client on this machine has connected to.
@@ -119,7 +123,7 @@ fn document(protocol: Protocol, body: &[u8]) -> Option<Document> {
         return Some(Document::None);
     }
     match protocol {
-        Protocol::Query => Some(Document::None),
+        Protocol::Query | Protocol::Object => Some(Document::None),
         Protocol::RestXml => Element::parse(body).map(Document::Xml),
         Protocol::RestJson => serde_json::from_slice(body).ok().map(Document::Json),
         Protocol::Cbor => ciborium::from_reader(body).ok().map(Document::Cbor),
@@ -133,7 +137,7 @@ fn document(protocol: Protocol, body: &[u8]) -> Option<Document> {
 fn unknown_action(protocol: Protocol, name: &str) -> ServiceError {
     match protocol {
         Protocol::Query => ServiceError::new("InvalidAction", format!("Could not find operation {name} in this version of the API")),
-        Protocol::RestXml => ServiceError::new("InvalidAction", "The simulator has no such operation").status(404),
+        Protocol::RestXml | Protocol::Object => ServiceError::new("InvalidAction", "The simulator has no such operation").status(404),
         Protocol::RestJson | Protocol::Cbor | Protocol::Json => {
             ServiceError::new("UnknownOperationException", "The simulator has no such operation").status(404)
         }
@@ -144,7 +148,9 @@ fn malformed(protocol: Protocol) -> ServiceError {
     match protocol {
         Protocol::RestXml => ServiceError::new("InvalidInput", "Unable to parse request"),
         Protocol::RestJson => ServiceError::new("InvalidRequestException", "The request body is not valid JSON"),
-        Protocol::Query | Protocol::Cbor | Protocol::Json => ServiceError::new("SerializationException", "The request body is not valid"),
+        Protocol::Query | Protocol::Object | Protocol::Cbor | Protocol::Json => {
+            ServiceError::new("SerializationException", "The request body is not valid")
+        }
     }
 }
 
@@ -184,6 +190,7 @@ pub(crate) fn render(world: &mut World, call: &Call, answer: &Result<Answer, Ser
             response(200, AWS_JSON, json_of(value).to_string().into_bytes(), &[("x-amzn-requestid", &id)])
         }
         Body::Cbor(value) => cbor(200, value, &[("x-amzn-requestid", &id)]),
+        Body::Object(status, bytes) => response(*status, "binary/octet-stream", bytes.clone(), &[("x-amz-request-id", &id)]),
     }
 }
 
@@ -196,6 +203,10 @@ fn error(world: &mut World, service: &str, protocol: Protocol, error: &ServiceEr
             let inner = Element::new("Error").with("Type", kind).with("Code", &error.code).with("Message", &error.message);
             let root = Element::new("ErrorResponse").with_child(inner).with("RequestId", &id);
             response(error.status, "text/xml", root.document(namespace(service)).into_bytes(), &headers[..1])
+        }
+        Protocol::Object => {
+            let root = Element::new("Error").with("Code", &error.code).with("Message", &error.message).with("RequestId", &id);
+            response(error.status, "application/xml", root.document("").into_bytes(), &[("x-amz-request-id", &id)])
         }
         Protocol::RestJson => {
             response(error.status, "application/json", json!({ "message": error.message }).to_string().into_bytes(), &headers)

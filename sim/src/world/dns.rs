@@ -53,7 +53,7 @@ pub(crate) struct Change {
     pub(crate) records: Option<Vec<Record>>,
 }
 
-/// A health check.
+/// A health check: of an endpoint, or calculated from others.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct HealthCheck {
     pub(crate) id: String,
@@ -63,6 +63,21 @@ pub(crate) struct HealthCheck {
     pub(crate) path: String,
     pub(crate) interval: u32,
     pub(crate) threshold: u32,
+    /// Whether it is healthy when its endpoint is not.
+    #[serde(default)]
+    pub(crate) inverted: bool,
+    /// Whether the endpoint is not asked and taken for a healthy one.
+    #[serde(default)]
+    pub(crate) disabled: bool,
+    /// The checks that it is calculated from, and how many of them have to be healthy.
+    #[serde(default)]
+    pub(crate) children: Vec<String>,
+    #[serde(default)]
+    pub(crate) health_threshold: usize,
+    /// How often it was changed, from one.
+    #[serde(default)]
+    pub(crate) version: u64,
+    /// What the endpoint was last found to be, turned round if it is inverted.
     pub(crate) healthy: bool,
     /// Checks in a row that disagree with `healthy`.
     pub(crate) streak: u32,
@@ -78,6 +93,20 @@ pub(crate) struct HealthCheck {
 pub(crate) struct Resolved {
     pub(crate) host: String,
     pub(crate) ttl: u32,
+}
+
+impl Dns {
+    /// Whether a health check counts as healthy.
+    pub(crate) fn is_healthy(&self, check: &HealthCheck) -> bool {
+        if check.disabled {
+            return !check.inverted;
+        }
+        if check.children.is_empty() {
+            return check.healthy;
+        }
+        let healthy = check.children.iter().filter_map(|id| self.health_checks.get(id)).filter(|c| self.is_healthy(c)).count();
+        (healthy >= check.health_threshold) != check.inverted
+    }
 }
 
 /// Brings a domain name to the form that Route 53 shows: lower case, with the final dot.
@@ -164,19 +193,16 @@ impl World {
         let Some(check) = self.dns.health_checks.get(id) else {
             return;
         };
-        let host = check.fqdn.clone();
-        let answer = self.ask(&host);
+        if !check.children.is_empty() {
+            return;
+        }
+        let (host, path) = (check.fqdn.clone(), check.path.clone());
+        let answer = self.probe(&host, &path);
         let Some(check) = self.dns.health_checks.get_mut(id) else {
             return;
         };
-        let passed = answer.is_ok();
-        check.last = match answer {
-            Ok(_) => "Success: HTTP Status Code 200, OK".to_owned(),
-            Err(refusal) => match refusal.status() {
-                Some(status) => format!("Failure: HTTP Status Code {status}. {refusal}"),
-                None => format!("Failure: The health checker could not establish a connection within the timeout limit. {refusal}"),
-            },
-        };
+        let passed = answer.is_ok() != check.inverted;
+        check.last = answer.err().unwrap_or_else(|| "Success: HTTP Status Code 200, OK".to_owned());
         check.checked = now;
         check.next_check = now + Ms::from(check.interval.max(1)) * 1000;
         check.streak = if passed == check.healthy { 0 } else { check.streak + 1 };
@@ -185,6 +211,37 @@ impl World {
             check.streak = 0;
             check.history.push((now.div_euclid(60_000), passed));
         }
+    }
+
+    /// Asks an endpoint as a health checker does: the application, or an object of S3.
+    fn probe(&self, host: &str, path: &str) -> Result<(), String> {
+        let no_connection =
+            |why: String| Err(format!("Failure: The health checker could not establish a connection within the timeout limit. {why}"));
+        if super::objects::bucket_of(host).is_some() {
+            return match self.public_object(host, path) {
+                Some((region, _)) if self.conditions.region_is_out(&region) => no_connection(format!("{host} does not answer")),
+                Some((_, Some(_))) => Ok(()),
+                Some((_, None)) | None => Err("Failure: HTTP Status Code 403. Forbidden".to_owned()),
+            };
+        }
+        match self.ask(host) {
+            Ok(_) => Ok(()),
+            Err(refusal) => match refusal.status() {
+                Some(status) => Err(format!("Failure: HTTP Status Code {status}. {refusal}")),
+                None => no_connection(refusal.to_string()),
+            },
+        }
+    }
+
+    /// Resolves a public name to addresses, and tells for how many seconds they may be kept. A load balancer has an address made of its name.
+    pub(crate) fn addresses(&self, name: &str) -> Option<(Vec<String>, u32)> {
+        let found = self.resolve(name)?;
+        if found.host.parse::<std::net::IpAddr>().is_ok() {
+            return Some((vec![found.host], found.ttl));
+        }
+        let hash = super::hash(6, &found.host, 0).to_le_bytes();
+        // Of the network that is set aside for benchmarks: an address of nobody's.
+        Some((vec![format!("198.18.{}.{}", hash[0], hash[1])], found.ttl))
     }
 
     /// Resolves a public name as the name servers would now, down to a load balancer's host name or an address.
@@ -244,7 +301,7 @@ impl World {
     /// Whether Route 53 takes a record into account: its health check, and its load balancer's targets if it evaluates them.
     pub(crate) fn record_is_healthy(&self, record: &Record) -> bool {
         let check = record.health_check().and_then(|id| self.dns.health_checks.get(id));
-        if check.is_some_and(|c| !c.healthy) {
+        if check.is_some_and(|c| !self.dns.is_healthy(c)) {
             return false;
         }
         let Some(alias) = record.alias() else {

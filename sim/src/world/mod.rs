@@ -6,6 +6,7 @@ pub(crate) mod conditions;
 pub(crate) mod database;
 pub(crate) mod dns;
 pub(crate) mod eks;
+pub(crate) mod objects;
 pub(crate) mod rows;
 pub(crate) mod seed;
 mod status;
@@ -81,6 +82,9 @@ pub(crate) struct Region {
     pub(crate) target_groups: BTreeMap<String, app::TargetGroup>,
     pub(crate) clusters: BTreeMap<String, eks::Cluster>,
     pub(crate) topics: BTreeMap<String, String>,
+    /// The objects of S3 by bucket and key.
+    #[serde(default)]
+    pub(crate) objects: BTreeMap<String, BTreeMap<String, objects::Object>>,
 }
 
 impl World {

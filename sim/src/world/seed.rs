@@ -106,12 +106,14 @@ impl World {
             };
             (c.name.clone(), cluster)
         });
+        let objects = def.buckets.iter().map(|bucket| (bucket.clone(), BTreeMap::new()));
         let topics = def.topics.iter().map(|t| (t.clone(), self.arn("sns", name, t)));
         Region {
             load_balancers: load_balancers.collect(),
             target_groups: target_groups.collect(),
             clusters: clusters.collect(),
             topics: topics.collect(),
+            objects: objects.collect(),
             databases,
             snapshots: BTreeMap::new(),
             groups,
@@ -239,6 +241,11 @@ fn health_check(def: &HealthCheckDef, started: Ms) -> HealthCheck {
         path: def.path.clone(),
         interval: def.interval,
         threshold: def.failure_threshold,
+        inverted: def.inverted,
+        disabled: false,
+        children: def.children.clone(),
+        health_threshold: def.health_threshold,
+        version: 1,
         healthy: true,
         streak: 0,
         next_check: started + 10_000,

@@ -73,10 +73,11 @@ impl World {
             })
             .collect();
         let workloads: serde_json::Map<String, Value> = region.clusters.values().map(|c| (c.name.clone(), c.kube.status())).collect();
+        let objects: Vec<String> = region.objects.iter().flat_map(|(b, held)| held.keys().map(move |key| format!("{b}/{key}"))).collect();
         let snapshots: Vec<&String> = region.snapshots.keys().collect();
         json!({
             "data_plane": if self.data_plane_is_up(name) { "up" } else { "down" },
-            "databases": databases, "groups": groups, "nodegroups": nodegroups, "workloads": workloads, "snapshots": snapshots,
+            "databases": databases, "groups": groups, "nodegroups": nodegroups, "workloads": workloads, "snapshots": snapshots, "objects": objects,
         })
     }
 
@@ -123,7 +124,7 @@ impl World {
             .dns
             .health_checks
             .values()
-            .map(|c| (c.id.clone(), json!({"name": c.name, "healthy": c.healthy, "last": c.last})))
+            .map(|c| (c.id.clone(), json!({"name": c.name, "healthy": self.dns.is_healthy(c), "last": c.last})))
             .collect();
         json!({
             "records": records,

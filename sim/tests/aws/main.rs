@@ -10,6 +10,7 @@ mod others;
 mod persistence;
 mod rds;
 mod route53;
+mod s3;
 mod serve;
 mod support;
 mod traffic;

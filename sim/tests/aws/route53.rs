@@ -67,7 +67,7 @@ async fn an_upsert_keeps_exactly_what_it_is_given_and_is_served_when_insync() {
     let sim = open(&[]);
     let client = route53(&sim).await;
     let before = primary(&client).await;
-    assert_eq!(before.health_check_id(), Some(CHECK));
+    assert_eq!(before.health_check_id(), Some("c8d5e2b7-1f40-4a6d-9e83-72b6a0c94d15"));
     assert_eq!(before.alias_target().unwrap().dns_name(), format!("{EAST_ALB}."));
     let id = submit(&client, vec![(ChangeAction::Upsert, towards_west(&before))]).await.unwrap();
     let after = primary(&client).await;
@@ -143,7 +143,7 @@ async fn the_health_check_sees_the_incident() {
     let client = route53(&sim).await;
     let check = client.get_health_check().health_check_id(CHECK).send().await.unwrap().health_check.unwrap();
     assert_eq!(check.health_check_config.unwrap().fully_qualified_domain_name(), Some(EAST_ALB));
-    assert_eq!(client.list_health_checks().send().await.unwrap().health_checks.len(), 1);
+    assert_eq!(client.list_health_checks().send().await.unwrap().health_checks.len(), 3);
     pass(&sim, 30).await;
     let seen = client.get_health_check_status().health_check_id(CHECK).send().await.unwrap();
     let report = seen.health_check_observations[0].status_report().unwrap().status().unwrap().to_owned();

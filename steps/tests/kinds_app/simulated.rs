@@ -129,7 +129,7 @@ async fn the_whole_application_side_of_a_failover() {
     assert_eq!(dns.outputs["zone_id"], json!("Z0COMPANYPUBLIC00"));
     let status = world.sim.status();
     let primary = status["dns"]["records"].as_array().unwrap().iter().find(|record| record["set_identifier"] == "primary").unwrap().clone();
-    assert_eq!(primary["health_check"], json!("5f4c7a1e-2b0d-4c53-9d0e-7a6f1c2b3d4e"), "the health check must be kept");
+    assert_eq!(primary["health_check"], json!("c8d5e2b7-1f40-4a6d-9e83-72b6a0c94d15"), "the health check must be kept");
     assert_eq!((&primary["failover"], &primary["in_sync"]), (&json!("PRIMARY"), &json!(true)));
     assert!(status["dns"]["resolves_to"].as_str().unwrap().contains("us-west-2"));
 }
