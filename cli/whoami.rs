@@ -1,5 +1,6 @@
 //! Whom AWS takes the operator for: asked before anything is recorded, so that nobody acts in the wrong account unawares.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use indexmap::IndexMap;
@@ -8,7 +9,7 @@ use wf_engine::model::event::{Event, Identity, Mode};
 use wf_engine::model::record::Record;
 use wf_engine::model::workflow::{StepIx, Workflow};
 use wf_engine::model::{ron_fields, template};
-use wf_engine::registry::Registry;
+use wf_engine::registry::{Registry, Step};
 use wf_engine::runtime::Replayed;
 use wf_engine::step::Reversibility;
 use wf_steps::aws::Unidentified;
@@ -88,23 +89,33 @@ impl<'a> Plan<'a> {
         self.param(ix, "region")
     }
 
-    /// Returns a text param of a step, as far as it is known before the run. `cluster` is the cluster's name, however it is written, and a
-    /// step that names no region of its own is in its cluster's.
-    pub fn param(&self, ix: StepIx, name: &str) -> Option<String> {
+    /// Returns a step as it is known before the run, with any text for what only the run will know; `None` when that will not do.
+    pub fn step(&self, ix: StepIx, registry: &Registry) -> Option<Arc<dyn Step>> {
+        registry.step(&self.workflow.step(ix).kind.value, &self.params(ix, &"*".into())?).ok()
+    }
+
+    fn params(&self, ix: StepIx, unknown: &Value) -> Option<String> {
         let value = |reference: &template::Reference| {
             let from = self.workflow.def().inputs.get(&reference.path).and_then(|input| input.from.as_ref());
             let given = self.inputs.get(&reference.path).or_else(|| self.imports.get(from.map_or(&reference.path, |from| &from.path)));
-            // What only the run will know is no text.
-            Some(given.cloned().unwrap_or_default())
+            Some(given.unwrap_or(unknown).clone())
         };
-        let params = self.workflow.step(ix).params.render(value).ok()?.text;
+        Some(self.workflow.step(ix).params.render(value).ok()?.text)
+    }
+
+    /// Returns a text param of a step, as far as it is known before the run. `cluster` is the cluster's name, however it is written; what a
+    /// step does not say itself, such as its region, its cluster says, or the way that it goes.
+    pub fn param(&self, ix: StepIx, name: &str) -> Option<String> {
+        // What only the run will know is no text.
+        let params = self.params(ix, &Value::Null)?;
         let field = |text: &str, name: &str| {
             let field = ron_fields::split(text).ok()?.into_iter().find(|field| field.name == name)?;
             Some(text[field.value].to_owned())
         };
         let of_cluster = || field(&field(&params, "cluster")?, if name == "cluster" { "name" } else { name });
+        let of_way = || field(&field(&params, "via")?, name);
         let text = |raw: String| ron_fields::value::<String>(&raw).ok();
-        field(&params, name).and_then(text).or_else(|| of_cluster().and_then(text))
+        field(&params, name).and_then(text).or_else(|| of_cluster().and_then(text)).or_else(|| of_way().and_then(text))
     }
 }
 

@@ -55,7 +55,8 @@ impl Needs<'_> {
         // Whoever runs a plan asks who they are.
         let mut allowed = BTreeMap::from([("sts:GetCallerIdentity", BTreeSet::from(["*".to_owned()]))]);
         for (ix, kind) in self.kinds() {
-            for &action in parts(rights, [kind.iam.read, kind.iam.apply, kind.iam.compensate]).into_iter().flatten() {
+            let iam = params.step(ix, self.registry).map_or(kind.iam, |step| step.iam());
+            for &action in parts(rights, [iam.read, iam.apply, iam.compensate]).into_iter().flatten() {
                 let resource = arns::resource(action, self.account, |name| params.param(ix, name));
                 allowed.entry(action).or_default().insert(resource);
             }

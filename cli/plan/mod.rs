@@ -241,7 +241,7 @@ fn is_point_of_no_return(bound: &BoundWorkflow, ix: StepIx) -> bool {
 fn calls(bound: &BoundWorkflow, order: &[StepIx]) -> Vec<Calls> {
     let mut services: BTreeMap<&str, usize> = BTreeMap::new();
     for &ix in order {
-        let iam = bound.declared(ix).info().iam;
+        let iam = bound.declared(ix).iam();
         for action in iam.read.iter().chain(iam.apply) {
             if let Some((service, _)) = action.split_once(':') {
                 *services.entry(service).or_default() += 1;

@@ -210,6 +210,11 @@ pub trait StepKind: DeserializeOwned + Send + Sync + 'static {
         Vec::new()
     }
 
+    /// Tells which IAM actions this step needs: those of the kind, of which a step that goes about it in one of several ways needs a part.
+    fn iam(&self) -> Iam {
+        Self::INFO.iam
+    }
+
     /// Tells whether this step can be undone.
     fn reversibility(&self) -> Reversibility {
         Self::INFO.reversibility

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::model::event::{Fields, StepFailure};
-use crate::step::{Change, Interruption, KindInfo, Observed, Reversibility, StepContext, StepKind, told_by};
+use crate::step::{Change, Iam, Interruption, KindInfo, Observed, Reversibility, StepContext, StepKind, told_by};
 
 /// A step with its params decoded: [`StepKind`] without its types, as the runtime drives it.
 #[async_trait]
@@ -17,6 +17,8 @@ pub trait Step: Send + Sync {
     fn info(&self) -> &'static KindInfo;
     /// See [`StepKind::problems`].
     fn problems(&self) -> Vec<String>;
+    /// See [`StepKind::iam`].
+    fn iam(&self) -> Iam;
     /// See [`StepKind::reversibility`].
     fn reversibility(&self) -> Reversibility;
     /// See [`StepKind::interruption`].
@@ -50,6 +52,10 @@ impl<K: StepKind> Step for Bound<K> {
 
     fn problems(&self) -> Vec<String> {
         self.params.problems()
+    }
+
+    fn iam(&self) -> Iam {
+        self.params.iam()
     }
 
     fn reversibility(&self) -> Reversibility {

@@ -340,6 +340,10 @@ impl Step for Mortal {
         self.step.problems()
     }
 
+    fn iam(&self) -> crate::step::Iam {
+        self.step.iam()
+    }
+
     fn reversibility(&self) -> Reversibility {
         self.step.reversibility()
     }
