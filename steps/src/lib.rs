@@ -24,6 +24,7 @@ pub mod aws;
 mod hosted_zone;
 pub mod k8s;
 pub mod kinds;
+mod named_record;
 mod output;
 mod record_set;
 mod sizes;

@@ -26,6 +26,9 @@ pub fn resource(action: &str, account: &str, param: impl Fn(&str) -> Option<Stri
             format!("arn:aws:route53:::hostedzone/{}", known("zone_id"))
         }
         "route53:GetChange" => "arn:aws:route53:::change/*".to_owned(),
+        "route53:GetHealthCheck" => "arn:aws:route53:::healthcheck/*".to_owned(),
+        "s3:GetObject" | "s3:PutObject" | "s3:DeleteObject" => format!("arn:aws:s3:::{}/{}", known("bucket"), known("key")),
+        "s3:ListBucket" => format!("arn:aws:s3:::{}", known("bucket")),
         "sns:Publish" => match param("topic") {
             Some(arn) if arn.starts_with("arn:") => arn,
             topic => format!("arn:aws:sns:{region}:{account}:{}", topic.unwrap_or_else(|| "*".to_owned())),

@@ -177,6 +177,11 @@ impl Cloud {
         &self.inner.config
     }
 
+    /// Waits until the budget of a service has room for a request that no client of the SDK makes.
+    pub(super) async fn pass_gate(&self, service: &'static str, region: &str, operation: &str) {
+        self.inner.gates.of(service, region).pass(operation, 1.0).await;
+    }
+
     /// Returns the queue of the changes of a hosted zone.
     pub(crate) fn zone(&self, zone_id: &str) -> Arc<ZoneQueue> {
         self.inner.shared.zones.of(zone_id)

@@ -136,6 +136,14 @@ fn not_in_role(what: &str, failure: &StepFailure, no_answer: fn(String) -> StepF
     StepFailure { causes: failure.causes.clone(), hint: failure.hint.clone(), ..told }
 }
 
+/// Makes the failure of a request that could not be signed, as there were no credentials for it.
+pub(super) fn no_credentials(what: &str, error: &CredentialsError) -> StepFailure {
+    match find::<CannotAssume>(error) {
+        Some(CannotAssume(failure)) => not_in_role(what, failure, StepFailure::transient),
+        None => unusable_credentials(what, error),
+    }
+}
+
 /// Credentials that could not be had. When nobody answered who gives them out, that may pass; everything else needs the operator.
 fn unusable_credentials(what: &str, error: &CredentialsError) -> StepFailure {
     let unanswered = matches!(error, CredentialsError::ProviderTimedOut(_))

@@ -93,7 +93,7 @@ impl ResolveCachedIdentity for Gate {
 
 impl Gate {
     /// Waits until the budget has room for a request.
-    async fn pass(&self, operation: &str, weight: f64) {
+    pub(super) async fn pass(&self, operation: &str, weight: f64) {
         let queued = Queued { place: lock(&self.lane).join(operation, weight), lane: &self.lane };
         let mut told = false;
         loop {

@@ -13,6 +13,7 @@ mod identity;
 pub mod lag;
 pub mod meaning;
 pub(crate) mod missing;
+pub(crate) mod object;
 mod patience;
 pub mod poll;
 pub mod presign;

@@ -14,6 +14,7 @@ use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
 use aws_smithy_types::timeout::TimeoutConfig;
 use http::Uri;
+use serde::Deserialize;
 use wf_engine::model::event::StepFailure;
 use wf_engine::units::Span;
 
@@ -24,6 +25,19 @@ const BODY_LEN_MAX: usize = 4096;
 
 /// Tells the simulated world which host to connect to; the live world needs no header for that.
 const CONNECT_TO: &str = "x-wf-connect-to";
+
+/// Where the simulated world's name servers are asked, over HTTP; the live world has those that this machine uses.
+const NAME_SERVERS: &str = "https://dns.wf.invalid/";
+/// How long a name server may take.
+const RESOLVED_WITHIN: Duration = Duration::from_secs(10);
+
+/// A request with all that it carries.
+pub(super) struct WebRequest {
+    pub(super) method: &'static str,
+    pub(super) url: String,
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) body: String,
+}
 
 /// What a web page answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,13 +53,51 @@ impl Cloud {
     /// (or address) while `Host` and TLS name stay those of the URL: a load balancer is checked before DNS points at it, against
     /// the certificate that it will serve. `Unreachable` means that nobody answered.
     pub async fn get(&self, url: &str, connect_to: Option<&str>, timeout: Duration) -> Result<WebAnswer, StepFailure> {
-        let uri = parse(url)?;
+        let request = WebRequest { method: "GET", url: url.to_owned(), headers: Vec::new(), body: String::new() };
+        self.exchange(&request, connect_to, timeout).await
+    }
+
+    /// As [`Cloud::get`], for any request.
+    pub(super) async fn exchange(
+        &self,
+        request: &WebRequest,
+        connect_to: Option<&str>,
+        timeout: Duration,
+    ) -> Result<WebAnswer, StepFailure> {
+        let uri = parse(&request.url)?;
         let web = self.web();
         tokio::select! {
-            answer = web.fetch(&uri, connect_to, timeout) => answer,
+            answer = web.fetch(request, &uri, connect_to, timeout) => answer,
             () = web.sleep.sleep(timeout) => Err(no_answer(&uri, connect_to).because(format!("no answer within {}", Span(timeout)))),
         }
     }
+
+    /// Returns the addresses of a name as this machine's resolver gives them, in order; none when the name has none. An answer may be as
+    /// old as its time to live.
+    pub(crate) async fn addresses(&self, name: &str) -> Result<Vec<String>, StepFailure> {
+        let unanswered = |cause: String| StepFailure::unreachable(format!("no name server answered for {name}")).because(cause);
+        let mut found = match &self.web().world {
+            World::Live => {
+                let resolved = tokio::time::timeout(RESOLVED_WITHIN, tokio::net::lookup_host((name, 0))).await;
+                let resolved = resolved.map_err(|_| unanswered(format!("no answer within {}", Span(RESOLVED_WITHIN))))?;
+                resolved.map_err(|error| unanswered(error.to_string()))?.map(|address| address.ip().to_string()).collect()
+            }
+            World::Given(_) => {
+                let answer = self.get(&format!("{NAME_SERVERS}?name={name}"), None, RESOLVED_WITHIN).await?;
+                let answer: Resolved = serde_json::from_slice(&answer.body).map_err(|error| unanswered(error.to_string()))?;
+                answer.addresses.unwrap_or_default()
+            }
+        };
+        found.sort();
+        found.dedup();
+        Ok(found)
+    }
+}
+
+/// What the simulated name servers answer.
+#[derive(Deserialize)]
+struct Resolved {
+    addresses: Option<Vec<String>>,
 }
 
 /// The way to web pages.
@@ -76,12 +128,13 @@ impl Web {
         }
     }
 
-    async fn fetch(&self, uri: &Uri, connect_to: Option<&str>, timeout: Duration) -> Result<WebAnswer, StepFailure> {
+    async fn fetch(&self, request: &WebRequest, uri: &Uri, connect_to: Option<&str>, timeout: Duration) -> Result<WebAnswer, StepFailure> {
         let header = match self.world {
             World::Live => None,
             World::Given(_) => connect_to.map(str::to_owned),
         };
         let path = uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string);
+        let (method, headers, body) = (request.method, request.headers.clone(), request.body.clone());
         let operation = Operation::builder()
             .service_name("web")
             .operation_name("get")
@@ -96,7 +149,12 @@ impl Web {
             .sleep_impl(self.sleep.clone())
             .timeout_config(TimeoutConfig::builder().connect_timeout(timeout).build())
             .serializer(move |()| {
-                let mut request = HttpRequest::get(&path)?;
+                let mut request = HttpRequest::new(SdkBody::from(body.clone()));
+                request.set_method(method)?;
+                request.set_uri(path.as_str())?;
+                for (name, value) in &headers {
+                    request.headers_mut().try_insert(name.clone(), value.clone())?;
+                }
                 request.headers_mut().insert("user-agent", concat!("wf/", env!("CARGO_PKG_VERSION")));
                 if let Some(host) = &header {
                     request.headers_mut().try_insert(CONNECT_TO, host.clone())?;

@@ -1,20 +1,20 @@
-//! `Route53Failover`: points a DNS record to another place, and keeps everything else of it.
+//! `Route53Failover`: points a DNS record to another place, and keeps everything else of it. Either the record itself is edited, which
+//! the control plane in us-east-1 has to take, or an object in the standby region turns a health check over ([`stop_object`]).
+
+mod stop_object;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
-use aws_sdk_route53::types::{ChangeAction, ChangeStatus, RrType};
+use aws_sdk_route53::types::{ChangeAction, RrType};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use wf_engine::clock::between;
 use wf_engine::model::event::{Fields, StepFailure};
 use wf_engine::step::{Change, Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields};
 use wf_engine::units::Span;
 
-use crate::aws::missing::{Missing, names};
-use crate::aws::poll::{self, Look};
-use crate::aws::{Cloud, errors};
-use crate::hosted_zone;
+use crate::aws::Cloud;
+use crate::named_record::{ChangeHandle, NamedRecord};
 use crate::record_set::{Alias, RecordSet, canonical};
 
 /// Points a DNS record to another place.
@@ -38,9 +38,37 @@ pub struct Route53Failover {
     pub set_identifier: Option<String>,
     /// Where the record is to point.
     pub to: Destination,
+    /// How it is brought to point there.
+    #[serde(default)]
+    pub via: Via,
     /// Whether a record that does not exist is made.
     #[serde(default)]
     pub create: bool,
+}
+
+/// How a record is brought to point elsewhere.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub enum Via {
+    /// By an edit of the record, by Route 53's control plane.
+    #[default]
+    RecordEdit,
+    /// By an object that the inverted health check of the primary record watches; nothing is asked of Route 53's control plane.
+    StopObject {
+        /// The object's bucket, in the standby region.
+        bucket: String,
+        /// The object's key.
+        key: String,
+        /// The standby region.
+        region: String,
+        /// Whether the object is to be there. Without it the users go back, once the primary record is healthy.
+        #[serde(default = "yes")]
+        present: bool,
+    },
+}
+
+const fn yes() -> bool {
+    true
 }
 
 /// Where a record points.
@@ -75,27 +103,29 @@ pub struct RecordBefore {
     record: Option<RecordSet>,
     alias_dns_name: Option<String>,
     alias_zone_id: Option<String>,
+    /// Whether the object that a health check watches was there; `None` where the record itself is edited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    object: Option<bool>,
 }
 
-/// The change that Route 53 spreads to its servers.
+/// What was done.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ChangeHandle {
-    /// The change's id.
-    pub change_id: String,
-    /// The hosted zone's id.
-    pub zone_id: String,
+#[serde(untagged)]
+pub enum Followed {
+    /// Route 53 was given a change.
+    Change(ChangeHandle),
+    /// An object was put or taken away.
+    Object {
+        /// Which one.
+        object: String,
+    },
 }
-
-/// The largest record that is kept in the journal, in bytes of JSON.
-const RECORD_LEN_MAX: usize = 32 * 1024;
-/// How long a change normally takes to be in sync, at the most: so long is one waited for that Route 53 does not know.
-const USUALLY_IN_SYNC: Duration = Duration::from_secs(60);
 
 #[async_trait]
 impl StepKind for Route53Failover {
     type Env = Cloud;
     type Before = RecordBefore;
-    type Handle = ChangeHandle;
+    type Handle = Followed;
 
     const INFO: KindInfo = KindInfo {
         name: "Route53Failover",
@@ -123,6 +153,11 @@ impl StepKind for Route53Failover {
                 FieldType::Json,
                 "Alias(dns_name: \"…\", zone_id: \"…\", evaluate_target_health: true) or Values(values: [\"…\"], ttl: \"60s\"); what is left out stays as it is",
             ),
+            Field::new(
+                "via",
+                FieldType::Json,
+                "RecordEdit, the default, or StopObject(bucket: \"…\", key: \"…\", region: \"us-west-2\"): puts an object that the inverted health check of the primary record watches; with `present: false` takes it away",
+            ),
             Field::new("create", FieldType::Bool, "whether a record that does not exist is made; default false"),
         ],
         outputs: &[
@@ -136,13 +171,25 @@ impl StepKind for Route53Failover {
             Field::new("alias_zone_id", FieldType::Text, "the zone id that goes with `alias_dns_name`"),
         ],
         iam: Iam {
-            read: &["route53:ListHostedZonesByName", "route53:ListResourceRecordSets", "route53:GetChange"],
-            apply: &["route53:ChangeResourceRecordSets"],
+            read: &[
+                "route53:ListHostedZonesByName",
+                "route53:ListResourceRecordSets",
+                "route53:GetChange",
+                "route53:GetHealthCheck",
+                "s3:GetObject",
+                "s3:ListBucket",
+            ],
+            apply: &["route53:ChangeResourceRecordSets", "s3:PutObject", "s3:DeleteObject"],
             compensate: &[],
         },
         rbac: Rbac::NONE,
         facts: &[
-            "the control plane of Route 53 is in us-east-1: where that region may be gone, prefer failover that needs no change of a record",
+            "the control plane of Route 53 is in us-east-1: where that region may be gone, let a StopObject move the users, which needs no change of a record",
+            "StopObject: the health check of the PRIMARY record, or one that it is calculated from, is inverted and watches the object in the standby region; that it does is looked up while Route 53's control plane answers, and the step goes on without it when it does not",
+            "StopObject: a standby region that cannot be reached leaves the object out of sight, and everybody with the primary; Route 53 answers with the SECONDARY record only if that one counts as healthy",
+            "StopObject: health checkers ask as anybody does, so the bucket allows everybody to read the object; the step asks that way too",
+            "StopObject is done when this machine's resolver answers for the record with an address of `to`; of the answers that are still kept elsewhere the oldest is as old as the time to live",
+            "StopObject is undone by taking the object away; where the users then go is Route 53's to say, by the health of the primary record",
             "ListHostedZonesByName begins at a name and goes on with others: name and type of the zone are matched exactly, two that match are refused",
             "an UPSERT replaces the whole record: every field that the step does not change is kept, HealthCheckId too",
             "an UPSERT, safe to repeat; changes of a zone that are ready together go in one atomic batch, which is halved when Route 53 refuses it; GetChange is followed until INSYNC, normally within a minute",
@@ -168,23 +215,57 @@ impl StepKind for Route53Failover {
         {
             problems.push("`to` has no values".to_owned());
         }
+        if let Some((object, _)) = self.object() {
+            problems.extend(stop_object::problems(object));
+            if self.create {
+                problems.push("`create` makes a record, which `via: StopObject` does not".to_owned());
+            }
+        }
         if self.create && self.set_identifier.is_some() {
             problems.push("`create` makes simple records only, so it cannot go with `set_identifier`".to_owned());
         }
         problems
     }
 
+    fn iam(&self) -> Iam {
+        match self.via {
+            Via::RecordEdit => Iam {
+                read: &["route53:ListHostedZonesByName", "route53:ListResourceRecordSets", "route53:GetChange"],
+                apply: &["route53:ChangeResourceRecordSets"],
+                compensate: &[],
+            },
+            Via::StopObject { present, .. } => Iam {
+                read: &[
+                    "route53:ListHostedZonesByName",
+                    "route53:ListResourceRecordSets",
+                    "route53:GetHealthCheck",
+                    "s3:GetObject",
+                    "s3:ListBucket",
+                ],
+                apply: if present { &["s3:PutObject"] } else { &["s3:DeleteObject"] },
+                compensate: if present { &["s3:DeleteObject"] } else { &["s3:PutObject"] },
+            },
+        }
+    }
+
     fn changes(&self, before: &RecordBefore) -> Vec<Change> {
+        if let Some((object, present)) = self.object() {
+            let word = |there: bool| if there { "there" } else { "not there" };
+            return vec![Change::new(object.to_string(), word(before.object.unwrap_or_default()), word(present))];
+        }
         let now = before.alias_dns_name.clone().or_else(|| before.record.as_ref().map(RecordSet::targets)).unwrap_or_default();
-        vec![Change::new(self.to_string(), now, self.desired(before).targets())]
+        vec![Change::new(self.named().to_string(), now, self.desired(before).targets())]
     }
 
     async fn observe(&self, cx: &StepContext<Cloud>, intent: Option<&RecordBefore>) -> Result<Observed<RecordBefore>, StepFailure> {
+        if let Some((object, present)) = self.object() {
+            return self.observe_object(cx, object, present, intent).await;
+        }
         let hosted_zone_id = match intent {
             Some(earlier) => earlier.hosted_zone_id.clone(),
-            None => self.find_zone(cx).await?,
+            None => self.named().zone(cx).await?,
         };
-        let record = self.find_record(cx, &hosted_zone_id).await?;
+        let record = self.named().find(cx, &hosted_zone_id, self.create).await?;
         let before = match intent {
             Some(earlier) => earlier.clone(),
             None => RecordBefore::new(hosted_zone_id, record.clone()),
@@ -194,33 +275,39 @@ impl StepKind for Route53Failover {
         Ok(if as_desired { Observed::Satisfied(before) } else { Observed::Differs(before) })
     }
 
-    async fn apply(&self, cx: &StepContext<Cloud>, before: &RecordBefore) -> Result<ChangeHandle, StepFailure> {
-        self.change(cx, &before.hosted_zone_id, ChangeAction::Upsert, &self.desired(before)).await
+    async fn apply(&self, cx: &StepContext<Cloud>, before: &RecordBefore) -> Result<Followed, StepFailure> {
+        if let Some((object, present)) = self.object() {
+            stop_object::switch(cx, object, present).await?;
+            return Ok(Followed::Object { object: object.to_string() });
+        }
+        self.named().change(cx, &before.hosted_zone_id, ChangeAction::Upsert, &self.desired(before)).await.map(Followed::Change)
     }
 
-    async fn settle(&self, cx: &StepContext<Cloud>, before: &RecordBefore, handle: Option<&ChangeHandle>) -> Result<Fields, StepFailure> {
-        self.wait(cx, &before.hosted_zone_id, handle, Some(&self.desired(before))).await?;
+    async fn settle(&self, cx: &StepContext<Cloud>, before: &RecordBefore, handle: Option<&Followed>) -> Result<Fields, StepFailure> {
+        if let Some((object, present)) = self.object() {
+            self.moved(cx, Some(object).filter(|_| present)).await?;
+            return Ok(fields([("change_id", json!("")), ("zone_id", json!(before.hosted_zone_id))]));
+        }
+        let handle = handle.and_then(Followed::change);
+        self.named().wait(cx, &before.hosted_zone_id, handle, Some(&self.desired(before))).await?;
         Ok(fields([("change_id", json!(handle.map_or("", |handle| &handle.change_id))), ("zone_id", json!(before.hosted_zone_id))]))
     }
 
-    async fn compensate(&self, cx: &StepContext<Cloud>, before: &RecordBefore, _handle: Option<&ChangeHandle>) -> Result<(), StepFailure> {
+    async fn compensate(&self, cx: &StepContext<Cloud>, before: &RecordBefore, _handle: Option<&Followed>) -> Result<(), StepFailure> {
+        if let Some((object, _)) = self.object() {
+            // Not compared first, as with a record.
+            return stop_object::switch(cx, object, before.object.unwrap_or_default()).await;
+        }
         let zone_id = &before.hosted_zone_id;
         let handle = match &before.record {
             // Not compared first: a view of the zone from before the step would show nothing to restore.
-            Some(record) => self.change(cx, zone_id, ChangeAction::Upsert, record).await?,
-            None => match self.read(cx, zone_id).await? {
-                Some(now) => self.change(cx, zone_id, ChangeAction::Delete, &now).await?,
+            Some(record) => self.named().change(cx, zone_id, ChangeAction::Upsert, record).await?,
+            None => match self.named().read(cx, zone_id).await? {
+                Some(now) => self.named().change(cx, zone_id, ChangeAction::Delete, &now).await?,
                 None => return Ok(()),
             },
         };
-        self.wait(cx, zone_id, Some(&handle), before.record.as_ref()).await
-    }
-}
-
-impl std::fmt::Display for Route53Failover {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "record {} {}", self.record, self.r#type)?;
-        self.set_identifier.as_ref().map_or(Ok(()), |id| write!(f, " ({id})"))
+        self.named().wait(cx, zone_id, Some(&handle), before.record.as_ref()).await
     }
 }
 
@@ -228,11 +315,33 @@ impl RecordBefore {
     fn new(hosted_zone_id: String, record: Option<RecordSet>) -> Self {
         let alias = record.as_ref().and_then(|record| record.alias.clone());
         let (alias_dns_name, alias_zone_id) = alias.map(|alias| (alias.dns_name, alias.zone_id)).unzip();
-        Self { hosted_zone_id, record, alias_dns_name, alias_zone_id }
+        Self { hosted_zone_id, record, alias_dns_name, alias_zone_id, object: None }
+    }
+}
+
+impl Followed {
+    fn change(&self) -> Option<&ChangeHandle> {
+        match self {
+            Self::Change(change) => Some(change),
+            Self::Object { .. } => None,
+        }
     }
 }
 
 impl Route53Failover {
+    /// Returns which record it is about.
+    fn named(&self) -> NamedRecord<'_> {
+        let Self { zone, zone_id, private, record, r#type, set_identifier, .. } = self;
+        NamedRecord {
+            zone,
+            zone_id: zone_id.as_deref(),
+            private: *private,
+            record,
+            kind: r#type,
+            set_identifier: set_identifier.as_deref(),
+        }
+    }
+
     /// Returns the record as it is to be: as before, but for where it points.
     fn desired(&self, before: &RecordBefore) -> RecordSet {
         let new = || RecordSet { name: self.record.clone(), kind: self.r#type.clone(), ..RecordSet::default() };
@@ -254,107 +363,6 @@ impl Route53Failover {
         }
         record
     }
-
-    /// Finds the one hosted zone with the name and of the type.
-    async fn find_zone(&self, cx: &StepContext<Cloud>) -> Result<String, StepFailure> {
-        if let Some(id) = &self.zone_id {
-            return Ok(id.trim_start_matches("/hostedzone/").to_owned());
-        }
-        let sort = |private| if private { "private" } else { "public" };
-        let same_name = hosted_zone::named(cx, &self.zone).await?;
-        let of_type: Vec<_> = same_name.iter().filter(|(_, private)| *private == self.private).map(|(id, _)| id.as_str()).collect();
-        match of_type.as_slice() {
-            [id] => Ok((*id).to_owned()),
-            [] => {
-                let what = format!("{} hosted zone", sort(self.private));
-                let zones = cx.env.route53().list_hosted_zones().into_paginator().items().send();
-                let names = names(zones, |zone| Some(zone.name.trim_end_matches('.').to_owned())).await;
-                let failure = Missing { what: &what, name: &self.zone, place: "Route 53", region: None }.failure(cx, names).await;
-                Err(match same_name.is_empty() {
-                    true => failure,
-                    false => failure.hint(format!("there is a {} one: set `private: {}`", sort(!self.private), !self.private)),
-                })
-            }
-            several => {
-                Err(StepFailure::permanent(format!("{} {} hosted zones are named {}", several.len(), sort(self.private), self.zone))
-                    .hint(format!("say which with `zone_id`: {}", several.join(", "))))
-            }
-        }
-    }
-
-    /// Reads the record, and refuses one that must not be changed here.
-    async fn find_record(&self, cx: &StepContext<Cloud>, zone_id: &str) -> Result<Option<RecordSet>, StepFailure> {
-        let records = hosted_zone::records(cx, zone_id, &self.record, &self.r#type).await?;
-        let others: Vec<_> = records.iter().map(|record| record.set_identifier.as_deref().unwrap_or("(none)").to_owned()).collect();
-        match records.into_iter().find(|record| record.set_identifier == self.set_identifier) {
-            Some(record) if record.traffic_policy_instance_id.is_some() => {
-                Err(StepFailure::permanent(format!("{self} belongs to a traffic policy")).hint("change the traffic policy instead"))
-            }
-            Some(record) if json!(record).to_string().len() > RECORD_LEN_MAX => {
-                Err(StepFailure::permanent(format!("{self} is too large to be recorded, so it could not be restored")))
-            }
-            Some(record) => Ok(Some(record)),
-            None if self.create && others.is_empty() => Ok(None),
-            None if others.is_empty() => {
-                Err(StepFailure::permanent(format!("there is no {self} in hosted zone {} ({zone_id})", self.zone))
-                    .hint("check its name and type; `create: true` makes a new record"))
-            }
-            None => Err(StepFailure::permanent(format!("there is no {self} in hosted zone {} ({zone_id})", self.zone)).hint(format!(
-                "the set identifiers of {} {} are {}: say which with `set_identifier`",
-                self.record,
-                self.r#type,
-                others.join(", ")
-            ))),
-        }
-    }
-
-    async fn read(&self, cx: &StepContext<Cloud>, zone_id: &str) -> Result<Option<RecordSet>, StepFailure> {
-        let records = hosted_zone::records(cx, zone_id, &self.record, &self.r#type).await?;
-        Ok(records.into_iter().find(|record| record.set_identifier == self.set_identifier))
-    }
-
-    async fn change(
-        &self,
-        cx: &StepContext<Cloud>,
-        zone_id: &str,
-        action: ChangeAction,
-        record: &RecordSet,
-    ) -> Result<ChangeHandle, StepFailure> {
-        let change_id = hosted_zone::change(cx, zone_id, action, record, &self.to_string()).await?;
-        Ok(ChangeHandle { change_id, zone_id: zone_id.to_owned() })
-    }
-
-    /// Waits until all servers of Route 53 have the change. Without a handle, or when Route 53 does not know the change, the
-    /// record itself must show it.
-    async fn wait(
-        &self,
-        cx: &StepContext<Cloud>,
-        zone_id: &str,
-        handle: Option<&ChangeHandle>,
-        desired: Option<&RecordSet>,
-    ) -> Result<(), StepFailure> {
-        let began = cx.clock.now();
-        poll::until(cx, Self::INFO.typical, |since| async move {
-            if let Some(handle) = handle {
-                // Records that were changed together are in sync together, and asked for together.
-                let status = cx.env.read_change(&handle.change_id, since).await;
-                match status.map_err(errors::reading_shared("route53:GetChange", format!("follow the change of {self}")))? {
-                    Some(ChangeStatus::Insync) => return Ok(Look::Done(())),
-                    Some(_) => return Ok(Look::Waiting("DNS change to be in sync".to_owned())),
-                    None if between(began, cx.clock.now()) < USUALLY_IN_SYNC => {
-                        return Ok(Look::Waiting("DNS change to be known".to_owned()));
-                    }
-                    None => {}
-                }
-            }
-            let as_desired = match (self.read(cx, zone_id).await?, desired) {
-                (Some(now), Some(desired)) => now.says_the_same_as(desired),
-                (now, desired) => now.is_none() && desired.is_none(),
-            };
-            Ok(if as_desired { Look::Done(()) } else { Look::Waiting("DNS record to show the change".to_owned()) })
-        })
-        .await
-    }
 }
 
 #[cfg(test)]
@@ -370,6 +378,7 @@ mod tests {
             r#type: "A".into(),
             set_identifier: Some("primary".into()),
             to,
+            via: Via::RecordEdit,
             create: false,
         }
     }

@@ -7,6 +7,7 @@ mod live;
 mod rds;
 mod sns;
 mod stage;
+mod stop_object;
 #[path = "../common/virtual_clock.rs"]
 mod virtual_clock;
 
@@ -146,9 +147,10 @@ async fn a_rollback_restores_the_world_however_far_the_step_came_and_can_be_repe
 async fn no_part_needs_an_iam_action_that_it_does_not_declare() {
     for kind in kinds() {
         let (stage, step) = example(kind, &[]).await;
-        let read: BTreeSet<_> = kind.iam.read.iter().map(|action| (*action).to_owned()).collect();
-        let apply: BTreeSet<_> = read.iter().cloned().chain(kind.iam.apply.iter().map(|action| (*action).to_owned())).collect();
-        let all: BTreeSet<_> = apply.iter().cloned().chain(kind.iam.compensate.iter().map(|action| (*action).to_owned())).collect();
+        let iam = step.step.iam();
+        let read: BTreeSet<_> = iam.read.iter().map(|action| (*action).to_owned()).collect();
+        let apply: BTreeSet<_> = read.iter().cloned().chain(iam.apply.iter().map(|action| (*action).to_owned())).collect();
+        let all: BTreeSet<_> = apply.iter().cloned().chain(iam.compensate.iter().map(|action| (*action).to_owned())).collect();
         let mut used_in_all = BTreeSet::new();
         let mut check = |part: &str, allowed: &BTreeSet<String>| {
             let used = stage.take_actions();

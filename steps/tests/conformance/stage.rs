@@ -281,7 +281,14 @@ fn action(request: &HttpRequest) -> Option<String> {
             ("GET", [_, "hostedzone", _, "rrset"]) => "ListResourceRecordSets".to_owned(),
             ("POST", [_, "hostedzone", _, "rrset"]) => "ChangeResourceRecordSets".to_owned(),
             ("GET", [_, "change", _]) => "GetChange".to_owned(),
+            ("GET", [_, "healthcheck", _]) => "GetHealthCheck".to_owned(),
             (method, segments) => format!("{method} {}", segments.join("/")),
+        },
+        "s3" => match request.method() {
+            "GET" => "GetObject".to_owned(),
+            "PUT" => "PutObject".to_owned(),
+            "DELETE" => "DeleteObject".to_owned(),
+            method => method.to_owned(),
         },
         _ => match segments.last() {
             Some(operation) => (*operation).to_owned(),

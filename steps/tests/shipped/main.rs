@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod cluster_faults;
+mod dns;
 mod rights;
 #[path = "../common/sizes.rs"]
 mod sizes;

@@ -58,8 +58,13 @@ impl Shipped {
     }
 
     pub fn seeded(seed: Option<u64>, faults: &[&str]) -> Self {
+        Self::in_world(DEFAULT_WORLD, seed, faults)
+    }
+
+    /// A world of another text than the default one.
+    pub fn in_world(world: &str, seed: Option<u64>, faults: &[&str]) -> Self {
         let faults = faults.iter().map(|fault| fault.parse().unwrap()).collect();
-        let options = SimOptions { world: DEFAULT_WORLD.parse().unwrap(), state_dir: None, speed: 1.0, seed, faults };
+        let options = SimOptions { world: world.parse().unwrap(), state_dir: None, speed: 1.0, seed, faults };
         let sim = Sim::open(options).unwrap();
         let clock: Arc<dyn Clock> = Arc::new(Virtual(sim.clock()));
         let registry = Arc::new(wf_steps::registry(Cloud::with_http_client(sim.http_client(), Arc::clone(&clock))));
@@ -86,9 +91,23 @@ impl Shipped {
     }
 
     async fn start(&self, file: &str, followed: Option<&Ended>, given: &[(String, Value)], adjust: impl FnOnce(&mut StartPlan)) -> Ended {
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../workflows").join(file);
-        let text = std::fs::read_to_string(&path).unwrap();
-        let workflow = Arc::new(Workflow::parse(&text).unwrap());
+        self.start_text(&text_of(file), file, followed, given, adjust).await
+    }
+
+    /// Runs a workflow that is no file.
+    pub async fn run_text(&self, text: &str) -> Ended {
+        self.start_text(text, "changed.ron", None, &[], |_| {}).await
+    }
+
+    async fn start_text(
+        &self,
+        text: &str,
+        file: &str,
+        followed: Option<&Ended>,
+        given: &[(String, Value)],
+        adjust: impl FnOnce(&mut StartPlan),
+    ) -> Ended {
+        let workflow = Arc::new(Workflow::parse(text).unwrap());
         let inputs = resolve_inputs(&workflow, given).unwrap();
         let imports = followed.map(|ended| collect_imports(&workflow, &inputs, &ended.state()).unwrap()).unwrap_or_default();
         let bound = self.registry.bind(Arc::clone(&workflow), &inputs, &Imports::Values(&imports)).unwrap();
@@ -129,9 +148,25 @@ impl Shipped {
         self.sim.status()["shop_traffic"].take()
     }
 
+    pub fn now(&self) -> jiff::Timestamp {
+        self.clock.now()
+    }
+
+    /// Lets time pass until so many minutes after a moment.
+    pub async fn pass_until(&self, began: jiff::Timestamp, minutes: u64) {
+        let passed = between(began, self.clock.now());
+        self.clock.sleep(Duration::from_secs(60 * minutes).saturating_sub(passed)).await;
+    }
+
     pub async fn pass_minutes(&self, minutes: u64) {
         self.clock.sleep(Duration::from_secs(60 * minutes)).await;
     }
+}
+
+/// Reads a shipped workflow.
+pub fn text_of(file: &str) -> String {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../workflows").join(file);
+    std::fs::read_to_string(&path).unwrap()
 }
 
 /// From the first start to the last end.
