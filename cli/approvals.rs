@@ -6,7 +6,7 @@ use std::io::{self, BufRead as _};
 use tokio::sync::{mpsc, oneshot};
 use wf_engine::model::event::Operator;
 use wf_engine::model::ids::StepId;
-use wf_engine::runtime::{Control, Controller};
+use wf_engine::runtime::{Control, Controller, Order};
 
 use crate::ledger::Question;
 use crate::render::live::Suspend;
@@ -68,7 +68,8 @@ fn settle(open: &mut VecDeque<StepId>, step: &StepId, suspend: &Suspend) {
 
 async fn decide(controller: &Controller, step: StepId, granted: bool, reason: String, by: &Operator) -> Result<(), String> {
     let (reply, decided) = oneshot::channel();
-    let order = Control::Decide { step, granted, by: by.clone(), reason, reply };
+    let order = if granted { Order::Approve { step } } else { Order::Reject { step } };
+    let order = Control::Order { order, by: by.clone(), reason, reply };
     controller.send(order).await.map_err(|_| "the run has ended".to_owned())?;
     match decided.await {
         Ok(Ok(())) => Ok(()),

@@ -1,11 +1,17 @@
 //! What can be typed: clap types, whose doc comments are the help text. Knows nothing of what the verbs do.
 
+mod orders;
+mod tools;
+
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use wf_engine::model::event::Mode;
 use wf_sim::Fault;
+
+pub use orders::{Adjust, Cancel, MarkDone, OrderRun, OrderStep, Skip};
+pub use tools::{Bench, CommitArg, Journal, Shape, Sim};
 
 use crate::report::Format;
 use crate::values::{Pair, pair, reason, speed};
@@ -74,10 +80,33 @@ pub enum Verb {
     Failback(Failback),
     /// Approve a step that asks
     #[command(after_help = "Example:\n  wf approve @latest go --reason 'replica lag is 2 s'")]
-    Approve(Decide),
+    Approve(OrderStep),
     /// Refuse a step that asks: the step fails
     #[command(after_help = "Example:\n  wf reject @latest go --reason 'the primary is back'")]
-    Reject(Decide),
+    Reject(OrderStep),
+    /// Start nothing more in a live run until `wf resume`; what is under way goes on to its end
+    #[command(after_help = "Example:\n  wf pause @latest --reason 'lag grows'\n  wf resume @latest")]
+    Pause(OrderRun),
+    /// Give a run up: leave what is under way at its next safe point, and undo what it did, or leave it as it is
+    #[command(
+        after_help = "Example:\n  wf cancel @latest --rollback --reason 'the primary is back'\n  wf cancel 01K2 --reason 'done by hand from here'"
+    )]
+    Cancel(Cancel),
+    /// Try a step again that failed, or start the attempt that it waits for now
+    #[command(after_help = "Example:\n  wf retry @latest scale_eks --reason 'quota raised'")]
+    Retry(OrderStep),
+    /// Leave a step out; one that is under way is left at its next safe point
+    #[command(after_help = "Example:\n  wf skip @latest fence_cron --reason 'the region does not answer'")]
+    Skip(Skip),
+    /// Take a step for done that somebody did by hand
+    #[command(after_help = "Example:\n  wf mark-done @latest promote --output endpoint=db.example.com --reason 'promoted in the console'")]
+    MarkDone(MarkDone),
+    /// Give a step more time or more attempts, or less, also while it runs
+    #[command(after_help = "Example:\n  wf adjust @latest promote --timeout 40m --reason 'the instance is large'")]
+    Adjust(Adjust),
+    /// From planned to unplanned: the failing side no longer works with us
+    #[command(after_help = "Example:\n  wf escalate @latest --reason 'us-east-1 stopped answering'")]
+    Escalate(OrderRun),
     /// Show what a run would do, by the live state of the world, and change nothing
     #[command(
         after_help = "Example:\n  wf plan workflows/failover.ron --sim\n  wf plan workflows/failover.ron --exit-code   (0: nothing to change, 20: something is, 1: a step would fail)"
@@ -289,18 +318,6 @@ pub struct Failback {
 }
 
 #[derive(Debug, ClapArgs)]
-pub struct Decide {
-    #[arg(value_name = "RUN", help = RUN_HELP)]
-    pub run: String,
-    /// The step that asks
-    #[arg(value_name = "STEP")]
-    pub step: String,
-    /// Why, for the record
-    #[arg(long, value_name = "TEXT", default_value = "", value_parser = reason)]
-    pub reason: String,
-}
-
-#[derive(Debug, ClapArgs)]
 pub struct File {
     /// The workflow file
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -394,92 +411,6 @@ pub struct Graph {
 pub enum GraphFormat {
     Mermaid,
     Dot,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum Journal {
-    /// Prove that a run's journal is whole and unaltered
-    #[command(after_help = "Example:\n  wf journal verify --all")]
-    Verify {
-        #[arg(value_name = "RUN", default_value = "@latest", help = RUN_HELP)]
-        run: String,
-        /// Every run
-        #[arg(long, conflicts_with = "run")]
-        all: bool,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub enum Sim {
-    /// Put the simulated AWS and its clusters on a loopback port, for `aws --endpoint-url` and `kubectl`
-    #[command(
-        after_help = "Example:\n  wf sim serve --port 4566 --kubeconfig sim.kubeconfig\n  aws --endpoint-url http://127.0.0.1:4566 rds describe-db-instances --region us-west-2\n  kubectl --kubeconfig sim.kubeconfig get nodes"
-    )]
-    Serve {
-        /// The port; 0 takes a free one
-        #[arg(long, value_name = "N")]
-        port: u16,
-        /// Write a kubeconfig with the simulated EKS clusters, a context for each
-        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-        kubeconfig: Option<PathBuf>,
-        /// Virtual seconds per second; default: as the world last ran
-        #[arg(long, value_name = "N", value_parser = speed)]
-        speed: Option<f64>,
-        /// Let something go wrong; see `wf run --help`
-        #[arg(long, value_name = "FAULT")]
-        sim_fault: Vec<Fault>,
-    },
-    /// Show the simulated world
-    #[command(after_help = "Example:\n  wf sim status --json")]
-    Status,
-    /// Show every mutating call that the simulated AWS received
-    #[command(after_help = "Example:\n  wf sim log")]
-    Log,
-    /// Forget the simulated world: the next `--sim` starts anew
-    #[command(after_help = "Example:\n  wf sim reset && wf run workflows/failover.ron --sim")]
-    Reset,
-    /// Print the default world file
-    #[command(after_help = "Example:\n  wf sim world > my.ron && wf run workflows/failover.ron --sim --sim-world my.ron")]
-    World,
-}
-
-#[derive(Debug, ClapArgs)]
-pub struct Bench {
-    /// How the steps depend on each other
-    pub shape: Shape,
-    /// How many: N, or for layers and diamonds DEPTHxWIDTH
-    pub size: String,
-    /// Steps that claim to change the world, so that each intent is made durable before
-    #[arg(long)]
-    pub intents: bool,
-    /// What is made durable together
-    #[arg(long, value_name = "WHAT", default_value = "all")]
-    pub commit: CommitArg,
-    /// Where the journal is kept while it is measured, to measure that disk; default: the temporary directory
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub dir: Option<PathBuf>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Shape {
-    /// Each after the one before
-    Chain,
-    /// One, then N at once, then one
-    Fan,
-    /// Each after two of the layer before
-    Layers,
-    /// Each after all of the layer before
-    Diamonds,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum CommitArg {
-    /// All that happened since the last sync: what wf does
-    All,
-    /// The start of each step by itself, and its end by itself
-    TwiceAStep,
-    /// Each record by itself
-    EachRecord,
 }
 
 #[cfg(test)]

@@ -80,6 +80,15 @@ pub fn rollback(console: &mut Console, name: &str, steps: usize, yes: bool, who:
     confirmed(console, &facts, name, "roll back", "`--yes` confirms it")
 }
 
+/// Lets a run be given up that the operator confirms: what it changed stays.
+pub fn cancel(console: &mut Console, name: &str, changed: usize, yes: bool) -> Result<(), Failure> {
+    if changed == 0 || yes {
+        return Ok(());
+    }
+    let facts = format!("giving `{name}` up leaves what {} changed in the real world as it is", count(changed, "step"));
+    confirmed(console, &facts, name, "give it up", "`--yes` confirms it; `wf rollback` undoes instead")
+}
+
 fn confirmed(console: &mut Console, facts: &str, name: &str, verb: &str, help: &str) -> Result<(), Failure> {
     if !console.asks() {
         return Err(Failure::refused(format!("not confirmed: {facts}")).help(help));

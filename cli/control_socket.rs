@@ -4,7 +4,7 @@
 //! ```text
 //! {"verb":"records"}                      every record so far, a line each, then {"end":true,…}
 //! {"verb":"records","follow":true}        the same, and each record that follows, until the run leaves this process
-//! {"verb":"approve","step":…,"reason":…,"by":{…}}     {"ok":true} once it is on record, or {"error":"…"}; likewise "reject"
+//! {"verb":"order","order":{"verb":"pause"},"reason":…,"by":{…}}     {"ok":true} once it is on record, or {"error":"…"}
 //! ```
 //!
 //! Everything is bounded: connections, the length of a request, and the time that a peer may take. The directory above lets nobody in
@@ -27,8 +27,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use wf_engine::clock::Clock;
 use wf_engine::model::event::Operator;
-use wf_engine::model::ids::StepId;
-use wf_engine::runtime::{Control, Controller};
+use wf_engine::runtime::{Control, Controller, Order};
 
 use crate::ledger::{Ledger, Progress};
 
@@ -51,14 +50,8 @@ pub enum Request {
         #[serde(default)]
         follow: bool,
     },
-    Approve {
-        step: StepId,
-        #[serde(default)]
-        reason: String,
-        by: Operator,
-    },
-    Reject {
-        step: StepId,
+    Order {
+        order: Order,
         #[serde(default)]
         reason: String,
         by: Operator,
@@ -175,8 +168,7 @@ async fn converse(mut stream: UnixStream, served: &Served) -> io::Result<()> {
         }
         Err(error) => send(&mut stream, &refused(format!("not understood: {error}"))).await,
         Ok(Request::Records { follow }) => tell(&mut stream, served, follow).await,
-        Ok(Request::Approve { step, reason, by }) => decide(&mut stream, served, (step, true, reason, by)).await,
-        Ok(Request::Reject { step, reason, by }) => decide(&mut stream, served, (step, false, reason, by)).await,
+        Ok(Request::Order { order, reason, by }) => pass_on(&mut stream, served, (order, reason, by)).await,
     }
 }
 
@@ -203,9 +195,9 @@ async fn tell(stream: &mut UnixStream, served: &Served, follow: bool) -> io::Res
     }
 }
 
-async fn decide(stream: &mut UnixStream, served: &Served, (step, granted, reason, by): (StepId, bool, String, Operator)) -> io::Result<()> {
+async fn pass_on(stream: &mut UnixStream, served: &Served, (order, reason, by): (Order, String, Operator)) -> io::Result<()> {
     let (reply, decided) = oneshot::channel();
-    let order = Control::Decide { step, granted, by, reason, reply };
+    let order = Control::Order { order, by, reason, reply };
     let gone = || refused("the run is leaving".to_owned());
     let answer = match timeout(PEER_TIME_MAX, served.controller.send(order)).await {
         Err(_) | Ok(Err(_)) => gone(),

@@ -40,12 +40,18 @@ fn run_hint(run: &RunId, error: &RunError) -> Option<String> {
 
 fn refusal_hint(run: &RunId, refusal: &Refusal) -> Option<String> {
     match refusal {
-        Refusal::NoSuchStep { .. } | Refusal::NotWaiting { .. } | Refusal::NotUndecided { .. } => {
-            Some(format!("`wf status {run}` shows every step"))
+        Refusal::NoSuchStep { .. } | Refusal::Status { .. } => Some(format!("`wf status {run}` shows every step")),
+        Refusal::ValueNeeded { step, field, .. } => {
+            Some(format!("if you did it by hand: wf mark-done {run} {step} --output {field}=… --reason …"))
         }
+        Refusal::Figures(_) => None,
         Refusal::Finished { .. } => Some(format!("`wf log {run}` shows what it did; `wf run` starts a new run")),
         Refusal::PastPointOfNoReturn { .. } => Some(format!("wf rollback {run} --past-point-of-no-return")),
-        Refusal::RollingBack => Some(format!("wf resume {run}")),
+        Refusal::RollingBack => Some(format!("`wf resume {run}` carries it on, if nobody drives it")),
+        Refusal::AlreadyPaused => Some(format!("wf resume {run}")),
+        Refusal::NotPaused | Refusal::AlreadyUnplanned | Refusal::Cancelled => Some(format!("wf status {run}")),
+        Refusal::NotUnderWay { verb: "roll back" } => Some(format!("wf rollback {run}")),
+        Refusal::NotUnderWay { .. } => Some(format!("`wf resume {run}` carries it on; to give it up: wf cancel {run}")),
         Refusal::Leaving => Some(format!("wait for it to end, then: wf resume {run}")),
     }
 }

@@ -121,6 +121,7 @@ fn question(event: &Event) -> Option<Question> {
         | Event::StepSkipped { .. }
         | Event::StepRedone { .. }
         | Event::StepMarkedDone { .. }
+        | Event::Ordered { .. }
         | Event::RunPaused { .. }
         | Event::RunInterrupted { .. }
         | Event::RunResumed { .. }

@@ -59,6 +59,7 @@ pub enum State {
 impl State {
     pub fn of(state: &RunState, live: bool) -> Self {
         match state.phase() {
+            RunPhase::Forward | RunPhase::Compensating if live && state.held().is_some() => Self::Paused,
             RunPhase::Forward if live => Self::Running,
             RunPhase::Compensating if live => Self::RollingBack,
             RunPhase::Forward | RunPhase::Compensating => Self::Interrupted,

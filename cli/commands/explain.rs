@@ -16,7 +16,7 @@ use wf_engine::runtime::{Replayed, RunError};
 use crate::console::Console;
 use crate::diagnostics::Exit;
 use crate::failure::Failure;
-use crate::render::lines::why;
+use crate::render::lines::{order_words, why};
 use crate::render::{Look, clean, cut, pad, state_word};
 use crate::runs::{Found, Runs, failed};
 use crate::sim_world::offline_registry;
@@ -196,7 +196,8 @@ fn reason(event: &Event) -> Option<String> {
         Event::StepSkipped { reason, .. } => format!("it was left out: {}", clean(reason)),
         Event::StepInterrupted { .. } => "it was left before its result was known".to_owned(),
         Event::StepRedone { by, .. } => format!("{} said that it may run again", clean(&by.user)),
-        Event::StepMarkedDone { by, .. } => format!("{} said that it is done", clean(&by.user)),
+        Event::StepMarkedDone { by, reason, .. } => format!("{} said that it is done: {}", clean(&by.user), clean(reason)),
+        Event::Ordered { order, by, reason } => format!("{}, ordered by {}: {}", order_words(order), clean(&by.user), clean(reason)),
         Event::CompensationStarted { attempt: 1, .. } => "the run was rolled back".to_owned(),
         Event::CompensationAttemptFailed { attempt, failure, .. } => format!("undoing it failed, attempt {attempt}: {}", failed(failure)),
         Event::CompensationFailed { failure, .. } => format!("it could not be undone: {}", failed(failure)),

@@ -1,6 +1,5 @@
 //! The verbs, one file each: what is typed → what the libraries do → what is said.
 
-mod approve;
 mod bench;
 mod check;
 mod completions;
@@ -12,6 +11,7 @@ mod journal;
 mod kinds;
 mod list;
 mod log;
+mod order;
 mod plan;
 mod report;
 mod resume;
@@ -24,6 +24,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use tokio::runtime::Builder;
+use wf_engine::runtime::Order;
 
 use crate::args::{Args, Verb};
 use crate::console::Console;
@@ -44,8 +45,15 @@ pub fn dispatch(args: Args, console: &mut Console) -> Result<Exit, Failure> {
         Verb::Resume(args) => block_on(resume::resume(console, state_dir, &args)),
         Verb::Rollback(args) => block_on(rollback::rollback(console, state_dir, &args)),
         Verb::Failback(args) => block_on(failback::failback(console, state_dir, &args)),
-        Verb::Approve(args) => block_on(approve::decide(console, state_dir, args, true)),
-        Verb::Reject(args) => block_on(approve::decide(console, state_dir, args, false)),
+        Verb::Approve(args) => block_on(order::step(console, state_dir, args, |step| Order::Approve { step })),
+        Verb::Reject(args) => block_on(order::step(console, state_dir, args, |step| Order::Reject { step })),
+        Verb::Pause(args) => block_on(order::run(console, state_dir, args, Order::Pause)),
+        Verb::Cancel(args) => block_on(order::cancel(console, state_dir, args)),
+        Verb::Retry(args) => block_on(order::step(console, state_dir, args, |step| Order::Retry { step })),
+        Verb::Skip(args) => block_on(order::skip(console, state_dir, args)),
+        Verb::MarkDone(args) => block_on(order::mark_done(console, state_dir, args)),
+        Verb::Adjust(args) => block_on(order::adjust(console, state_dir, args)),
+        Verb::Escalate(args) => block_on(order::run(console, state_dir, args, Order::Escalate)),
         Verb::Plan(args) => block_on(plan::plan(console, state_dir, &args)),
         Verb::Check(args) => check::check(console, &args.file),
         Verb::List => block_on(list::list(console, state_dir)),

@@ -10,6 +10,7 @@ use wf_engine::runtime::{Replayed, ResumePlan};
 
 use crate::args::Resume;
 use crate::claimed::Claimed;
+use crate::commands::order::{outputs, resumed, step_id};
 use crate::console::Console;
 use crate::diagnostics::Exit;
 use crate::drive::{Drive, Way};
@@ -18,12 +19,16 @@ use crate::run_ids::LATEST;
 use crate::run_summary::kept;
 use crate::runs::{Runs, failed};
 use crate::sim_world::{World, offline_registry};
-use crate::values::output;
+use crate::values::Pair;
 use crate::{operator, whoami};
 
 pub async fn resume(console: &mut Console, state_dir: &Path, args: &Resume) -> Result<Exit, Failure> {
     let runs = Runs::open(state_dir)?;
     let run = find(&runs, &args.run).await?;
+    let plain = args.redo.is_empty() && args.mark_done.is_empty();
+    if plain && resumed(console, &runs, &run).await? {
+        return Ok(Exit::Completed);
+    }
     // A run in other hands is refused here, before a world is opened.
     let mut claimed = Claimed::claim(runs.journal(), &run).await?;
     let earlier = std::mem::take(&mut claimed.earlier);
@@ -51,32 +56,21 @@ async fn find(runs: &Runs, text: &str) -> Result<RunId, Failure> {
     }
 }
 
-fn step_id(text: &str) -> Result<StepId, Failure> {
-    text.parse().map_err(|error: wf_engine::model::ids::IdError| Failure::usage(error.to_string()))
-}
-
 fn mark_done(replayed: &Replayed, registry: &Registry, args: &Resume) -> Result<Vec<(StepId, Fields)>, Failure> {
-    let mut done = Vec::new();
+    let mut done: Vec<(StepId, Vec<Pair>)> = Vec::new();
     for step in &args.mark_done {
-        done.push((step_id(step)?, Fields::new()));
+        done.push((step_id(step)?, Vec::new()));
     }
     for (name, value) in &args.output {
         let (place, name) = belongs_to(&done, name)?;
-        let (step, outputs) = &mut done[place];
-        let kind = replayed.workflow.find(step).map(|ix| replayed.workflow.step(ix).kind.value.as_str());
-        let Some(info) = kind.and_then(|kind| registry.kind(kind)) else { continue };
-        let Some(field) = info.outputs.iter().find(|field| field.name == name) else {
-            let known: Vec<_> = info.outputs.iter().map(|field| field.name).collect();
-            return Err(Failure::usage(format!("{} has no output `{}`", info.name, name.escape_debug()))
-                .help(format!("it has: {}", known.join(", "))));
-        };
-        outputs.insert(name.to_owned(), output(field, value).map_err(Failure::usage)?);
+        done[place].1.push((name.to_owned(), value.clone()));
     }
-    Ok(done)
+    let typed = |(step, given): (StepId, Vec<Pair>)| outputs(replayed, registry, &step, &given).map(|outputs| (step, outputs));
+    done.into_iter().map(typed).collect()
 }
 
 /// Finds the step that an output is of: the one that its name says, or the only one there is.
-fn belongs_to<'a>(done: &[(StepId, Fields)], name: &'a str) -> Result<(usize, &'a str), Failure> {
+fn belongs_to<'a>(done: &[(StepId, Vec<Pair>)], name: &'a str) -> Result<(usize, &'a str), Failure> {
     match (name.split_once('.'), done) {
         (Some((step, name)), _) => match done.iter().position(|(id, _)| id.as_str() == step) {
             Some(place) => Ok((place, name)),

@@ -7,6 +7,7 @@ use wf_engine::runtime::{RollbackRequest, RunError, may_roll_back, replay};
 
 use crate::args::Rollback;
 use crate::claimed::Claimed;
+use crate::commands::order;
 use crate::console::Console;
 use crate::diagnostics::Exit;
 use crate::drive::{Drive, Way};
@@ -18,6 +19,9 @@ use crate::{confirm, operator, whoami};
 pub async fn rollback(console: &mut Console, state_dir: &Path, args: &Rollback) -> Result<Exit, Failure> {
     let runs = Runs::open(state_dir)?;
     let run = runs.find(&args.run).await?;
+    if runs.owner(&run).is_some() {
+        return order::roll_back(console, &runs, &run, args.past_point_of_no_return, args.yes, args.reason.clone()).await;
+    }
     let mut claimed = Claimed::claim(runs.journal(), &run).await?;
     let earlier = std::mem::take(&mut claimed.earlier);
     let replayed = replay(&run, &earlier).map_err(|source| failed(&run, source))?;

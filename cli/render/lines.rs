@@ -6,6 +6,7 @@
 use wf_engine::clock::between;
 use wf_engine::model::event::{Event, Fields, Operator, RunHeader, RunOutcome, StepFailure};
 use wf_engine::model::ids::StepId;
+use wf_engine::model::order::Order;
 use wf_engine::model::record::Record;
 use wf_engine::model::run_state::RunState;
 
@@ -108,7 +109,12 @@ fn words(record: &Record, state: &RunState) -> Option<Words> {
         Event::StepSkipped { reason, .. } => say(Ink::Dim, '-', format!("skipped: {}", clean(reason))),
         Event::StepInterrupted { .. } => say(Ink::Warn, '!', "interrupted before its result was known"),
         Event::StepRedone { by, .. } => say(Ink::Warn, '!', format!("may run again, says {}", who(by))),
-        Event::StepMarkedDone { outputs, by, .. } => say(Ink::Warn, '✓', format!("done, says {}{}", who(by), with_outputs(outputs))),
+        Event::StepMarkedDone { outputs, by, reason, .. } => {
+            say(Ink::Warn, '✓', format!("done{}, says {}{}", with_outputs(outputs), who(by), because(reason)))
+        }
+        Event::Ordered { order, by, reason } => {
+            say(Ink::Warn, '!', format!("{}, ordered by {}{}", order_words(order), who(by), because(reason)))
+        }
         Event::RunPaused { reason } => say(Ink::Warn, '‖', format!("paused: {}", brief(reason))),
         Event::RunInterrupted { reason } => say(Ink::Warn, '!', format!("interrupted: {}; it can be resumed", clean(reason))),
         Event::RunResumed { by } => {
@@ -171,8 +177,32 @@ fn answers(state: &RunState, step: &StepId, until: String) -> Vec<String> {
 }
 
 fn decided(verb: &str, by: &Operator, reason: &str) -> String {
-    let reason = clean(reason);
-    if reason.is_empty() { format!("{verb} by {}", who(by)) } else { format!("{verb} by {}: {reason}", who(by)) }
+    format!("{verb} by {}{}", who(by), because(reason))
+}
+
+fn because(reason: &str) -> String {
+    if reason.is_empty() { String::new() } else { format!(": {}", clean(reason)) }
+}
+
+/// Says what was ordered.
+pub fn order_words(order: &Order) -> String {
+    match order {
+        Order::Approve { .. } => "approved".to_owned(),
+        Order::Reject { .. } => "rejected".to_owned(),
+        Order::Pause => "paused: starts nothing more".to_owned(),
+        Order::Resume => "goes on".to_owned(),
+        Order::Cancel { rollback: true, .. } => "cancelled: leaves what is under way, and undoes everything".to_owned(),
+        Order::Cancel { rollback: false, .. } => "cancelled: leaves what is under way, and undoes nothing".to_owned(),
+        Order::Retry { .. } => "tried again now".to_owned(),
+        Order::Skip { .. } => "to be left out".to_owned(),
+        Order::MarkDone { outputs, .. } => format!("to be taken for done{}", with_outputs(outputs)),
+        Order::Escalate => "unplanned from now on".to_owned(),
+        Order::Adjust { timeout, attempts, .. } => {
+            let timeout = timeout.map(|timeout| format!("timeout {timeout}"));
+            let attempts = attempts.map(|attempts| count(usize::try_from(attempts).unwrap_or(usize::MAX), "attempt"));
+            format!("now has {}", timeout.into_iter().chain(attempts).collect::<Vec<_>>().join(", "))
+        }
+    }
 }
 
 fn succeeded(record: &Record, step: &StepId, outputs: &Fields, state: &RunState) -> String {
@@ -234,6 +264,7 @@ mod tests {
     fn every_event() -> Vec<Event> {
         let failure = || StepFailure::transient("Throttling: Rate \x1b[31mexceeded").because("HTTP 400").hint("wait, or raise the limit");
         let step = |name| id(name);
+        let ordered = |order, reason: &str| Event::Ordered { order, by: operator(), reason: reason.into() };
         vec![
             Event::RunStarted(Box::new(RunHeader { approve_all: true, follows: Some(header().run), ..header() })),
             Event::WorkflowText { part: 0, text: "Workflow(…)".into() },
@@ -261,7 +292,21 @@ mod tests {
             Event::StepSkipped { step: step("old_dns"), reason: "only part of planned runs".into() },
             Event::StepInterrupted { step: step("fence") },
             Event::StepRedone { step: step("fence"), by: operator() },
-            Event::StepMarkedDone { step: step("fence"), outputs: outputs(json!({"in_service": 0})), by: operator() },
+            Event::StepMarkedDone {
+                step: step("fence"),
+                outputs: outputs(json!({"in_service": 0})),
+                by: operator(),
+                reason: "scaled by hand".into(),
+            },
+            ordered(Order::Pause, "lag grows"),
+            ordered(Order::Resume, ""),
+            ordered(Order::Cancel { rollback: true, past_point_of_no_return: false }, "the primary is back"),
+            ordered(Order::Cancel { rollback: false, past_point_of_no_return: false }, "by hand from here"),
+            ordered(Order::Retry { step: step("fence") }, ""),
+            ordered(Order::Skip { step: step("fence") }, "the region is gone"),
+            ordered(Order::MarkDone { step: step("fence"), outputs: outputs(json!({"in_service": 0})) }, "by hand"),
+            ordered(Order::Escalate, "the primary does not answer"),
+            ordered(Order::Adjust { step: step("fence"), timeout: "40m".parse().ok(), attempts: Some(9) }, ""),
             Event::RunPaused { reason: "dns: AccessDenied".into() },
             Event::RunInterrupted { reason: "Ctrl-C".into() },
             Event::RunResumed { by: operator() },
@@ -285,7 +330,7 @@ mod tests {
         let state = Tale::rolled_back().replayed().state;
         let record = |event| Record { v: 1, seq: 7, at: at(0.0), epoch: 2, prev_hash: String::new(), event };
         let lines: Vec<_> = every_event().into_iter().filter_map(|event| line(&record(event), &state, &LOOK)).collect();
-        insta::assert_snapshot!(lines.join("\n"), @r"
+        insta::assert_snapshot!(lines.join("\n"), @r#"
         02:59:00  ▶ run                 01HZXW3V9K0000000000000042 started by ops@bastion: failover, unplanned, 6 steps, on the simulated AWS
                                         follows run 01HZXW3V9K0000000000000042
                                         with dr_region=eu-west-1
@@ -315,7 +360,16 @@ mod tests {
         02:59:00  - old_dns             skipped: only part of planned runs
         02:59:00  ! fence               interrupted before its result was known
         02:59:00  ! fence               may run again, says ops@bastion
-        02:59:00  ✓ fence               done, says ops@bastion: in_service=0
+        02:59:00  ✓ fence               done: in_service=0, says ops@bastion: scaled by hand
+        02:59:00  ! run                 paused: starts nothing more, ordered by ops@bastion: lag grows
+        02:59:00  ! run                 goes on, ordered by ops@bastion
+        02:59:00  ! run                 cancelled: leaves what is under way, and undoes everything, ordered by ops@bastion: the primary is back
+        02:59:00  ! run                 cancelled: leaves what is under way, and undoes nothing, ordered by ops@bastion: by hand from here
+        02:59:00  ! fence               tried again now, ordered by ops@bastion
+        02:59:00  ! fence               to be left out, ordered by ops@bastion: the region is gone
+        02:59:00  ! fence               to be taken for done: in_service=0, ordered by ops@bastion: by hand
+        02:59:00  ! run                 unplanned from now on, ordered by ops@bastion: the primary does not answer
+        02:59:00  ! fence               now has timeout 40m, 9 attempts, ordered by ops@bastion
         02:59:00  ‖ run                 paused: dns: AccessDenied
         02:59:00  ! run                 interrupted: Ctrl-C; it can be resumed
         02:59:00  ▶ run                 resumed by ops@bastion, owner 2 of this run
@@ -335,7 +389,7 @@ mod tests {
         02:59:00  ◀ run                 rolled back after 0s
         02:59:00  ✗ run                 stuck after 0s: a step could not be undone, the world is between two states
         02:59:00  ✗ run                 abandoned after 0s
-        ");
+        "#);
     }
 
     #[test]

@@ -318,6 +318,7 @@ fn shown(event: &Event, tty: bool) -> bool {
         | Event::StepInterrupted { .. }
         | Event::StepRedone { .. }
         | Event::StepMarkedDone { .. }
+        | Event::Ordered { .. }
         | Event::RunPaused { .. }
         | Event::RunInterrupted { .. }
         | Event::RunResumed { .. }

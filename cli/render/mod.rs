@@ -75,6 +75,7 @@ impl Look {
 /// Names where a run is. Whether a process drives it (`live`) is not on record: a run that nobody drives is interrupted.
 pub fn state_word(state: &RunState, live: bool) -> (&'static str, Ink) {
     match state.phase() {
+        RunPhase::Forward | RunPhase::Compensating if live && state.held().is_some() => ("paused", Ink::Warn),
         RunPhase::Forward if live => ("running", Ink::Busy),
         RunPhase::Forward => ("interrupted", Ink::Warn),
         RunPhase::Paused => ("paused", Ink::Warn),

@@ -25,6 +25,12 @@ pub fn commands(run: &RunId, state: &RunState, live: bool) -> Vec<Next> {
     let next = |command: String, does: String| Next { command, does };
     match state.phase() {
         RunPhase::Forward | RunPhase::Compensating if !live => left(run, state),
+        RunPhase::Forward | RunPhase::Compensating if state.held().is_some() => {
+            vec![
+                next(format!("wf resume {run}"), "goes on".to_owned()),
+                next(format!("wf cancel {run} --rollback --reason …"), "undoes everything".to_owned()),
+            ]
+        }
         RunPhase::Forward => {
             let asking = (0..state.steps().len()).filter(|&ix| state.step(ix).status == StepStatus::Waiting);
             asking.flat_map(|ix| answers(run, state.workflow().id(ix))).collect()

@@ -331,6 +331,7 @@ fn failures(records: &[Record]) -> Vec<Failed> {
             | Event::StepSkipped { .. }
             | Event::StepInterrupted { .. }
             | Event::StepRedone { .. }
+            | Event::Ordered { .. }
             | Event::RunPaused { .. }
             | Event::RunInterrupted { .. }
             | Event::RunResumed { .. }

@@ -15,7 +15,7 @@ pub use super::kinds::{kind_text, kinds_table};
 use super::lines::as_whom;
 use super::next::{self, Undoing, commands_text};
 use super::timeline::Timeline;
-use super::{Ink, Look, clean, count, cut, date_and_time, pad, pad_left, state_word, time_of_day, whole_span};
+use super::{Ink, Look, clean, count, cut, date_and_time, pad, pad_left, state_word, time_of_day, who, whole_span};
 
 /// How many steps of one group a status shows.
 const GROUP_MAX: usize = 40;
@@ -119,6 +119,10 @@ pub fn status_text(replayed: &Replayed, records: &[Record], look: &Look, live_at
     }
     if let Some(reason) = state.pause_reason() {
         text.push_str(&format!("  {}\n", look.paint(Ink::Warn, &cut(&clean(reason), look.width.saturating_sub(3)))));
+    }
+    if let Some(word) = state.held().filter(|_| live_at.is_some()) {
+        let reason = if word.reason.is_empty() { String::new() } else { format!(": {}", clean(&word.reason)) };
+        text.push_str(&format!("  {}\n", look.paint(Ink::Warn, &format!("paused by {}{reason}", who(&word.by)))));
     }
     for (name, members) in GROUPS {
         let steps: Vec<_> = (0..workflow.len()).map(|ix| (ix, known_status(state.step(ix).status, live_at.is_some()))).collect();

@@ -115,6 +115,7 @@ impl Timeline {
             | Event::ApprovalDecided { .. }
             | Event::StepSkipped { .. }
             | Event::StepRedone { .. }
+            | Event::Ordered { .. }
             | Event::RunPaused { .. }
             | Event::RollbackStarted { .. }
             | Event::RunFinished { .. } => {}

@@ -4,7 +4,10 @@ use jiff::Timestamp;
 use serde::Serialize;
 use wf_engine::model::event::{Event, Fields, Operator};
 use wf_engine::model::ids::StepId;
+use wf_engine::model::order::Order;
 use wf_engine::model::record::Record;
+
+use crate::render::lines::order_words;
 
 /// A question to a human.
 #[derive(Debug, Clone, Serialize)]
@@ -99,9 +102,12 @@ fn deed(record: &Record) -> Option<Deed> {
         }
         Event::RunResumed { by } => deed("resumed the run", Some(by), None),
         Event::StepRedone { by, .. } => deed("let the step run again", Some(by), None),
-        Event::StepMarkedDone { by, outputs, .. } => {
-            Deed { outputs: outputs.clone(), ..deed("said that the step is done", Some(by), None) }
+        Event::StepMarkedDone { by, outputs, reason, .. } => {
+            Deed { outputs: outputs.clone(), ..deed("said that the step is done", Some(by), Some(reason)) }
         }
+        // What it leads to is a deed by itself.
+        Event::Ordered { order: Order::MarkDone { .. }, .. } => return None,
+        Event::Ordered { order, by, reason } => deed(&format!("ordered: {}", order_words(order)), Some(by), Some(reason)),
         Event::RollbackStarted { reason, by } => deed("began to roll back", by.as_ref(), Some(reason)),
         Event::RunPaused { reason } => deed("paused", None, Some(reason)),
         Event::RunInterrupted { reason } => deed("was interrupted", None, Some(reason)),

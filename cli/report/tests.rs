@@ -275,7 +275,8 @@ fn a_step_that_was_cut_off_is_perhaps_changed() {
     let observed = Event::StepObserved { step: id("fence"), before: json!({"min": 1}), satisfied: false };
     let tale = tale.then(1.0, observed).then(2.0, Event::RunResumed { by: operator() });
     assert_eq!(report(&tale).changes[0].fate, Fate::Unknown);
-    let marked = Event::StepMarkedDone { step: id("fence"), outputs: outputs(json!({"in_service": 0})), by: operator() };
+    let marked =
+        Event::StepMarkedDone { step: id("fence"), outputs: outputs(json!({"in_service": 0})), by: operator(), reason: String::new() };
     let report = report(&tale.then(3.0, marked));
     assert_eq!(report.changes[0].fate, Fate::Stands);
     let deeds: Vec<_> = report.deeds.iter().map(|deed| (deed.what.as_str(), deed.by.is_some())).collect();

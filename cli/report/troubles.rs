@@ -66,6 +66,7 @@ pub fn all(records: &[Record]) -> Vec<Trouble> {
             | Event::StepSkipped { .. }
             | Event::StepInterrupted { .. }
             | Event::StepRedone { .. }
+            | Event::Ordered { .. }
             | Event::RunPaused { .. }
             | Event::RunInterrupted { .. }
             | Event::RunResumed { .. }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use wf_engine::journal::JournalError;
 use wf_engine::model::event::{Event, FailureKind, RunOutcome};
 use wf_engine::model::run_state::{RunPhase, StepStatus};
-use wf_engine::runtime::{Control, Refusal, RunEnd, RunError};
+use wf_engine::runtime::{Control, Order, Refusal, RunEnd, RunError};
 use wf_engine::testkit::crash::{Cut, Life, Moment};
 use wf_engine::testkit::{AppendFault, FakeWorld, Part, TestRun, somebody};
 
@@ -267,14 +267,9 @@ async fn an_approval_waits_for_a_decision_and_its_refusal_rolls_back() {
         let running = tokio::spawn(running);
         tokio::time::sleep(Duration::from_secs(5)).await;
         let (reply, answered) = tokio::sync::oneshot::channel();
-        let decide = |step: &str, reply| Control::Decide {
-            step: step.parse().unwrap(),
-            granted,
-            by: somebody(),
-            reason: "because".to_owned(),
-            reply,
-        };
-        controller.send(decide("go", reply)).await.unwrap();
+        let step = "go".parse().unwrap();
+        let order = if granted { Order::Approve { step } } else { Order::Reject { step } };
+        controller.send(Control::Order { order, by: somebody(), reason: "because".to_owned(), reply }).await.unwrap();
         assert_eq!(answered.await.unwrap(), Ok(()));
         assert_eq!(running.await.unwrap().unwrap(), if granted { COMPLETED } else { ROLLED_BACK });
         assert_eq!(keys(&run.world).len(), usize::from(granted));
@@ -291,7 +286,7 @@ async fn orders_that_make_no_sense_are_refused_with_the_reason() {
     for (step, said) in [("b", "is pending"), ("gone", "did you mean `go`?")] {
         let (reply, answered) = tokio::sync::oneshot::channel();
         controller
-            .send(Control::Decide { step: step.parse().unwrap(), granted: true, by: somebody(), reason: String::new(), reply })
+            .send(Control::Order { order: Order::Approve { step: step.parse().unwrap() }, by: somebody(), reason: String::new(), reply })
             .await
             .unwrap();
         let refusal = answered.await.unwrap().unwrap_err().to_string();

@@ -108,8 +108,8 @@ async fn a_missing_record_is_named() {
 
 #[tokio::test]
 async fn a_newer_format_is_named() {
-    let record = damage_found(|db| change(db, 6, |value| replace(value, r#"{"v":1,"#, r#"{"v":2,"#))).await;
-    assert!(matches!(record, RecordError::Newer { seq: 6, found: 2 }), "{record:?}");
+    let record = damage_found(|db| change(db, 6, |value| replace(value, r#"{"v":1,"#, r#"{"v":9,"#))).await;
+    assert!(matches!(record, RecordError::Newer { seq: 6, found: 9 }), "{record:?}");
     let layout = damage_found(|db| change(db, 2, |value| value[0] = 9)).await;
     assert!(matches!(layout, RecordError::Newer { seq: 2, found: 9 }), "{layout:?}");
 }

@@ -95,7 +95,7 @@ fn after_a_sync_that_failed_nothing_is_done_and_nothing_is_said() {
         let resumed = sandbox.wf(&["resume", &run, "--yes"]);
         // What was refused was written all the same, and may be found: the end of the run, for instance.
         if refused.iter().any(|record| record["event"]["RunFinished"].is_object()) {
-            resumed.exits(4).says("has completed");
+            resumed.exits(4).says("is completed");
         } else {
             resumed.exits(0);
         }

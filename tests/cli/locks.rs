@@ -48,7 +48,7 @@ fn what_is_left_of_a_control_socket_is_replaced() {
     sandbox.wf(&["approve", &run, "nope"]).exits(4).says("no step `nope`");
     live.kill();
     assert!(socket.exists(), "a killed process leaves it");
-    sandbox.wf(&["approve", &run, "go"]).exits(4).says("no process drives run");
+    sandbox.wf(&["approve", &run, "nope"]).exits(4).says("no step `nope`");
     // Even one that somebody listens at, who is not the owner of the run.
     fs::remove_file(&socket).unwrap();
     let _foreign = UnixListener::bind(&socket).unwrap();

@@ -9,6 +9,7 @@ mod explain;
 mod failing;
 mod hostile;
 mod locks;
+mod orders;
 mod plan;
 mod report;
 mod sandbox;
@@ -158,7 +159,6 @@ fn a_live_run_is_in_one_hand_and_is_reached_through_it() {
     let pid = live.pid().to_string();
     sandbox.wf(&["resume", &run]).exits(4).says(&format!("process {pid}"));
     sandbox.wf(&["resume"]).exits(4).says(&pid);
-    sandbox.wf(&["rollback", &run]).exits(4).says(&pid);
     let list = sandbox.json(&["list"]);
     assert_eq!((list[0]["state"].as_str(), list[0]["pid"].as_u64()), (Some("running"), Some(u64::from(live.pid()))));
     assert_eq!(sandbox.json(&["status"])["steps"][0]["status"], "Waiting");
@@ -167,7 +167,7 @@ fn a_live_run_is_in_one_hand_and_is_reached_through_it() {
     let socket = sandbox.path(&format!(".wf/runs/{run}/control.sock"));
     assert_eq!(fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
     sandbox.wf(&["approve", &run, "nope"]).exits(4).says("no step `nope`");
-    sandbox.wf(&["approve", &run, "after"]).exits(4).says("is not waiting");
+    sandbox.wf(&["approve", &run, "after"]).exits(4).says("is pending: only a step that waits for an approval");
     let follower = sandbox.start(&["log", &run, "--follow"]);
     sandbox.wf(&["approve", &run, "go", "--reason", "looks good"]).exits(0).tells("approved");
     live.end().exits(0).says("looks good");
@@ -194,8 +194,8 @@ fn an_interrupted_run_is_left_resumable() {
         live.signal(signal);
         live.end().exits(130).says(&format!("wf resume {run}"));
         assert_eq!(sandbox.json(&["list"])[0]["state"], "interrupted");
-        sandbox.wf(&["approve", &run, "go"]).exits(4).says("no process drives run").says(&format!("wf resume {run}"));
-        sandbox.wf(&["resume", "--yes"]).exits(0).tells("completed");
+        sandbox.wf(&["approve", &run, "go"]).exits(0).tells("nobody drives the run").tells(&format!("wf resume {run}"));
+        sandbox.wf(&["resume"]).exits(0).tells("completed");
         sandbox.wf(&["journal", "verify", "--all"]).exits(0);
     }
 }

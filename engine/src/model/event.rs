@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::ids::{RunId, StepId};
+use super::order::Order;
 
 /// The outputs of a step, or one of its images: field name → value.
 pub type Fields = Map<String, Value>;
@@ -289,6 +290,18 @@ pub enum Event {
         outputs: Fields,
         /// Who says so.
         by: Operator,
+        /// Why, in their words.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        reason: String,
+    },
+    /// An operator's order was accepted; what follows from it is on record when it happens.
+    Ordered {
+        /// The order.
+        order: Order,
+        /// Who gave it.
+        by: Operator,
+        /// Why, in their words.
+        reason: String,
     },
     /// Nothing more is started until an operator resumes the run or rolls it back.
     RunPaused {
@@ -351,6 +364,11 @@ pub enum Event {
 }
 
 impl Event {
+    /// Returns the oldest format of a record that has it: an older `wf` reads a run as long as nothing newer is in it.
+    pub fn format(&self) -> u32 {
+        if matches!(self, Self::Ordered { .. }) { 2 } else { 1 }
+    }
+
     /// Returns the step that the event is about, if it is about one.
     pub fn step(&self) -> Option<&StepId> {
         match self {
@@ -372,6 +390,7 @@ impl Event {
             | Self::CompensationAttemptFailed { step, .. }
             | Self::StepCompensated { step }
             | Self::CompensationFailed { step, .. } => Some(step),
+            Self::Ordered { order, .. } => order.step(),
             Self::RunStarted(_)
             | Self::WorkflowText { .. }
             | Self::RunPaused { .. }

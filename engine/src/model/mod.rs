@@ -5,6 +5,7 @@ pub mod definition;
 pub mod dsl;
 pub mod event;
 pub mod ids;
+pub mod order;
 pub mod problem;
 pub mod record;
 pub mod retry;

@@ -7,8 +7,9 @@ use sha2::{Digest, Sha256};
 
 use super::event::Event;
 
-/// The version of the journal's format that this code writes.
-pub const FORMAT: u32 = 1;
+/// The newest version of the journal's format that this code knows. Version 2 has operators' orders; each record carries the oldest
+/// version that has its event.
+pub const FORMAT: u32 = 2;
 
 /// The largest record, in bytes.
 pub const RECORD_LEN_MAX: usize = 64 * 1024;
@@ -168,7 +169,7 @@ impl Chain {
     /// When the record would be too large; the chain then stays where it was.
     pub fn extend(&mut self, at: Timestamp, epoch: Epoch, event: Event) -> Result<(Record, Sealed), RecordError> {
         let at = self.last_at.map_or(at, |last| last.max(at));
-        let record = Record { v: FORMAT, seq: self.next_seq, at, epoch, prev_hash: self.last_hash.clone(), event };
+        let record = Record { v: event.format(), seq: self.next_seq, at, epoch, prev_hash: self.last_hash.clone(), event };
         let sealed = record.seal()?;
         self.moved_past(&record, sealed.hash.clone());
         Ok((record, sealed))

@@ -2,6 +2,8 @@
 //! does nothing to the world. The ready sets and the counters behind them are part of the fold, so there is no second truth to
 //! keep in step, and scheduling costs O(edges) over a whole run.
 
+mod ordered;
+
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,11 +13,12 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::dsl::{Compensate, OnFailure, StepPolicy};
-use super::event::{Event, RunHeader, RunOutcome};
+use super::event::{Event, Mode, RunHeader, RunOutcome};
 use super::record::{Epoch, Record};
 pub use super::step_state::{StepState, UndoState};
 pub use super::transition::{IllegalTransition, RunPhase, StepStatus, is_active, next_status};
 use super::workflow::{Source, StepIx, Workflow};
+pub use ordered::{Cancelled, Wish, Word};
 
 /// The state of a run: nothing but its journal's events applied in order.
 #[derive(Debug, Clone)]
@@ -41,6 +44,10 @@ pub struct RunState {
     /// Whether the last owner left on purpose.
     interrupted: bool,
     pause_reason: Option<String>,
+    held: Option<Word>,
+    cancelled: Option<Cancelled>,
+    /// The mode, where an order changed it.
+    mode: Option<Mode>,
     epoch: Epoch,
     started_at: Option<Timestamp>,
     last_at: Option<Timestamp>,
@@ -67,6 +74,9 @@ impl RunState {
             point_of_no_return: None,
             interrupted: false,
             pause_reason: None,
+            held: None,
+            cancelled: None,
+            mode: None,
             epoch: 0,
             started_at: None,
             last_at: None,
@@ -96,6 +106,7 @@ impl RunState {
     /// When the event cannot follow; the state is then as before.
     pub fn apply(&mut self, record: &Record) -> Result<(), IllegalTransition> {
         match record.event.step() {
+            _ if matches!(record.event, Event::Ordered { .. }) => self.apply_order(record)?,
             Some(step) => {
                 let ix = self.workflow.find(step).ok_or_else(|| IllegalTransition::NoSuchStep { seq: record.seq, step: step.clone() })?;
                 let status = self.steps[ix].status;
@@ -111,6 +122,13 @@ impl RunState {
         Ok(())
     }
 
+    fn apply_order(&mut self, record: &Record) -> Result<(), IllegalTransition> {
+        let Event::Ordered { order, by, reason } = &record.event else { return Ok(()) };
+        order.check(self).map_err(|refusal| IllegalTransition::Order { seq: record.seq, refusal })?;
+        self.ordered(order, Word { by: by.clone(), reason: reason.clone(), at: record.at });
+        Ok(())
+    }
+
     fn phase_allows(&self, event: &Event) -> bool {
         let undoing = matches!(
             event,
@@ -122,7 +140,8 @@ impl RunState {
         let by_hand = matches!(event, Event::ApprovalDecided { .. } | Event::StepRedone { .. } | Event::StepMarkedDone { .. });
         match self.phase {
             RunPhase::Forward => !undoing,
-            RunPhase::Compensating => undoing,
+            // A rollback that is given up leaves its steps as a process that leaves does.
+            RunPhase::Compensating => undoing || (self.cancelled.is_some() && matches!(event, Event::StepInterrupted { .. })),
             RunPhase::Paused => by_hand,
             RunPhase::Finished(_) => false,
         }
@@ -133,7 +152,10 @@ impl RunState {
         match event {
             Event::StepStarted { .. } | Event::StepSkipped { .. } => self.steps[ix].waits_for == 0,
             Event::CompensationStarted { .. } => self.steps[ix].undo.waits_for == 0 && self.can_undo(ix),
-            Event::StepMarkedDone { .. } => self.steps[ix].status == StepStatus::Interrupted || self.blocking.contains(&ix),
+            Event::StepMarkedDone { .. } => match self.steps[ix].status {
+                StepStatus::Pending => self.steps[ix].wish.is_some() && self.steps[ix].waits_for == 0,
+                status => status == StepStatus::Interrupted || self.blocking.contains(&ix),
+            },
             _ => true,
         }
     }
@@ -153,6 +175,7 @@ impl RunState {
                 matches!(outcome, RunOutcome::Completed | RunOutcome::CompletedWithExceptions)
             }
             (Event::RunFinished { .. }, RunPhase::Forward | RunPhase::Compensating | RunPhase::Paused) => self.active.is_empty(),
+            (Event::RunFinished { outcome: RunOutcome::Abandoned }, RunPhase::Finished(RunOutcome::Stuck)) => true,
             _ => false,
         };
         if !legal {
@@ -188,7 +211,12 @@ impl RunState {
         if matches!(record.event, Event::PointOfNoReturnPassed { .. }) {
             self.point_of_no_return.get_or_insert(ix);
         }
+        // Left out by somebody's word: the run is not what its file says.
+        self.exceptions |= matches!(record.event, Event::StepSkipped { .. }) && self.steps[ix].wish.is_some();
         self.moved(ix, previous);
+        if self.steps[ix].wish.is_some() {
+            self.blocks_no_more(ix);
+        }
     }
 
     /// Keeps the counters and ready sets in step with a status that changed.
@@ -274,6 +302,7 @@ impl RunState {
     fn resumed(&mut self) {
         self.interrupted = false;
         self.pause_reason = None;
+        self.held = None;
         self.interrupt_all();
         match self.phase {
             // Cut off: what had failed before still has the consequence that it would have had.
@@ -281,13 +310,7 @@ impl RunState {
             RunPhase::Paused => {
                 self.phase = RunPhase::Forward;
                 for ix in std::mem::take(&mut self.blocking) {
-                    self.steps[ix].generation += 1;
-                    self.steps[ix].attempt = 0;
-                    self.steps[ix].handle = None;
-                    self.steps[ix].before = self.steps[ix].before.take().filter(|_| self.steps[ix].intent);
-                    self.steps[ix].ended_at = None;
-                    self.steps[ix].approval = None;
-                    self.set_status(ix, if self.steps[ix].intent { StepStatus::Interrupted } else { StepStatus::Pending });
+                    self.anew(ix);
                 }
             }
             RunPhase::Compensating | RunPhase::Finished(_) => {
@@ -305,6 +328,8 @@ impl RunState {
     fn begin_rollback(&mut self) {
         self.phase = RunPhase::Compensating;
         self.pause_reason = None;
+        self.held = None;
+        self.cancelled = None;
         self.ready.clear();
         self.undo_left = (0..self.steps.len()).filter(|&ix| self.can_undo(ix)).count();
         for ix in 0..self.steps.len() {

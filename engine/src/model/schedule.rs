@@ -11,6 +11,8 @@ pub enum Command {
     Start(StepIx),
     /// Leave a step out: it is only part of runs of the other mode.
     Skip(StepIx),
+    /// End a step as an operator said.
+    EndAsWished(StepIx),
     /// Make the executors of all active steps leave at their next safe point.
     InterruptActive,
     /// Start compensating.
@@ -45,11 +47,26 @@ pub trait Limits {
 /// Returns the next thing to do, or `None` to wait for one of the active steps. To be asked again after the command's event
 /// was applied.
 pub fn next_command(state: &RunState, limits: &impl Limits) -> Option<Command> {
-    match state.phase() {
+    if let Some(cancelled) = state.cancelled() {
+        return after_cancel(state, cancelled.rollback);
+    }
+    let command = match state.phase() {
         RunPhase::Forward if !state.blocking().is_empty() => Some(after_failure(state)?),
         RunPhase::Forward => forward(state, limits),
         RunPhase::Compensating => backward(state, limits),
         RunPhase::Paused | RunPhase::Finished(_) => None,
+    };
+    // Nothing begins while the run is paused by hand; that everything is done can be said.
+    command.filter(|command| state.held().is_none() || matches!(command, Command::Finish(_)))
+}
+
+/// Somebody gave the run up: leave what is under way, then undo all, or nothing.
+fn after_cancel(state: &RunState, rollback: bool) -> Option<Command> {
+    match (state.phase(), state.active().is_empty()) {
+        (RunPhase::Paused | RunPhase::Finished(_), _) => None,
+        (RunPhase::Forward | RunPhase::Compensating, false) => Some(Command::InterruptActive),
+        (RunPhase::Forward | RunPhase::Compensating, true) if rollback => Some(Command::BeginRollback),
+        (RunPhase::Forward | RunPhase::Compensating, true) => Some(Command::Finish(RunOutcome::Abandoned)),
     }
 }
 
@@ -70,6 +87,9 @@ fn forward(state: &RunState, limits: &impl Limits) -> Option<Command> {
     };
     let mut halted = None;
     for ix in state.ready() {
+        if state.step(ix).wish.is_some() {
+            return Some(Command::EndAsWished(ix));
+        }
         if state.workflow().step(ix).only.is_some_and(|only| only != limits.mode()) {
             return Some(Command::Skip(ix));
         }

@@ -4,7 +4,9 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::event::{Event, Fields, StepFailure};
+use super::run_state::Wish;
 use super::transition::StepStatus;
+use crate::units::Span;
 
 /// What is known of a step.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,6 +43,14 @@ pub struct StepState {
     pub unknown: bool,
     /// Whether an operator said that it may run again although nobody knows what it did.
     pub redo: bool,
+    /// Whether it asked a human and nobody answered yet.
+    pub asked: bool,
+    /// How it is to end, by an operator's word.
+    pub wish: Option<Box<Wish>>,
+    /// Its timeout, where an operator changed it.
+    pub timeout: Option<Span>,
+    /// How many attempts it has, where an operator changed it.
+    pub attempts: Option<u32>,
     /// How many of its needs are not done yet.
     pub(super) waits_for: u32,
     /// Its compensation.
@@ -82,6 +92,10 @@ impl StepState {
             irreversible: false,
             unknown: false,
             redo: false,
+            asked: false,
+            wish: None,
+            timeout: None,
+            attempts: None,
             waits_for,
             undo: UndoState::default(),
         }
@@ -99,6 +113,7 @@ impl StepState {
                 self.retry_at = None;
                 self.unknown = false;
                 self.redo = false;
+                self.asked = false;
             }
             Event::StepObserved { before, satisfied, .. } => {
                 self.before = Some(before.clone());
@@ -106,7 +121,11 @@ impl StepState {
             }
             Event::PointOfNoReturnPassed { .. } => self.irreversible = true,
             Event::StepApplied { handle, .. } => self.handle = Some(handle.clone()),
-            Event::ApprovalDecided { granted, by, reason, .. } => self.approval = Some((*granted, by.user.clone(), reason.clone())),
+            Event::ApprovalRequested { .. } => self.asked = true,
+            Event::ApprovalDecided { granted, by, reason, .. } => {
+                self.asked = false;
+                self.approval = Some((*granted, by.user.clone(), reason.clone()));
+            }
             Event::AttemptFailed { failure, retry_at, .. } => {
                 self.failure = Some(failure.clone());
                 self.retry_at = Some(*retry_at);
@@ -114,6 +133,7 @@ impl StepState {
             Event::StepSucceeded { outputs, .. } | Event::StepMarkedDone { outputs, .. } => {
                 self.outputs.clone_from(outputs);
                 self.ended_at = Some(now);
+                self.wish = None;
             }
             Event::StepFailed { failure, .. } | Event::StepUnreachable { failure, .. } => {
                 self.failure = Some(failure.clone());
@@ -136,10 +156,14 @@ impl StepState {
                 self.failure = Some(failure.clone());
                 self.undo.ended_at = Some(now);
             }
-            Event::StepInterrupted { .. } => self.unknown = self.left_unknown(previous),
-            Event::ApprovalRequested { .. } => {}
+            Event::StepInterrupted { .. } => {
+                self.undo.cut_off = previous == StepStatus::Compensating && self.retry_at.is_none();
+                self.unknown = self.left_unknown(previous);
+                self.retry_at = None;
+            }
             Event::RunStarted(_)
             | Event::WorkflowText { .. }
+            | Event::Ordered { .. }
             | Event::RunPaused { .. }
             | Event::RunInterrupted { .. }
             | Event::RunResumed { .. }

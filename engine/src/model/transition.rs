@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::event::{Event, RunOutcome};
 use super::ids::StepId;
+use super::order::Refusal;
 
 /// Where a step is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -70,6 +71,14 @@ pub enum IllegalTransition {
         /// Where it is.
         status: StepStatus,
     },
+    /// The order makes no sense there.
+    #[error("record {seq} cannot follow: {refusal}")]
+    Order {
+        /// The record.
+        seq: u64,
+        /// Why.
+        refusal: Refusal,
+    },
     /// The run is not where the event says.
     #[error("record {seq} cannot follow: the run is {phase:?}")]
     Run {
@@ -110,10 +119,11 @@ pub fn next_status(status: StepStatus, event: &Event) -> Option<StepStatus> {
         (S::Running | S::Waiting, Event::StepFailed { .. }) => S::Failed,
         (S::Running | S::Waiting, Event::StepUnreachable { .. }) => S::Unreachable,
         (S::Running | S::Waiting | S::Retrying, Event::StepInterrupted { .. }) => S::Interrupted,
-        (S::Pending, Event::StepSkipped { .. }) => S::Skipped,
-        (S::Interrupted | S::Failed | S::Unreachable, Event::StepMarkedDone { .. }) => S::Succeeded,
+        (S::Compensating, Event::StepInterrupted { .. }) => S::CompensationInterrupted,
+        (S::Pending | S::Interrupted, Event::StepSkipped { .. }) => S::Skipped,
+        (S::Pending | S::Interrupted | S::Failed | S::Unreachable, Event::StepMarkedDone { .. }) => S::Succeeded,
         (
-            S::Succeeded | S::Failed | S::Unreachable | S::Interrupted | S::CompensationInterrupted | S::Compensating,
+            S::Succeeded | S::Failed | S::Unreachable | S::Interrupted | S::Skipped | S::CompensationInterrupted | S::Compensating,
             Event::CompensationStarted { .. },
         ) => S::Compensating,
         (S::Compensating, Event::CompensationAttemptFailed { .. }) => S::Compensating,

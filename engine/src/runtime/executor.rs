@@ -62,7 +62,8 @@ pub(super) struct Attempt {
     pub handle: Option<Value>,
     /// The latest before-image on record, whatever it led to.
     pub before: Option<Value>,
-    pub time_left: Duration,
+    /// When its time is up; an operator may change that.
+    pub deadline: watch::Receiver<jiff::Timestamp>,
     pub leave: watch::Receiver<bool>,
     pub reports: mpsc::Sender<Message>,
 }
@@ -76,8 +77,7 @@ enum Cut {
 impl Attempt {
     /// Runs the attempt and reports how it ended.
     pub async fn run(mut self) {
-        let deadline = self.cx.clock.now() + self.time_left;
-        let end = match self.drive(deadline).await {
+        let end = match self.drive().await {
             Ok(end) => Report::Ended(end),
             Err(Left) => Report::Left,
         };
@@ -86,10 +86,9 @@ impl Attempt {
 
     /// Restores the before-image and reports how it went.
     pub async fn compensate(mut self) {
-        let deadline = self.cx.clock.now() + self.time_left;
         let before = self.intent.take().unwrap_or(Value::Null);
         let (step, cx, handle) = (Arc::clone(&self.step), self.cx.clone(), self.handle.clone());
-        let report = match self.limited(step.compensate(&cx, &before, handle.as_ref()), deadline).await {
+        let report = match self.limited(step.compensate(&cx, &before, handle.as_ref())).await {
             Ok(result) => Report::Undone(result),
             Err(Cut::Left) => Report::Left,
             Err(Cut::TimeUp) => Report::Undone(Err(StepFailure::transient("restoring the before-image did not end in time"))),
@@ -97,7 +96,7 @@ impl Attempt {
         self.report(report).await;
     }
 
-    async fn drive(&mut self, deadline: jiff::Timestamp) -> Result<AttemptEnd, Left> {
+    async fn drive(&mut self) -> Result<AttemptEnd, Left> {
         let (step, cx) = (Arc::clone(&self.step), self.cx.clone());
         let mut handle = self.handle.clone();
         let mut before = self.intent.clone().or(self.before.clone());
@@ -105,7 +104,7 @@ impl Attempt {
         let carries_on = self.step.reversibility() == Reversibility::ReadOnly && self.before.is_some();
         if before.is_none() || (handle.is_none() && !carries_on) {
             let intent = self.intent.clone();
-            let observed = match self.limited(step.observe(&cx, intent.as_ref()), deadline).await {
+            let observed = match self.limited(step.observe(&cx, intent.as_ref())).await {
                 Ok(Ok(observed)) => observed,
                 Ok(Err(failure)) => return Ok(AttemptEnd::Failed(failure)),
                 Err(cut) => return cut.end("the world to be read"),
@@ -116,7 +115,7 @@ impl Attempt {
                     // What was there before the first intent is what must be restored.
                     let image = self.intent.clone().unwrap_or(seen);
                     self.intend(&image).await?;
-                    match self.apply(step.apply(&cx, &image), deadline).await? {
+                    match self.apply(step.apply(&cx, &image)).await? {
                         Ok(applied) => handle = Some(applied),
                         Err(end) => return Ok(end),
                     }
@@ -125,7 +124,7 @@ impl Attempt {
             }
         }
         let before = before.unwrap_or(Value::Null);
-        match self.limited(step.settle(&cx, &before, handle.as_ref()), deadline).await {
+        match self.limited(step.settle(&cx, &before, handle.as_ref())).await {
             Ok(Ok(outputs)) => Ok(AttemptEnd::Done(outputs)),
             Ok(Err(failure)) => Ok(AttemptEnd::Failed(failure)),
             Err(cut) => cut.end("the world to become as desired"),
@@ -154,14 +153,10 @@ impl Attempt {
     }
 
     /// Runs the mutating call. It is not dropped when the run leaves, only when it takes too long after that.
-    async fn apply(
-        &mut self,
-        apply: impl Future<Output = Result<Value, StepFailure>>,
-        deadline: jiff::Timestamp,
-    ) -> Result<Result<Value, AttemptEnd>, Left> {
+    async fn apply(&mut self, apply: impl Future<Output = Result<Value, StepFailure>>) -> Result<Result<Value, AttemptEnd>, Left> {
         let mut apply = std::pin::pin!(apply);
         let mut cut = None;
-        let result = match self.limited(apply.as_mut(), deadline).await {
+        let result = match self.limited(apply.as_mut()).await {
             Ok(result) => Some(result),
             Err(reason) => {
                 cut = Some(reason);
@@ -185,14 +180,18 @@ impl Attempt {
     }
 
     /// Runs a part until it ends, the run leaves, or the step's time is up.
-    async fn limited<T>(&mut self, part: impl Future<Output = T>, deadline: jiff::Timestamp) -> Result<T, Cut> {
-        let time_left = crate::clock::between(self.cx.clock.now(), deadline);
-        let time_up = self.cx.clock.sleep(time_left);
-        tokio::select! {
-            biased;
-            result = part => Ok(result),
-            _ = self.leave.wait_for(|leave| *leave) => Err(Cut::Left),
-            () = time_up => Err(Cut::TimeUp),
+    async fn limited<T>(&mut self, part: impl Future<Output = T>) -> Result<T, Cut> {
+        let mut part = std::pin::pin!(part);
+        loop {
+            let deadline = *self.deadline.borrow_and_update();
+            let time_up = self.cx.clock.sleep(crate::clock::between(self.cx.clock.now(), deadline));
+            tokio::select! {
+                biased;
+                result = part.as_mut() => return Ok(result),
+                _ = self.leave.wait_for(|leave| *leave) => return Err(Cut::Left),
+                Ok(()) = self.deadline.changed() => {}
+                () = time_up => return Err(Cut::TimeUp),
+            }
         }
     }
 

@@ -9,8 +9,9 @@ mod dispatcher;
 mod executor;
 mod start;
 
-pub use control::{Control, ControlReceiver, Controller, Refusal, channel};
-pub use start::{Replayed, ResumePlan, RollbackRequest, StartPlan, may_roll_back, replay, resume, rollback, start};
+pub use crate::model::order::{Order, Refusal, may_roll_back};
+pub use control::{Control, ControlReceiver, Controller, channel};
+pub use start::{Replayed, ResumePlan, RollbackRequest, StartPlan, order, replay, resume, rollback, start};
 
 use std::sync::Arc;
 

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use indexmap::IndexMap;
+use jiff::Timestamp;
 use serde_json::Value;
 
-use super::control::Refusal;
 use super::dispatcher::{Dispatcher, Parts};
 use super::{RunEnd, RunError, Runtime};
 use crate::journal::Claim;
 use crate::model::event::{Event, Fields, Mode, Operator, RunHeader, RunOutcome};
 use crate::model::ids::{RunId, StepId};
+use crate::model::order::{self, Order, Refusal, may_roll_back};
 use crate::model::record::{Chain, Record, hash};
 use crate::model::run_state::{RunPhase, RunState, StepStatus};
 use crate::model::workflow::{StepIx, Workflow};
@@ -155,13 +156,18 @@ async fn resume_claimed(runtime: Runtime, run: &RunId, claim: Claim, plan: Resum
     // A step that failed is decided while its failure stands, an interrupted one once it is known to be.
     for (step, outputs) in &plan.mark_done {
         if matches!(status_of(&dispatcher.state, step), Some(StepStatus::Failed | StepStatus::Unreachable)) {
-            dispatcher.emit(Event::StepMarkedDone { step: step.clone(), outputs: outputs.clone(), by: plan.by.clone() })?;
+            dispatcher.emit(Event::StepMarkedDone {
+                step: step.clone(),
+                outputs: outputs.clone(),
+                by: plan.by.clone(),
+                reason: String::new(),
+            })?;
         }
     }
     dispatcher.emit(Event::RunResumed { by: plan.by.clone() })?;
     for (step, outputs) in plan.mark_done {
         if status_of(&dispatcher.state, &step) == Some(StepStatus::Interrupted) {
-            dispatcher.emit(Event::StepMarkedDone { step, outputs, by: plan.by.clone() })?;
+            dispatcher.emit(Event::StepMarkedDone { step, outputs, by: plan.by.clone(), reason: String::new() })?;
         }
     }
     for step in plan.redo {
@@ -195,22 +201,65 @@ async fn rollback_claimed(runtime: Runtime, run: &RunId, claim: Claim, request: 
     dispatcher.drive(control).await
 }
 
-/// Tells whether a run can be rolled back by hand, and why not.
+/// Records an order to a run that no process drives; what follows from it happens when the run is resumed. A run that is given up is
+/// over at once.
 ///
 /// # Errors
-/// The reason.
-pub fn may_roll_back(state: &RunState, past_point_of_no_return: bool) -> Result<(), Refusal> {
-    match state.phase() {
-        RunPhase::Compensating | RunPhase::Finished(RunOutcome::Stuck) => return Err(Refusal::RollingBack),
-        RunPhase::Finished(outcome @ (RunOutcome::RolledBack | RunOutcome::Abandoned)) => {
-            return Err(Refusal::Finished { outcome, verb: "roll back" });
+/// When the run is in other hands, when the order makes no sense, or when the journal fails.
+pub async fn order(
+    journal: &dyn crate::journal::Journal,
+    now: Timestamp,
+    run: &RunId,
+    (order, by, reason): (Order, Operator, String),
+) -> Result<(), RunError> {
+    let claim = journal.claim(run, false).await?;
+    let recorded = order_claimed(journal, now, run, claim, (order, by, reason)).await;
+    let released = journal.release(run).await;
+    recorded?;
+    Ok(released?)
+}
+
+async fn order_claimed(
+    journal: &dyn crate::journal::Journal,
+    now: Timestamp,
+    run: &RunId,
+    claim: Claim,
+    (order, by, reason): (Order, Operator, String),
+) -> Result<(), RunError> {
+    let (_, workflow) = stored(run, &claim.records, None)?;
+    let mut state = RunState::replay(workflow, |_| std::time::Duration::from_secs(1), &claim.records)?;
+    let mut chain = Chain::resume(&claim.records, claim.head);
+    let mut batch = Vec::new();
+    let mut emit = |state: &mut RunState, event| -> Result<(), RunError> {
+        let (record, sealed) = chain.extend(now, claim.epoch, event)?;
+        state.apply(&record)?;
+        batch.push(sealed);
+        Ok(())
+    };
+    // Whatever ran when the last owner died is interrupted; a resume would find it so.
+    if !state.active().is_empty() {
+        emit(&mut state, Event::RunInterrupted { reason: "its process is gone".to_owned() })?;
+    }
+    order.check(&state).map_err(RunError::Refused)?;
+    let given_up = match order {
+        Order::Pause | Order::Resume | Order::Cancel { rollback: true, .. } => {
+            return Err(RunError::Refused(Refusal::NotUnderWay { verb: order.verb() }));
         }
-        RunPhase::Finished(RunOutcome::Completed | RunOutcome::CompletedWithExceptions) | RunPhase::Forward | RunPhase::Paused => {}
+        Order::Cancel { rollback: false, .. } => true,
+        Order::Approve { .. }
+        | Order::Reject { .. }
+        | Order::Retry { .. }
+        | Order::Skip { .. }
+        | Order::MarkDone { .. }
+        | Order::Escalate
+        | Order::Adjust { .. } => false,
+    };
+    emit(&mut state, order.event(by, reason))?;
+    if given_up {
+        emit(&mut state, Event::RunFinished { outcome: RunOutcome::Abandoned })?;
     }
-    match state.point_of_no_return() {
-        Some(ix) if !past_point_of_no_return => Err(Refusal::PastPointOfNoReturn { step: state.workflow().id(ix).clone() }),
-        Some(_) | None => Ok(()),
-    }
+    let Some(first) = batch.first().map(|first| first.seq) else { return Ok(()) };
+    Ok(journal.append(run, claim.epoch, first, batch).await?)
 }
 
 fn status_of(state: &RunState, step: &StepId) -> Option<StepStatus> {
@@ -219,22 +268,23 @@ fn status_of(state: &RunState, step: &StepId) -> Option<StepStatus> {
 
 /// Checks that a step can be decided by hand: it was interrupted, or is about to be found so, or failed.
 fn decidable(state: &RunState, step: &StepId) -> Result<(), RunError> {
-    let known = (0..state.workflow().len()).map(|ix| state.workflow().id(ix).as_str());
-    match status_of(state, step) {
-        None => {
-            let hint = crate::model::ron_fields::did_you_mean(step.as_str(), known);
-            Err(RunError::Refused(Refusal::NoSuchStep { step: step.to_string(), hint }))
-        }
-        Some(
-            StepStatus::Running
-            | StepStatus::Waiting
-            | StepStatus::Retrying
-            | StepStatus::Interrupted
-            | StepStatus::Failed
-            | StepStatus::Unreachable,
-        ) => Ok(()),
-        Some(status) => Err(RunError::Refused(Refusal::NotUndecided { step: step.clone(), status: format!("{status:?}").to_lowercase() })),
-    }
+    let status = order::find(state, step).map_err(RunError::Refused)?.1;
+    let undecided = match status {
+        StepStatus::Running
+        | StepStatus::Waiting
+        | StepStatus::Retrying
+        | StepStatus::Interrupted
+        | StepStatus::Failed
+        | StepStatus::Unreachable => true,
+        StepStatus::Pending
+        | StepStatus::Succeeded
+        | StepStatus::Skipped
+        | StepStatus::Compensating
+        | StepStatus::CompensationInterrupted
+        | StepStatus::Compensated
+        | StepStatus::CompensationFailed => false,
+    };
+    order::demand(undecided, step, state, "only a step that was interrupted or failed can be decided by hand").map_err(RunError::Refused)
 }
 
 struct Taken {

@@ -6,14 +6,14 @@ use indexmap::IndexMap;
 
 use super::crash::Stage;
 use super::{FakeWorld, MemoryJournal, fake_world};
-use crate::clock::SystemClock;
+use crate::clock::{Clock as _, SystemClock};
 use crate::model::event::{Event, Mode, Operator};
 use crate::model::ids::RunId;
 use crate::model::run_state::RunState;
 use crate::model::workflow::Workflow;
 use crate::registry::{Imports, Registry, resolve_inputs};
 use crate::report::Silent;
-use crate::runtime::{self, Controller, ResumePlan, RollbackRequest, RunEnd, RunError, Runtime, StartPlan, channel};
+use crate::runtime::{self, Controller, Order, ResumePlan, RollbackRequest, RunEnd, RunError, Runtime, StartPlan, channel};
 
 /// One run of a workflow text, and what it needs.
 #[derive(Clone)]
@@ -28,6 +28,8 @@ pub struct TestRun {
     pub world: FakeWorld,
     /// Whether its approvals are given in advance.
     pub approve_all: bool,
+    /// Whether the failing side still works with us.
+    pub mode: Mode,
 }
 
 /// Returns somebody.
@@ -43,7 +45,14 @@ impl TestRun {
 
     /// Prepares a run of the given workflow, in a new world.
     pub fn of(text: &str) -> Self {
-        Self { run: RunId::new(1, 1), text: text.to_owned(), journal: MemoryJournal::new(), world: FakeWorld::default(), approve_all: true }
+        Self {
+            run: RunId::new(1, 1),
+            text: text.to_owned(),
+            journal: MemoryJournal::new(),
+            world: FakeWorld::default(),
+            approve_all: true,
+            mode: Mode::Unplanned,
+        }
     }
 
     fn runtime(&self) -> (Runtime, Controller) {
@@ -89,7 +98,7 @@ impl TestRun {
             inputs,
             imports: IndexMap::new(),
             follows: None,
-            mode: Mode::Unplanned,
+            mode: self.mode,
             max_parallel: None,
             approve_all: self.approve_all,
             world: "test".to_owned(),
@@ -131,6 +140,14 @@ impl TestRun {
         let (runtime, _controller) = self.runtime();
         runtime::rollback(runtime, &self.run, RollbackRequest { by: somebody(), reason: "a test".to_owned(), past_point_of_no_return })
             .await
+    }
+
+    /// Orders something of the run that no process drives.
+    ///
+    /// # Errors
+    /// As [`runtime::order`].
+    pub async fn order(&self, order: Order) -> Result<(), RunError> {
+        runtime::order(&self.journal, SystemClock.now(), &self.run, (order, somebody(), "a test".to_owned())).await
     }
 
     /// Returns the run as another process finds it after this one died.

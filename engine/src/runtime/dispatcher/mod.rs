@@ -11,13 +11,14 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-use super::control::{ControlReceiver, Refusal};
+use super::control::{Control, ControlReceiver};
 use super::executor::{Attempt, Message};
 use super::{RunEnd, RunError};
 use crate::clock::{Clock, between};
 use crate::journal::Journal;
 use crate::model::event::{Event, Mode, Operator, StepFailure};
 use crate::model::ids::{RunId, StepId};
+use crate::model::order::Refusal;
 use crate::model::record::{Chain, Epoch, Record, Sealed};
 use crate::model::run_state::{RunPhase, RunState, StepStatus};
 use crate::model::schedule::{Command, Limits, PauseCause, next_command};
@@ -38,6 +39,8 @@ const OUTPUTS_LEN_MAX: usize = 32 * 1024;
 const WORDS_LEN_MAX: usize = 512;
 /// How long the journal's disk may take before the operator is told.
 const SLOW_DISK: Duration = Duration::from_secs(5);
+/// How long a process stays with a run that is paused by hand. Then it leaves, and the run can be resumed as after any interruption.
+const HELD_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// The limit of one compensation attempt, when the step's own limit is shorter.
 const UNDO_TIME_MIN: Duration = Duration::from_secs(600);
 
@@ -55,6 +58,7 @@ enum Action {
     Retry { ix: StepIx, serial: u64, at: Timestamp },
     Go(oneshot::Sender<()>),
     Answer(oneshot::Sender<Decision>, Decision),
+    Deadline(StepIx, Timestamp),
     Reply(oneshot::Sender<Result<(), Refusal>>),
 }
 
@@ -62,6 +66,7 @@ enum Action {
 struct Executing {
     serial: u64,
     leave: watch::Sender<bool>,
+    deadline: watch::Sender<Timestamp>,
     /// The step's question, while nobody answered it.
     question: Option<oneshot::Sender<Decision>>,
     /// What it said last that it waits for.
@@ -116,7 +121,7 @@ impl Limits for (&BoundWorkflow, &RunState) {
     }
 
     fn mode(&self) -> Mode {
-        self.1.header().map_or(Mode::Unplanned, |header| header.mode)
+        self.1.mode()
     }
 
     fn halts(&self, ix: StepIx) -> bool {
@@ -191,13 +196,14 @@ impl Dispatcher {
                     let reason = format!("only part of {} runs", self.mode_of(ix));
                     self.emit(Event::StepSkipped { step: self.id(ix), reason })?;
                 }
+                Command::EndAsWished(ix) => self.end_as_wished(ix)?,
                 Command::InterruptActive => {
                     self.interrupt_active()?;
                     if !self.state.active().is_empty() {
                         break;
                     }
                 }
-                Command::BeginRollback => self.emit(Event::RollbackStarted { reason: self.failed_steps(), by: None })?,
+                Command::BeginRollback => self.begin_rollback()?,
                 Command::Compensate(ix) => self.compensate(ix)?,
                 Command::Pause(cause) => self.emit(Event::RunPaused { reason: self.pause_reason(&cause) })?,
                 Command::Finish(outcome) => self.emit(Event::RunFinished { outcome })?,
@@ -252,6 +258,11 @@ impl Dispatcher {
             // The other end is gone when the step timed out meanwhile, or the operator's connection broke: nobody is waiting then.
             Action::Go(go) => drop(go.send(())),
             Action::Answer(answer, decision) => drop(answer.send(decision)),
+            Action::Deadline(ix, at) => {
+                if let Some(executing) = self.executing.get(&ix) {
+                    executing.deadline.send_replace(at);
+                }
+            }
             Action::Reply(reply) => drop(reply.send(Ok(()))),
         }
     }
@@ -283,9 +294,11 @@ impl Dispatcher {
 
     /// Waits for news, then takes all there is, so that it goes into one commit.
     async fn listen(&mut self, control: &mut ControlReceiver) -> Result<(), RunError> {
-        if self.executing.is_empty() {
+        let held = self.state.held().map(|word| between(self.clock.now(), word.at + HELD_MAX));
+        if self.executing.is_empty() && held.is_none() {
             return Err(RunError::Stalled { run: self.run.clone() });
         }
+        let held_too_long = self.clock.sleep(held.unwrap_or(HELD_MAX));
         tokio::select! {
             biased;
             order = control.recv(), if !control.is_closed() || !control.is_empty() => if let Some(order) = order { self.ordered(order)? },
@@ -293,6 +306,9 @@ impl Dispatcher {
             Some(words) = self.progress.1.recv() => self.signalled(words)?,
             Some(message) = self.reports.1.recv() => self.reported(message)?,
             Some(ended) = self.tasks.join_next_with_id() => self.task_ended(ended)?,
+            () = held_too_long, if held.is_some() => {
+                self.ordered(Control::Interrupt { reason: "paused by hand for a day, and nobody resumed it".to_owned() })?;
+            }
         }
         while let Ok(question) = self.questions.1.try_recv() {
             self.signalled(question)?;
@@ -321,9 +337,7 @@ impl Dispatcher {
         self.emit(Event::StepStarted { step: self.id(ix), attempt })?;
         match self.bound.resolve(&self.registry, ix, |source| self.state.value_of(source)) {
             Ok(step) => {
-                let alive_since = self.state.step(ix).alive_since.unwrap_or_else(|| self.clock.now());
-                let time_left = self.bound.timeout(ix).saturating_sub(between(alive_since, self.clock.now()));
-                let attempt = self.attempt(ix, step, attempt, time_left);
+                let attempt = self.attempt(ix, step, attempt, self.deadline(ix));
                 self.actions.push(Action::Run(Box::new(attempt)));
                 Ok(())
             }
@@ -339,8 +353,8 @@ impl Dispatcher {
         self.emit(Event::CompensationStarted { step: self.id(ix), attempt })?;
         match self.bound.resolve(&self.registry, ix, |source| self.state.value_of(source)) {
             Ok(step) => {
-                let time_left = self.bound.timeout(ix).max(UNDO_TIME_MIN);
-                let attempt = self.attempt(ix, step, attempt, time_left);
+                let deadline = later(self.clock.now(), self.timeout(ix).max(UNDO_TIME_MIN));
+                let attempt = self.attempt(ix, step, attempt, deadline);
                 self.actions.push(Action::Undo(Box::new(attempt)));
                 Ok(())
             }
@@ -348,11 +362,12 @@ impl Dispatcher {
         }
     }
 
-    fn attempt(&mut self, ix: StepIx, step: Arc<dyn crate::registry::Step>, attempt: u32, time_left: Duration) -> Attempt {
+    fn attempt(&mut self, ix: StepIx, step: Arc<dyn crate::registry::Step>, attempt: u32, deadline: Timestamp) -> Attempt {
         self.serial += 1;
         let serial = self.serial;
         let (leave, leaving) = watch::channel(false);
-        self.executing.insert(ix, Executing { serial, leave, question: None, words: None });
+        let (sets_deadline, deadline) = watch::channel(deadline);
+        self.executing.insert(ix, Executing { serial, leave, deadline: sets_deadline, question: None, words: None });
         let (progress, questions) = (self.progress.0.clone(), self.questions.0.clone());
         let signals: SignalSink = Arc::new(move |signal| {
             let channel = if matches!(signal, StepSignal::Progress(_)) { &progress } else { &questions };
@@ -365,7 +380,7 @@ impl Dispatcher {
             step: self.id(ix),
             attempt,
             generation: state.generation,
-            mode: self.state.header().map_or(Mode::Unplanned, |header| header.mode),
+            mode: self.state.mode(),
             clock: Arc::clone(&self.clock),
             signals,
             env: (),
@@ -378,7 +393,7 @@ impl Dispatcher {
             intent: state.before.clone().filter(|_| state.intent),
             handle: state.handle.clone(),
             before: state.before.clone(),
-            time_left,
+            deadline,
             leave: leaving,
             reports: self.reports.0.clone(),
         }
@@ -389,7 +404,8 @@ impl Dispatcher {
         for ix in self.state.active().clone() {
             if self.state.step(ix).retry_at.is_some() {
                 self.executing.remove(&ix);
-                if self.state.step(ix).status == StepStatus::Retrying {
+                let undoing_no_more = self.state.cancelled().is_some() && self.leaving.is_none();
+                if self.state.step(ix).status == StepStatus::Retrying || undoing_no_more {
                     self.emit(Event::StepInterrupted { step: self.id(ix) })?;
                 }
             } else if let Some(executing) = self.executing.get(&ix) {
@@ -397,6 +413,16 @@ impl Dispatcher {
             }
         }
         Ok(())
+    }
+
+    /// Returns how long a step may take.
+    fn timeout(&self, ix: StepIx) -> Duration {
+        self.state.step(ix).timeout.map_or_else(|| self.bound.timeout(ix), |timeout| timeout.0)
+    }
+
+    /// Returns when a step's time is up.
+    fn deadline(&self, ix: StepIx) -> Timestamp {
+        later(self.state.step(ix).alive_since.unwrap_or_else(|| self.clock.now()), self.timeout(ix))
     }
 
     fn id(&self, ix: StepIx) -> StepId {
@@ -427,4 +453,9 @@ impl Dispatcher {
             }
         }
     }
+}
+
+/// Adds to a time, up to the end of time.
+fn later(at: Timestamp, span: Duration) -> Timestamp {
+    at.checked_add(span).unwrap_or(Timestamp::MAX)
 }

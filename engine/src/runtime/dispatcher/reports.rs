@@ -64,7 +64,7 @@ impl Dispatcher {
             }
             AttemptEnd::TimedOut { unknown: true, .. } if self.bound.halts(ix) => self.emit(Event::StepInterrupted { step }),
             AttemptEnd::TimedOut { unknown, waited_for } => {
-                let timeout = crate::units::Span(self.bound.timeout(ix));
+                let timeout = crate::units::Span(self.timeout(ix));
                 let mut failure = StepFailure::permanent(format!("timed out after {timeout}, waiting for {waited_for}"));
                 if let Some(words) = words {
                     failure = failure.because(format!("it waited for: {words}"));
@@ -82,13 +82,17 @@ impl Dispatcher {
         let (step, attempt) = (self.id(ix), self.state.step(ix).attempt);
         let delay = match failure.kind {
             FailureKind::Permanent => None,
-            FailureKind::Transient | FailureKind::Unreachable => self.state.workflow().step(ix).retry.delay(attempt, fastrand::f64()),
+            FailureKind::Transient | FailureKind::Unreachable => self.retry(ix).delay(attempt, fastrand::f64()),
         };
         match (delay, failure.kind) {
             (Some(_), _) if self.leaving.is_some() => self.emit(Event::StepInterrupted { step }),
             (Some(delay), _) => {
                 let retry_at = self.clock.now() + delay;
-                self.emit(Event::AttemptFailed { step, attempt, failure, retry_at })?;
+                self.emit(Event::AttemptFailed { step: step.clone(), attempt, failure, retry_at })?;
+                if self.state.step(ix).wish.is_some() {
+                    // Somebody said meanwhile how it is to end.
+                    return self.emit(Event::StepInterrupted { step });
+                }
                 self.await_retry(ix, retry_at);
                 Ok(())
             }
@@ -104,7 +108,7 @@ impl Dispatcher {
             Err(failure) => failure,
         };
         // A compensation is tried at least as hard as the default: giving up leaves the world between two states.
-        let retry = self.state.workflow().step(ix).retry;
+        let retry = self.retry(ix);
         let retry = RetryPolicy { attempts: retry.attempts.max(RetryPolicy::default().attempts), ..retry };
         let delay = if failure.kind == FailureKind::Permanent { None } else { retry.delay(attempt, fastrand::f64()) };
         match delay {
@@ -125,14 +129,21 @@ impl Dispatcher {
         self.serial += 1;
         let serial = self.serial;
         let (leave, _) = watch::channel(false);
-        self.executing.insert(ix, Executing { serial, leave, question: None, words: None });
+        let (deadline, _) = watch::channel(at);
+        self.executing.insert(ix, Executing { serial, leave, deadline, question: None, words: None });
         self.actions.push(Action::Retry { ix, serial, at });
+    }
+
+    /// Returns how often and how soon a step is tried again.
+    fn retry(&self, ix: StepIx) -> RetryPolicy {
+        let retry = self.state.workflow().step(ix).retry;
+        RetryPolicy { attempts: self.state.step(ix).attempts.unwrap_or(retry.attempts), ..retry }
     }
 
     fn left(&mut self, ix: StepIx) -> Result<(), RunError> {
         self.executing.remove(&ix);
         // When the whole run leaves, one event interrupts all steps.
-        if self.leaving.is_some() || self.state.step(ix).status == StepStatus::Compensating {
+        if self.leaving.is_some() || (self.state.step(ix).status == StepStatus::Compensating && self.state.cancelled().is_none()) {
             return Ok(());
         }
         self.emit(Event::StepInterrupted { step: self.id(ix) })
@@ -157,6 +168,11 @@ impl Dispatcher {
             return if undoing { self.undone(ix, Err(failure)) } else { self.attempt_failed(ix, failure) };
         }
         match (timer, undoing) {
+            // It is made up for when the run is resumed.
+            (true, _) if self.state.held().is_some() => {
+                self.executing.remove(&ix);
+                Ok(())
+            }
             (true, true) => {
                 self.executing.remove(&ix);
                 self.compensate(ix)
