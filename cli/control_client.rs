@@ -13,7 +13,7 @@ use wf_engine::model::record::Record;
 use crate::control_socket::{Answer, Request, with_short_path};
 
 /// How long an owner may take to answer, and to put its socket up after it has taken the run.
-const OWNER_TIME_MAX: Duration = Duration::from_secs(15);
+pub const OWNER_TIME_MAX: Duration = Duration::from_secs(15);
 const SOCKET_WAIT_MAX: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(20);
 /// The longest line of an answer: a record is at most 64 KiB.

@@ -4,7 +4,7 @@
 //! ```text
 //! {"verb":"records"}                      every record so far, a line each, then {"end":true,…}
 //! {"verb":"records","follow":true}        the same, and each record that follows, until the run leaves this process
-//! {"verb":"order","order":{"verb":"pause"},"reason":…,"by":{…}}     {"ok":true} once it is on record, or {"error":"…"}
+//! {"verb":"order","order":{"verb":"pause"},"reason":…,"by":{…},"until":…}     {"ok":true} once it is on record, or {"error":"…"}
 //! ```
 //!
 //! Everything is bounded: connections, the length of a request, and the time that a peer may take. The directory above lets nobody in
@@ -51,10 +51,12 @@ pub enum Request {
         follow: bool,
     },
     Order {
-        order: Order,
+        order: Box<Order>,
         #[serde(default)]
         reason: String,
-        by: Operator,
+        by: Box<Operator>,
+        /// When whoever gave it stops waiting for the answer.
+        until: Timestamp,
     },
 }
 
@@ -168,7 +170,9 @@ async fn converse(mut stream: UnixStream, served: &Served) -> io::Result<()> {
         }
         Err(error) => send(&mut stream, &refused(format!("not understood: {error}"))).await,
         Ok(Request::Records { follow }) => tell(&mut stream, served, follow).await,
-        Ok(Request::Order { order, reason, by }) => pass_on(&mut stream, served, (order, reason, by)).await,
+        // Whoever got no answer in time was told so: what they ordered is not done behind their back.
+        Ok(Request::Order { until, .. }) if until < Timestamp::now() => Ok(()),
+        Ok(Request::Order { order, reason, by, until: _ }) => pass_on(&mut stream, served, (*order, reason, *by)).await,
     }
 }
 

@@ -14,7 +14,7 @@ use wf_journal::Holder;
 
 use crate::args::{Adjust, Cancel, MarkDone, OrderRun, OrderStep, Skip};
 use crate::console::Console;
-use crate::control_client::connect;
+use crate::control_client::{OWNER_TIME_MAX, connect};
 use crate::control_socket::Request;
 use crate::diagnostics::Exit;
 use crate::failure::Failure;
@@ -25,6 +25,8 @@ use crate::{confirm, operator};
 
 /// How often a run is tried again whose owner is just coming or going.
 const TRIES_MAX: u32 = 3;
+/// How long is waited to hear whether a run is paused.
+const GLANCE_MAX: Duration = Duration::from_secs(2);
 
 /// What is ordered, and why.
 pub struct Ordered {
@@ -162,27 +164,26 @@ async fn to_owner(runs: &Runs, run: &RunId, ordered: &Ordered, owner: &Holder) -
 
 /// Asks the process that drives a run to carry an order out; returns what it has against it.
 async fn ask(runs: &Runs, run: &RunId, Ordered { order, reason }: &Ordered) -> std::io::Result<Result<(), String>> {
-    let request = Request::Order { order: order.clone(), reason: reason.clone(), by: operator::this() };
+    // The rest of the time is for the answer.
+    let until = Timestamp::now() + OWNER_TIME_MAX / 2;
+    let request = Request::Order { order: Box::new(order.clone()), reason: reason.clone(), by: Box::new(operator::this()), until };
     connect(&runs.layout().control_socket(run)).await?.order(&request).await
 }
 
-/// Ends a pause of a run that another process drives. Returns whether there was one.
+/// Ends a pause of a run that another process drives. Returns whether there was one, as far as that process tells at once.
 pub async fn resumed(console: &mut Console, runs: &Runs, run: &RunId) -> Result<bool, Failure> {
     if runs.owner(run).is_none() {
         return Ok(false);
     }
-    let ordered = Ordered { order: Order::Resume, reason: String::new() };
-    match ask(runs, run, &ordered).await {
-        Ok(Ok(())) => {}
-        // Not paused, or no answer: that it is in other hands says it all.
-        Ok(Err(_)) | Err(_) => return Ok(false),
+    let held = match tokio::time::timeout(GLANCE_MAX, runs.replayed(run)).await {
+        Ok(Ok((replayed, found))) => found.live_at.is_some() && replayed.state.held().is_some(),
+        // That it is in other hands says it all.
+        Ok(Err(_)) | Err(_) => false,
+    };
+    if held {
+        give(console, runs, run, Ordered { order: Order::Resume, reason: String::new() }).await?;
     }
-    if console.json() {
-        console.document(&serde_json::json!({ "run": run, "order": ordered.order, "reason": "", "live": true }))?;
-    } else {
-        console.data(&said(run, &ordered.order, Taken::Live))?;
-    }
-    Ok(true)
+    Ok(held)
 }
 
 fn said(run: &RunId, order: &Order, taken: Taken) -> String {
