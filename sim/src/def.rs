@@ -244,6 +244,8 @@ pub(crate) struct RecordDef {
     #[serde(default)]
     pub(crate) set_identifier: Option<String>,
     #[serde(default)]
+    pub(crate) weight: Option<u8>,
+    #[serde(default)]
     pub(crate) failover: Option<String>,
     #[serde(default)]
     pub(crate) health_check: Option<String>,

@@ -77,7 +77,7 @@ const SERVICE_ALIASES: [(&str, &str); 5] = [
 ];
 
 /// Step kinds and the API actions that carry out what they do.
-const KIND_ACTIONS: [(&str, &[&str]); 23] = [
+const KIND_ACTIONS: [(&str, &[&str]); 24] = [
     ("RdsPromoteReadReplica", &["PromoteReadReplica"]),
     ("RdsCreateReadReplica", &["CreateDBInstanceReadReplica"]),
     ("RdsModifyInstance", &["ModifyDBInstance"]),
@@ -86,6 +86,7 @@ const KIND_ACTIONS: [(&str, &[&str]); 23] = [
     ("AutoScalingScale", &["UpdateAutoScalingGroup", "SetDesiredCapacity"]),
     ("EksScaleNodegroup", &["UpdateNodegroupConfig"]),
     ("Route53Failover", &["ChangeResourceRecordSets", "PutObject", "DeleteObject"]),
+    ("Route53Weighted", &["ChangeResourceRecordSets"]),
     ("ElbWaitTargetsHealthy", &["DescribeTargetHealth"]),
     ("SnsPublish", &["Publish"]),
     ("HttpCheck", &["HttpGet"]),

@@ -72,9 +72,24 @@ pub(crate) async fn change(
     record: &RecordSet,
     shown: &str,
 ) -> Result<String, StepFailure> {
+    change_all(cx, zone_id, action, std::slice::from_ref(record), shown).await
+}
+
+/// As [`change`], for several records: all of them are changed, or none.
+pub(crate) async fn change_all(
+    cx: &StepContext<Cloud>,
+    zone_id: &str,
+    action: ChangeAction,
+    records: &[RecordSet],
+    shown: &str,
+) -> Result<String, StepFailure> {
     let impossible = |error| StepFailure::permanent(format!("cannot write {shown}: {error}"));
-    let change = Change::builder().action(action).resource_record_set(record.to_sdk().map_err(impossible)?).build().map_err(impossible)?;
-    let answer = cx.env.zone(zone_id).make(change, shown, cx.env.role(), async |batch| send(cx, zone_id, batch).await).await;
+    let one = |record: &RecordSet| {
+        let change = Change::builder().action(action.clone()).resource_record_set(record.to_sdk().map_err(impossible)?);
+        change.build().map_err(impossible)
+    };
+    let changes = records.iter().map(one).collect::<Result<Vec<_>, _>>()?;
+    let answer = cx.env.zone(zone_id).make(changes, shown, cx.env.role(), async |batch| send(cx, zone_id, batch).await).await;
     answer.unwrap_or_else(|| Err(StepFailure::transient(format!("nobody told what became of the change of {shown}"))))
 }
 
@@ -112,7 +127,7 @@ async fn send_part(
         0 | 1 => String::new(),
         several => format!(" and {} others", several - 1),
     };
-    let changes = part.iter().map(|wish| wish.change.clone()).collect();
+    let changes = part.iter().flat_map(|wish| wish.changes.clone()).collect();
     let batch = ChangeBatch::builder().comment(format!("wf run {} step {}{others}", cx.run, cx.step)).set_changes(Some(changes)).build();
     let call = cx.env.route53().change_resource_record_sets().hosted_zone_id(zone_id);
     let call = call.change_batch(batch.map_err(SdkError::construction_failure)?);

@@ -59,6 +59,7 @@ pub fn registry(cloud: Cloud) -> Registry {
         .with::<kinds::rds_promote_read_replica::RdsPromoteReadReplica>(cloud.clone())
         .with::<kinds::rds_wait_replica_lag::RdsWaitReplicaLag>(cloud.clone())
         .with::<kinds::route53_failover::Route53Failover>(cloud.clone())
+        .with::<kinds::route53_weighted::Route53Weighted>(cloud.clone())
         .with::<kinds::sns_publish::SnsPublish>(cloud.clone())
         .with::<kinds::velero_backup::VeleroBackup>(cloud.clone())
         .with::<kinds::velero_restore::VeleroRestore>(cloud)

@@ -16,7 +16,7 @@ use crate::hosted_zone;
 use crate::record_set::RecordSet;
 
 /// The largest record that is kept in the journal, in bytes of JSON.
-const RECORD_LEN_MAX: usize = 32 * 1024;
+pub(crate) const RECORD_LEN_MAX: usize = 32 * 1024;
 /// How long a change takes to be in sync, as a rule.
 const TYPICALLY_IN_SYNC: Duration = Duration::from_secs(45);
 /// How long a change normally takes to be in sync, at the most: so long is one waited for that Route 53 does not know.

@@ -34,9 +34,9 @@ pub(crate) struct ZoneQueue {
     waiting: Mutex<Vec<Arc<Wish>>>,
 }
 
-/// A change of one record that a step wants.
+/// What a step wants: changes of records, made in one batch or not at all.
 pub(crate) struct Wish {
-    pub(crate) change: Change,
+    pub(crate) changes: Vec<Change>,
     /// The record, as the operator knows it.
     pub(crate) shown: String,
     /// The role that its step acts as, if it acts in another account: a batch is sent with the rights of one.
@@ -50,17 +50,26 @@ impl Wish {
         *lock(&self.answer) = Some(answer);
     }
 
-    fn key(&self) -> Option<(&str, &str, Option<&str>)> {
-        let record = self.change.resource_record_set()?;
-        Some((record.name(), record.r#type().as_str(), record.set_identifier()))
+    fn keys(&self) -> impl Iterator<Item = (&str, &str, Option<&str>)> {
+        let records = self.changes.iter().filter_map(Change::resource_record_set);
+        records.map(|record| (record.name(), record.r#type().as_str(), record.set_identifier()))
+    }
+
+    /// Tells whether both change the same record.
+    fn meets(&self, other: &Self) -> bool {
+        self.keys().any(|key| other.keys().any(|of_other| of_other == key))
     }
 
     /// What it counts against the limits on records and on characters.
     fn size(&self) -> (usize, usize) {
-        let times = if *self.change.action() == ChangeAction::Upsert { 2 } else { 1 };
-        let Some(record) = self.change.resource_record_set() else { return (times, 0) };
-        (times * record.resource_records().len().max(1), times * chars(record))
+        self.changes.iter().map(size).fold((0, 0), |(records, chars), (more, others)| (records + more, chars + others))
     }
+}
+
+fn size(change: &Change) -> (usize, usize) {
+    let times = if *change.action() == ChangeAction::Upsert { 2 } else { 1 };
+    let Some(record) = change.resource_record_set() else { return (times, 0) };
+    (times * record.resource_records().len().max(1), times * chars(record))
 }
 
 fn chars(record: &ResourceRecordSet) -> usize {
@@ -68,15 +77,15 @@ fn chars(record: &ResourceRecordSet) -> usize {
 }
 
 impl ZoneQueue {
-    /// Has a change made: alone or with others, by this caller or by another. `send` makes a batch of changes and answers each.
+    /// Has changes made: alone or with others, by this caller or by another. `send` makes a batch of changes and answers each.
     pub(crate) async fn make(
         &self,
-        change: Change,
+        changes: Vec<Change>,
         shown: &str,
         role: &str,
         send: impl AsyncFnOnce(&[Arc<Wish>]),
     ) -> Option<Result<String, StepFailure>> {
-        let wish = Arc::new(Wish { change, shown: shown.to_owned(), role: role.to_owned(), answer: Mutex::default() });
+        let wish = Arc::new(Wish { changes, shown: shown.to_owned(), role: role.to_owned(), answer: Mutex::default() });
         lock(&self.waiting).push(Arc::clone(&wish));
         let _leaves = Leaves { queue: self, wish: &wish };
         let _turn = self.turn.lock().await;
@@ -99,7 +108,7 @@ impl ZoneQueue {
             }
             let (more_records, more_chars) = wish.size();
             let fits = records + more_records <= RECORDS_MAX && chars + more_chars <= CHARS_MAX;
-            if !fits || wish.role != first.role || batch.iter().any(|other| other.key() == wish.key()) {
+            if !fits || wish.role != first.role || batch.iter().any(|other| other.meets(wish)) {
                 return true;
             }
             (records, chars) = (records + more_records, chars + more_chars);
@@ -152,7 +161,7 @@ mod tests {
             .map(|(change, role)| {
                 let (queue, sizes) = (Arc::clone(&queue), Arc::clone(&sizes));
                 tokio::spawn(async move {
-                    let answer = queue.make(change, "record", role, async |batch| {
+                    let answer = queue.make(vec![change], "record", role, async |batch| {
                         lock(&sizes).push(batch.len());
                         tokio::task::yield_now().await;
                         batch.iter().for_each(|wish| wish.answer(Ok("C1".to_owned())));
@@ -185,8 +194,8 @@ mod tests {
     async fn a_step_that_is_cut_off_is_not_served_and_the_others_send_their_own() {
         let queue = ZoneQueue::default();
         {
-            let never = queue.make(upsert("a.", "192.0.2.1"), "a", "", async |_| std::future::pending().await);
-            let late = queue.make(upsert("b.", "192.0.2.1"), "b", "", async |_| {});
+            let never = queue.make(vec![upsert("a.", "192.0.2.1")], "a", "", async |_| std::future::pending().await);
+            let late = queue.make(vec![upsert("b.", "192.0.2.1")], "b", "", async |_| {});
             tokio::select! {
                 biased;
                 _ = never => {}
@@ -196,7 +205,7 @@ mod tests {
         }
         assert!(lock(&queue.waiting).is_empty());
         let answer =
-            queue.make(upsert("c.", "192.0.2.1"), "c", "", async |batch| batch.iter().for_each(|wish| wish.answer(Ok("C2".into()))));
+            queue.make(vec![upsert("c.", "192.0.2.1")], "c", "", async |batch| batch.iter().for_each(|wish| wish.answer(Ok("C2".into()))));
         assert!(matches!(answer.await, Some(Ok(id)) if id == "C2"));
     }
 }

@@ -215,6 +215,7 @@ fn record(def: &WorldDef, record: &RecordDef) -> Record {
         .with("Name", normal(&record.name))
         .with("Type", &record.kind)
         .with_some("SetIdentifier", record.set_identifier.as_ref())
+        .with_some("Weight", record.weight)
         .with_some("Failover", record.failover.as_ref())
         .with_some("TTL", record.ttl);
     if !record.values.is_empty() {

@@ -109,6 +109,7 @@ impl World {
                         "name": r.name(),
                         "type": r.kind(),
                         "set_identifier": r.0.get("SetIdentifier"),
+                        "weight": r.0.get("Weight"),
                         "failover": r.0.get("Failover"),
                         "ttl": r.ttl(),
                         "alias": r.alias().and_then(|a| a.get("DNSName")),

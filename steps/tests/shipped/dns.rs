@@ -70,3 +70,73 @@ async fn a_standby_region_that_is_gone_moves_nobody() {
     let traffic = world.sim.traffic();
     assert_eq!((traffic.serving_region.as_deref(), traffic.outage), (Some("us-east-1"), 0.0));
 }
+
+/// The default world at peace, but that the application's users go to the site whose records have weights.
+fn by_weight(seed: u64) -> Shipped {
+    let world = DEFAULT_WORLD.replace("        host: \"app.company.com\",", "        host: \"api.company.com\",");
+    Shipped::in_world(&world, Some(seed), &["primary-alive"])
+}
+
+/// Worlds in which a bad standby is tried.
+const SEEDS: u64 = 20;
+
+fn weights(world: &Shipped) -> Vec<(String, String)> {
+    let status = world.sim.status();
+    let records = status["dns"]["records"].as_array().unwrap().iter().filter(|record| record["name"] == "api.company.com.");
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    records.map(|record| (text(&record["set_identifier"]), text(&record["weight"]))).collect()
+}
+
+fn pair(east: &str, west: &str) -> Vec<(String, String)> {
+    [("east", east), ("west", west)].map(|(side, weight)| (side.to_owned(), weight.to_owned())).to_vec()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gradual_shift_to_a_bad_standby_returns_by_itself_at_a_tenth() {
+    let plan = text_of("shift-gradual.ron");
+    let (mut by_stages, mut all_at_once, mut requests) = (0, 0, 0);
+    // The one user of a world is at one side for a whole minute, as resolvers keep an answer: many worlds make the share.
+    for seed in 1..=SEEDS {
+        // Nothing runs in the west, and no health check keeps users from it.
+        let world = by_weight(seed);
+        let run = world.run_text(&plan).await;
+        assert_eq!(run.end, RunEnd::Finished(RunOutcome::RolledBack), "{:#?}", run.failures());
+        assert_eq!((run.step("shift_50").status, run.step("gate_10").status), (StepStatus::Pending, StepStatus::Failed));
+        assert_eq!((world.effective("ChangeResourceRecordSets"), weights(&world)), (2, pair("100", "0")));
+        world.pass_minutes(10).await;
+        let traffic = world.sim.traffic();
+        assert_eq!(traffic.serving_region.as_deref(), Some("us-east-1"));
+        assert!(traffic.outages.iter().all(|outage| outage.until.is_some()));
+        (by_stages, requests) = (by_stages + traffic.failed, requests + traffic.requests);
+
+        let world = by_weight(seed);
+        let run = world.run_text(&plan.replace("percent: 10)", "percent: 100)")).await;
+        assert_eq!(run.end, RunEnd::Finished(RunOutcome::RolledBack), "{:#?}", run.failures());
+        world.pass_minutes(10).await;
+        all_at_once += world.sim.traffic().failed;
+    }
+    #[expect(clippy::print_stderr, reason = "the figures are what the test is for")]
+    {
+        eprintln!(
+            "requests lost to a bad standby, of {requests} in {SEEDS} worlds: {by_stages} by stages, {all_at_once} with all users at once"
+        );
+    }
+    assert!(by_stages > 0 && by_stages * 4 < all_at_once, "{by_stages} and {all_at_once}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gradual_shift_to_a_good_standby_loses_nobody() {
+    let world = by_weight(42);
+    let ready = text_of("failover-stop.ron");
+    let (head, _) = ready.split_once("        (\n            id: \"dns\"").unwrap();
+    // The west serves first; a database that takes writes on both sides is what this plan is not for.
+    let head = head.replace("id: \"fence\",", "id: \"fence\", only: Planned,");
+    let run = world.run_text(&format!("{head}],\n)")).await;
+    assert_eq!(run.end, RunEnd::Finished(RunOutcome::Completed), "{:#?}", run.failures());
+    world.pass_minutes(2).await;
+    let run = world.run("shift-gradual.ron", |_| {}).await;
+    assert_eq!(run.end, RunEnd::Finished(RunOutcome::Completed), "{:#?}", run.failures());
+    assert_eq!((world.effective("ChangeResourceRecordSets"), weights(&world)), (3, pair("0", "100")));
+    world.pass_minutes(2).await;
+    assert_eq!((world.sim.traffic().failed, world.sim.traffic().serving_region.as_deref()), (0, Some("us-west-2")));
+}
