@@ -49,7 +49,11 @@ pub struct Global {
     /// When to colour; `auto` also honours NO_COLOR
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub color: Color,
-    /// Take neither input nor output for a terminal: plain lines, no questions
+    /// Write words only, one line after the other: no display that is drawn anew, no signs, no drawings, no colours. For screen readers
+    /// and logs; so it is, too, where nothing is a terminal, with TERM=dumb, and in CI
+    #[arg(long, global = true)]
+    pub plain: bool,
+    /// Take neither input nor output for a terminal: as --plain, and no questions. So it is in CI
     #[arg(long, global = true)]
     pub no_tty: bool,
 }

@@ -23,13 +23,14 @@ pub struct Console {
 
 impl Console {
     pub fn new(global: &Global, out: Box<dyn Write + Send>, err: Box<dyn Write + Send>) -> Self {
-        let out_tty = !global.no_tty && io::stdout().is_terminal();
-        let err_tty = !global.no_tty && io::stderr().is_terminal();
+        let watched = !global.no_tty && !in_ci();
+        let out_tty = watched && io::stdout().is_terminal();
+        let err_tty = watched && io::stderr().is_terminal();
         Self {
             out,
             err,
-            out_look: look(global.color, out_tty),
-            err_look: look(global.color, err_tty),
+            out_look: look(global, out_tty),
+            err_look: look(global, err_tty),
             json: global.json,
             asks: err_tty && io::stdin().is_terminal(),
         }
@@ -93,18 +94,23 @@ impl Console {
     }
 }
 
-fn look(color: Color, tty: bool) -> Look {
+/// Tells whether this is one of the machines that build and test: nobody sits there, even if its output looks like a terminal.
+fn in_ci() -> bool {
+    std::env::var_os("CI").is_some_and(|ci| !ci.is_empty() && ci != "0" && ci != "false")
+}
+
+fn look(global: &Global, tty: bool) -> Look {
     let set = |name| std::env::var_os(name).is_some_and(|value: std::ffi::OsString| !value.is_empty());
-    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-    let color = match color {
+    let plain = !tty || global.plain || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    let color = match global.color {
         Color::Always => true,
         Color::Never => false,
-        Color::Auto => tty && !set("NO_COLOR") && !dumb,
+        Color::Auto => !plain && !set("NO_COLOR"),
     };
     let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
     let width = match (tty, terminal_size::terminal_size()) {
         (true, Some((terminal_size::Width(width), _))) => usize::from(width),
         (true, None) | (false, _) => columns.unwrap_or(WIDTH_DEFAULT),
     };
-    Look { color, tty: tty && !dumb, width }
+    Look { color, tty: !plain, plain, width }
 }

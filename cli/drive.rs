@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::task::{JoinError, JoinHandle};
 use wf_engine::journal::Journal;
+use wf_engine::model::event::{Event, RunHeader};
 use wf_engine::model::ids::RunId;
 use wf_engine::model::record::Record;
 use wf_engine::model::run_state::RunState;
@@ -23,6 +24,7 @@ use crate::report::{self, Besides, Report};
 use crate::run_summary::RunSummary;
 use crate::runs::{Runs, failed};
 use crate::sim_world::World;
+use crate::usual::Expected;
 use crate::{approvals, interrupt, operator};
 
 /// What is to be done with the run.
@@ -33,6 +35,14 @@ pub enum Way {
 }
 
 impl Way {
+    /// Returns what is known beforehand of how long the steps take.
+    fn expected(&self, workflow: &Arc<Workflow>, world: &World, earlier: &[Record]) -> Option<Expected> {
+        match self {
+            Self::Start(plan) => Some(Expected::of_bound(&plan.bound, plan.mode, world.name)),
+            Self::Resume(_) | Self::Rollback(_) => Expected::of_run(workflow, header(earlier)?),
+        }
+    }
+
     /// Drives the run in a task: its loop and the attempts that it starts then share a thread instead of waking each other's.
     async fn driven(self, runtime: Runtime, run: RunId) -> Result<RunEnd, RunError> {
         let driven = tokio::spawn(async move {
@@ -70,9 +80,11 @@ impl Drive {
         // Whatever a cache says is not so any more, even if this process is killed.
         let _ = std::fs::remove_file(runs.layout().summary_file(&run));
         let (controller, control) = runtime::channel();
-        let ledger = Ledger::new(earlier);
         let live = LiveReporter::new(*console.err_look(), Box::new(std::io::stderr()), Arc::clone(&world.clock));
         let suspend = live.suspend_handle();
+        let expected = if console.err_look().tty { way.expected(&workflow, &world, &earlier) } else { None };
+        let usual = expected.map(|expected| tokio::spawn(expected.tell(runs.clone(), suspend.clone())));
+        let ledger = Ledger::new(earlier);
         let (recorder, questions) = Recorder::new(Arc::clone(&ledger), live);
         let served = Served { ledger: Arc::clone(&ledger), controller: controller.clone(), clock: Arc::clone(&world.clock) };
         let socket = tokio::spawn(serve(runs.layout().control_socket(&run), served, suspend.clone()));
@@ -88,6 +100,9 @@ impl Drive {
         };
         let end = way.driven(runtime, run.clone()).await;
         over.send_replace(Some(exit(&end)));
+        if let Some(usual) = usual {
+            usual.abort();
+        }
         wind_up(&ledger, asking, socket, controller).await;
         suspend.finish();
         let flushed = world.sim.as_ref().map_or(Ok(()), wf_sim::Sim::flush);
@@ -102,6 +117,13 @@ impl Drive {
             told => told?,
         }
         Ok(Exit::from(&end))
+    }
+}
+
+fn header(records: &[Record]) -> Option<&RunHeader> {
+    match &records.first()?.event {
+        Event::RunStarted(header) => Some(header),
+        _ => None,
     }
 }
 

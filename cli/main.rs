@@ -26,6 +26,7 @@ mod run_summary;
 mod runs;
 mod sim_world;
 mod source;
+mod usual;
 mod values;
 mod whoami;
 mod words;

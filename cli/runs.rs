@@ -21,6 +21,7 @@ use crate::run_ids;
 const TRIES_MAX: u32 = 4;
 
 /// The runs of a state directory.
+#[derive(Clone)]
 pub struct Runs {
     journal: Arc<SledJournal>,
 }

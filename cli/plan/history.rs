@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use crate::failure::Failure;
 use crate::render::timeline::{Ending, Timeline};
-use crate::run_summary::summary;
+use crate::run_summary::{kept, summary};
 use crate::runs::Runs;
 
 /// How many runs are looked at, the newest.
 const RUNS_MAX: usize = 20;
+/// The most steps of a run that is looked at in passing.
+const STEPS_MAX: usize = 2_000;
 
 /// How long steps took.
 #[derive(Debug, Default)]
@@ -30,12 +32,22 @@ pub struct Known {
 impl History {
     /// Reads the newest runs of a workflow on a world that reached their ends. A run that cannot be read tells nothing.
     pub async fn read(runs: &Runs, workflow: &str, world: &str) -> Result<Self, Failure> {
+        Self::gather(runs, workflow, world, false).await
+    }
+
+    /// As [`History::read`], from the runs that are known to rest, and that are not huge: asks no other process, and is quick.
+    pub async fn glance(runs: &Runs, workflow: &str, world: &str) -> Result<Self, Failure> {
+        Self::gather(runs, workflow, world, true).await
+    }
+
+    async fn gather(runs: &Runs, workflow: &str, world: &str, quickly: bool) -> Result<Self, Failure> {
         let (mut took, mut seen): (BTreeMap<String, Vec<Duration>>, usize) = (BTreeMap::new(), 0);
         for run in runs.ids().await?.iter().rev() {
             if seen == RUNS_MAX {
                 break;
             }
-            let Ok(summary) = summary(runs, run).await else { continue };
+            let kept = if quickly { kept(runs, run).filter(|kept| kept.steps <= STEPS_MAX) } else { summary(runs, run).await.ok() };
+            let Some(summary) = kept else { continue };
             if summary.workflow != workflow || summary.world != world || !summary.is_completed() {
                 continue;
             }

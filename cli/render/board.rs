@@ -2,42 +2,29 @@
 //! drawing needs no more than the time.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use wf_engine::clock::between;
 use wf_engine::model::event::Event;
-use wf_engine::model::ids::StepId;
+use wf_engine::model::ids::{RunId, StepId};
 use wf_engine::model::record::Record;
 use wf_engine::model::run_state::{RunPhase, RunState, StepStatus};
 use wf_engine::model::workflow::StepIx;
 use wf_engine::units::Span;
 
-use super::lines::STEP_WIDTH;
-use super::{Ink, Look, clean, count, cut, pad, pad_left, whole_span};
+use super::rows::{Doing, Footer, Row, id_width};
+use super::usual::Usual;
+use super::{Ink, Look, clean, cut};
 
 /// How many steps are named as next.
 const NEXT_MAX: usize = 4;
 /// How many steps, and how many neighbours of each, are looked at to find those; a display is not worth more.
 const LOOKED_AT_MAX: usize = 16;
+/// Ways to the end that differ by less are equally long.
+const TIE: Duration = Duration::from_secs(1);
 /// The fewest and the most lines of the block.
 const LINES: std::ops::RangeInclusive<usize> = 4..=40;
-
-/// A step under way.
-#[derive(Debug)]
-struct Row {
-    id: StepId,
-    since: Timestamp,
-    doing: Doing,
-    note: String,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Doing {
-    Running,
-    Asking,
-    Retrying { at: Timestamp },
-    Undoing,
-}
 
 /// What the display shows.
 #[derive(Debug, Default)]
@@ -49,23 +36,52 @@ pub struct Board {
     done: usize,
     undoing: Option<usize>,
     next: Vec<String>,
-    leaving: bool,
+    run: Option<RunId>,
+    usual: Option<Usual>,
+    /// The longest way from a step that could run if there were a place for it.
+    queued: Duration,
+    /// What the run is about to do, if it is not to go on.
+    word: Option<String>,
+}
+
+/// How long the run still takes, if its steps take as long as usual, and the steps under way that decide it.
+#[derive(Debug, Default)]
+struct Outlook {
+    left: Duration,
+    critical: Vec<StepIx>,
 }
 
 impl Board {
     /// Takes in what an event changed.
     pub fn recorded(&mut self, record: &Record, state: &RunState) {
+        self.catch_up(std::slice::from_ref(record), state);
+    }
+
+    /// Takes in what events changed that led to `state`.
+    pub fn catch_up(&mut self, records: &[Record], state: &RunState) {
         let workflow = state.workflow();
         self.started_at = state.started_at();
+        if self.run.is_none() {
+            self.run = state.header().map(|header| header.run.clone());
+        }
         self.rto = workflow.def().objectives.rto;
         self.steps = workflow.len();
         self.done = workflow.len() - state.left();
         self.undoing = (state.phase() == RunPhase::Compensating).then(|| state.undo_left());
-        match record.event.step().and_then(|step| workflow.find(step)) {
-            Some(ix) => self.update(ix, record, state),
-            None => self.rows.retain(|ix, _| state.active().contains(ix)),
+        for record in records {
+            match record.event.step().and_then(|step| workflow.find(step)) {
+                Some(ix) => self.update(ix, record, state),
+                None => self.rows.retain(|ix, _| state.active().contains(ix)),
+            }
         }
         self.next = next_up(state);
+        let way = |usual: &Usual| state.ready().take(LOOKED_AT_MAX).map(|ix| usual.left(ix, Duration::ZERO)).max();
+        self.queued = self.usual.as_ref().and_then(way).unwrap_or_default();
+    }
+
+    /// Takes in how long the steps usually take.
+    pub fn usual(&mut self, usual: Usual) {
+        self.usual = Some(usual);
     }
 
     /// Takes in what a step waits for.
@@ -79,7 +95,7 @@ impl Board {
 
     /// Takes in that the engine is leaving.
     pub fn leaves(&mut self) {
-        self.leaving = true;
+        self.word = Some("leaving, waits for calls under way".to_owned());
     }
 
     fn update(&mut self, ix: StepIx, record: &Record, state: &RunState) {
@@ -105,13 +121,16 @@ impl Board {
         let since = if step.status == StepStatus::Compensating { step.undo.started_at } else { step.alive_since };
         let row = self.rows.entry(ix).or_insert_with(|| Row {
             id: state.workflow().id(ix).clone(),
+            kind: clean(&state.workflow().step(ix).kind.value).into_owned(),
             since: record.at,
             doing,
+            lapses_at: None,
             note: String::new(),
         });
         (row.since, row.doing) = (since.unwrap_or(record.at), doing);
-        if let Event::ApprovalRequested { message, .. } = &record.event {
+        if let Event::ApprovalRequested { message, expires_at, .. } = &record.event {
             row.note = clean(message).into_owned();
+            row.lapses_at = Some(*expires_at);
         } else if let Event::AttemptFailed { failure, .. } | Event::CompensationAttemptFailed { failure, .. } = &record.event {
             row.note = clean(&failure.message).into_owned();
         } else if let Event::StepStarted { .. } | Event::CompensationStarted { .. } | Event::ApprovalDecided { .. } = &record.event {
@@ -119,57 +138,59 @@ impl Board {
         }
     }
 
-    /// Lays the block out for a terminal of this size: questions first, as many rows as have room, the line about the run last.
+    /// Lays the block out for a terminal of this size: questions first, then what decides when the run ends, then what is tried again, as
+    /// many rows as have room, the lines about the run last. No line is as wide as the terminal.
     pub fn block(&self, now: Timestamp, look: &Look, height: usize) -> Vec<String> {
         let Some(started_at) = self.started_at else { return Vec::new() };
+        let outlook = self.outlook(now);
+        let footer = self.footer(now, started_at, &outlook, look);
         // One line stays free for the cursor, so that the block's top never scrolls out of reach.
-        let room = height.saturating_sub(3).clamp(*LINES.start(), *LINES.end()) - 1;
-        let (asking, other): (Vec<&Row>, Vec<&Row>) = self.rows.values().partition(|row| row.doing == Doing::Asking);
-        let all = asking.len() + other.len();
-        let shown = if all > room { room - 1 } else { all };
-        let mut lines: Vec<_> = asking.into_iter().chain(other).take(shown).map(|row| row.line(now, look)).collect();
-        if all > shown {
-            lines.push(look.paint(Ink::Dim, &format!("    … and {} more", all - shown)));
+        let room = height.saturating_sub(3).clamp(*LINES.start(), *LINES.end()).saturating_sub(footer.len()).max(1);
+        let mut rows: Vec<(&StepIx, &Row)> = self.rows.iter().collect();
+        let is_critical = |ix: &StepIx| outlook.critical.contains(ix);
+        rows.sort_by_key(|(ix, row)| match row.doing {
+            Doing::Asking => 0,
+            _ if is_critical(ix) => 1,
+            Doing::Retrying { .. } => 2,
+            Doing::Running | Doing::Undoing => 3,
+        });
+        let shown = if rows.len() > room { room - 1 } else { rows.len() };
+        let ids = id_width(rows.iter().take(shown).map(|(_, row)| &row.id), look);
+        let usual = |ix: StepIx| self.usual.as_ref().filter(|_| self.undoing.is_none()).map(|usual| usual.of(ix));
+        let line = |&(&ix, row): &(&StepIx, &Row)| row.line(now, is_critical(&ix), usual(ix), self.run.as_ref(), ids, look);
+        let mut lines: Vec<_> = rows.iter().take(shown).map(line).collect();
+        if rows.len() > shown {
+            lines.push(look.paint(Ink::Dim, &format!("    … and {} more", rows.len() - shown)));
         }
-        lines.push(self.footer(now, started_at, look));
+        lines.extend(footer);
         lines
     }
 
-    fn footer(&self, now: Timestamp, started_at: Timestamp, look: &Look) -> String {
-        let elapsed = between(started_at, now);
-        let (time, ink) = match self.rto {
-            None => (whole_span(elapsed), Ink::Bold),
-            Some(rto) if elapsed > rto.0 => (format!("{}, over the RTO of {rto}", whole_span(elapsed)), Ink::Bad),
-            Some(rto) => (format!("{} of {rto} RTO", whole_span(elapsed)), Ink::Bold),
+    fn footer(&self, now: Timestamp, started_at: Timestamp, outlook: &Outlook, look: &Look) -> Vec<String> {
+        let footer = Footer {
+            elapsed: between(started_at, now),
+            left: outlook.left,
+            rto: self.rto,
+            steps: self.steps,
+            done: self.done,
+            undoing: self.undoing,
+            word: self.word.as_deref(),
+            next: &self.next,
         };
-        let progress = match self.undoing {
-            Some(left) => format!("rolling back, {} to undo", left),
-            None => format!("{}/{} done", self.done, count(self.steps, "step")),
-        };
-        let next = match (self.leaving, self.next.as_slice()) {
-            (true, _) => " · leaving, waits for calls under way".to_owned(),
-            (false, []) => String::new(),
-            (false, next) => format!(" · next: {}", next.join(", ")),
-        };
-        let room = look.width.saturating_sub(time.chars().count() + 8);
-        format!("  {} · {}", look.paint(ink, &time), cut(&format!("{progress}{next}"), room))
+        let mut lines = vec![footer.line(look)];
+        if let (Some(usual), Some(&from)) = (&self.usual, outlook.critical.first()) {
+            let path = cut(&format!("critical path: {}", usual.path(from)), look.width.saturating_sub(3)).into_owned();
+            lines.push(format!("{} {path}", look.paint(Ink::Busy, "»")));
+        }
+        lines
     }
-}
 
-impl Row {
-    fn line(&self, now: Timestamp, look: &Look) -> String {
-        let (sign, ink, words) = match self.doing {
-            Doing::Running => ("▶", Ink::Busy, String::new()),
-            Doing::Asking => ("?", Ink::Warn, "asks: ".to_owned()),
-            Doing::Retrying { at } => ("↻", Ink::Warn, format!("next attempt in {}: ", whole_span(between(now, at)))),
-            Doing::Undoing => ("◀", Ink::Warn, "undoing ".to_owned()),
-        };
-        let elapsed = pad_left(&whole_span(between(self.since, now)), 8);
-        let step = pad(self.id.as_str(), STEP_WIDTH);
-        let room = look.width.saturating_sub(step.len() + 8 + 8);
-        let note = format!("{words}{}", self.note);
-        let line = format!("  {} {}{elapsed}  {}", look.paint(ink, sign), look.paint(Ink::Bold, &step), cut(&note, room));
-        line.trim_end().to_owned()
+    fn outlook(&self, now: Timestamp) -> Outlook {
+        let Some(usual) = self.usual.as_ref().filter(|_| self.undoing.is_none()) else { return Outlook::default() };
+        let ways: Vec<_> = self.rows.iter().map(|(&ix, row)| (ix, usual.left(ix, between(row.since, now)))).collect();
+        let left = ways.iter().map(|&(_, way)| way).max().unwrap_or_default().max(self.queued);
+        let critical = ways.iter().filter(|(_, way)| *way + TIE > left).map(|&(ix, _)| ix).collect();
+        Outlook { left, critical }
     }
 }
 
@@ -206,27 +227,32 @@ fn next_up(state: &RunState) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::render::tale::{FAILOVER, LOOK, Tale, at, id};
+    use unicode_width::UnicodeWidthStr as _;
     use wf_engine::model::workflow::Workflow;
 
     /// Shows a tale as it is after its first `records` records, `secs` seconds after it began.
     fn shown(tale: &Tale, records: usize, secs: f64, height: usize) -> String {
+        let board = board(tale, records, Board::default());
+        board.block(at(secs), &LOOK, height).join("\n")
+    }
+
+    fn board(tale: &Tale, records: usize, mut board: Board) -> Board {
         let workflow = std::sync::Arc::new(Workflow::parse(FAILOVER).expect("valid"));
         let mut state = RunState::new(workflow, |_| std::time::Duration::from_secs(1));
-        let mut board = Board::default();
         for record in &tale.records[..records] {
             state.apply(record).expect("legal");
             board.recorded(record, &state);
         }
         board.progress(&id("scale_app"), "4/6 in \x1b[1mservice", &state);
         board.progress(&id("go"), "waits for an answer", &state);
-        board.block(at(secs), &LOOK, height).join("\n")
+        board
     }
 
     #[test]
     fn rows_tell_what_runs_and_the_footer_what_comes() {
         let tale = Tale::approved();
         insta::assert_snapshot!(shown(&tale, tale.records.len() - 2, 20.0, 24), @r"
-        ? go                      8s  asks: Promote prod-db-replica-west?
+        ? go                      8s  lapses in 29m 52s · wf approve 000042 go · Promote prod-db-replica…
         ▶ scale_app               8s  4/6 in service
         20s of 15m RTO · 2/6 steps done · next: promote
         ");
@@ -234,6 +260,44 @@ mod tests {
         ▶ promote            14m 31s
         15m 01s, over the RTO of 15m · 4/6 steps done · next: dns
         ");
+    }
+
+    #[test]
+    fn what_is_usual_tells_what_is_left_and_what_decides_it() {
+        let secs = [10, 120, 400, 80, 0, 50];
+        let workflow = std::sync::Arc::new(Workflow::parse(FAILOVER).expect("valid"));
+        let usual = || Usual::new(std::sync::Arc::clone(&workflow), |ix| Duration::from_secs(secs[ix]));
+        let shown = |secs, width| {
+            let (tale, mut expecting) = (Tale::completed(), Board::default());
+            expecting.usual(usual());
+            let until = tale.records.iter().take_while(|record| record.at <= at(secs)).count();
+            let block = board(&tale, until, expecting).block(at(secs), &Look { width, ..LOOK }, 24);
+            assert!(block.iter().all(|line| line.width() < width), "{block:#?}");
+            block.join("\n")
+        };
+        insta::assert_snapshot!(shown(70.0, 80), @r"
+        » ▶ promote                40s / ~6m 40s
+          ▶ scale_app              58s / ~1m 20s   4/6 in service
+          1m 10s + ≈ 6m 50s of 15m RTO · 3/6 steps done · next: dns
+        » critical path: promote → dns
+        ");
+        insta::assert_snapshot!(shown(20.0, 80), @r"
+        » ? go                      8s  lapses in 29m 52s · wf approve 000042 go · Pro…
+          ▶ scale_app               8s / ~1m 20s   4/6 in service
+          20s + ≈ 9m 30s of 15m RTO · 2/6 steps done · next: promote
+        » critical path: go → promote → dns
+        ");
+        insta::assert_snapshot!(shown(70.0, 160), @r"
+        » ▶ promote           RdsPromoteReadReplica        40s / ~6m 40s
+          ▶ scale_app         AutoScalingScale             58s / ~1m 20s   4/6 in service
+          1m 10s + ≈ 6m 50s of 15m RTO · 3/6 steps done · next: dns
+        » critical path: promote → dns
+        ");
+        for width in [1, 10, 30, 50] {
+            let (tale, mut expecting) = (Tale::approved(), Board::default());
+            expecting.usual(usual());
+            board(&tale, 12, expecting).block(at(20.0), &Look { width, ..LOOK }, 24);
+        }
     }
 
     #[test]

@@ -58,18 +58,28 @@ pub fn run_line(at: jiff::Timestamp, text: &str, look: &Look) -> String {
 
 fn laid_out(time: &str, step: &str, words: &Words, look: &Look) -> String {
     let who = if step.is_empty() { pad("run", STEP_WIDTH) } else { pad(step, STEP_WIDTH) };
-    let sign = look.paint(words.ink, &words.sign.to_string());
+    let sign = look.sign(words.ink, &words.sign.to_string());
     let ink = if words.ink == Ink::Busy { Ink::Plain } else { words.ink };
-    let indent = time.len() + 4 + STEP_WIDTH + 2;
+    let indent = time.len() + if look.plain { 2 } else { 4 } + STEP_WIDTH + 2;
     // Elsewhere a line stays a line, so that it can be searched.
     let room = if look.tty { look.width.saturating_sub(indent + 1).max(ROOM_MIN) } else { usize::MAX };
-    let said = cut(&words.text, TEXT_WIDTH_MAX);
+    let lead = if look.plain { in_words(words.sign) } else { "" };
+    let said = cut(&format!("{lead}{}", words.text), TEXT_WIDTH_MAX).into_owned();
     let text = wrapped(&said, room).into_iter().map(|part| look.paint(ink, part));
     let more: Vec<_> = words.more.iter().map(|more| cut(more, TEXT_WIDTH_MAX)).collect();
     let more = more.iter().flat_map(|more| wrapped(more, room)).map(ToOwned::to_owned);
     let text: Vec<_> = text.chain(more).collect();
     let text = text.join(&format!("\n{}", " ".repeat(indent)));
-    format!("{}  {sign} {}  {text}", look.paint(Ink::Dim, time), look.paint(Ink::Bold, &who))
+    format!("{}  {sign}{}  {text}", look.paint(Ink::Dim, time), look.paint(Ink::Bold, &who))
+}
+
+/// Says what a sign says that the words behind it do not.
+fn in_words(sign: char) -> &'static str {
+    match sign {
+        '?' => "asks: ",
+        '…' => "now: ",
+        _ => "",
+    }
 }
 
 fn say(ink: Ink, sign: char, text: impl Into<String>) -> Words {

@@ -20,6 +20,7 @@ use wf_engine::report::{Notice, Reporter};
 use super::board::Board;
 use super::lines::{line, progress_line, run_line};
 use super::screen::Screen;
+use super::usual::Usual;
 use super::{Look, harmless};
 
 /// How often the block is drawn anew while nothing happens: elapsed times tick.
@@ -62,6 +63,8 @@ struct Shared {
 struct Desk {
     /// Whether colours are wanted; nothing else that steers a terminal passes.
     color: bool,
+    /// Whether there is a block below what scrolls by.
+    block: bool,
     above: String,
     lost: usize,
     board: Board,
@@ -123,7 +126,7 @@ impl LiveReporter {
     /// Shows a run on `out`, which is a terminal if `look` says so. `clock` is the run's.
     pub fn new(look: Look, out: Box<dyn Write + Send>, clock: Arc<dyn Clock>) -> Self {
         let shared = Arc::new(Shared {
-            desk: Mutex::new(Desk { color: look.color, ..Desk::default() }),
+            desk: Mutex::new(Desk { color: look.color, block: look.tty, ..Desk::default() }),
             news: Condvar::new(),
             done: Condvar::new(),
         });
@@ -232,11 +235,22 @@ impl Suspend {
         drop(self.shared.done.wait_while(desk, |desk| desk.closed && desk.writing).unwrap_or_else(PoisonError::into_inner));
     }
 
+    /// Takes in how long the steps usually take.
+    pub fn usual(&self, usual: Usual) {
+        self.shared.change(|desk| desk.board.usual(usual));
+    }
+
     /// Shows a question below everything, with the cursor behind it; an empty one takes it away. What is typed there stays visible
     /// until something scrolls by.
     pub fn prompt(&self, question: &str) {
         let question = super::clean(question).into_owned();
-        self.shared.change(|desk| desk.prompt = question);
+        self.shared.change(|desk| {
+            // Without a block below everything it is a line like others.
+            if !desk.block && !question.is_empty() {
+                desk.print(&question);
+            }
+            desk.prompt = question;
+        });
     }
 
     /// Takes note that the operator ended a line, which moved the cursor.
@@ -263,10 +277,11 @@ impl Writer {
             let closed = desk.closed;
             let above = desk.take_above();
             let entered = std::mem::take(&mut desk.entered);
-            let block = if self.look.tty && !closed { self.block(&desk) } else { Vec::new() };
+            let (width, height) = size().unwrap_or((self.look.width, HEIGHT_DEFAULT));
+            let block = if self.look.tty && !closed { self.block(&desk, width, height) } else { Vec::new() };
             drop(desk);
             self.screen.entered(entered);
-            self.screen.draw(&above, block);
+            self.screen.draw(&above, block, width);
             if closed {
                 let mut desk = self.shared.lock();
                 desk.out = Some(self.screen.into_out());
@@ -279,8 +294,7 @@ impl Writer {
         }
     }
 
-    fn block(&self, desk: &Desk) -> Vec<String> {
-        let (width, height) = size().unwrap_or((self.look.width, HEIGHT_DEFAULT));
+    fn block(&self, desk: &Desk, width: usize, height: usize) -> Vec<String> {
         let look = Look { width, ..self.look };
         let block = desk.board.block(self.clock.now(), &look, height);
         let mut block: Vec<_> = block.iter().map(|line| harmless(line, look.color).into_owned()).collect();
@@ -297,7 +311,8 @@ fn idle(desk: &mut Desk) -> bool {
 
 /// Asks the terminal for its columns and lines, which may change at any time.
 fn size() -> Option<(usize, usize)> {
-    let (terminal_size::Width(width), terminal_size::Height(height)) = terminal_size::terminal_size_of(std::io::stderr())?;
+    let size = terminal_size::terminal_size_of(std::io::stderr()).or_else(|| terminal_size::terminal_size_of(std::io::stdout()));
+    let (terminal_size::Width(width), terminal_size::Height(height)) = size?;
     Some((width.into(), height.into()))
 }
 

@@ -10,6 +10,7 @@ mod kinds;
 pub mod lines;
 pub mod live;
 pub mod next;
+mod rows;
 mod screen;
 pub mod summary;
 mod summary_text;
@@ -18,6 +19,7 @@ pub mod tables;
 pub mod tale;
 mod text;
 pub mod timeline;
+pub mod usual;
 
 use wf_engine::model::event::RunOutcome;
 use wf_engine::model::run_state::{RunPhase, RunState};
@@ -33,6 +35,8 @@ pub struct Look {
     pub color: bool,
     /// Whether it is a terminal, whose lines can be drawn anew.
     pub tty: bool,
+    /// Whether words are wanted instead of signs and drawings: what is written is read aloud, searched, or kept in a log.
+    pub plain: bool,
     /// How many columns there are.
     pub width: usize,
 }
@@ -57,6 +61,11 @@ pub enum Ink {
 }
 
 impl Look {
+    /// Returns a sign with the space behind it; nothing where words are wanted.
+    pub fn sign(&self, ink: Ink, sign: &str) -> String {
+        if self.plain { String::new() } else { format!("{} ", self.paint(ink, sign)) }
+    }
+
     /// Returns `text` in the colour of `ink`, if colours are wanted.
     pub fn paint(&self, ink: Ink, text: &str) -> String {
         let code = match ink {
@@ -95,7 +104,7 @@ mod tests {
 
     #[test]
     fn colours_are_left_out_when_not_wanted() {
-        let look = |color| Look { color, tty: false, width: 80 };
+        let look = |color| Look { color, tty: false, plain: false, width: 80 };
         assert_eq!(look(false).paint(Ink::Bad, "x"), "x");
         assert_eq!(look(true).paint(Ink::Bad, "x"), "\x1b[1;31mx\x1b[0m");
         assert_eq!(look(true).paint(Ink::Plain, "x"), "x");

@@ -106,10 +106,10 @@ struct Columns {
 impl Columns {
     fn title(&self, first: &str, look: &Look) -> String {
         let end = secs(self.span);
-        let scale = format!("0{}{end}", "─".repeat(self.bar.saturating_sub(1 + end.len())));
+        let scale = if look.plain { String::new() } else { format!("0{}{end}", "─".repeat(self.bar.saturating_sub(1 + end.len()))) };
         let title =
             format!("  {}  {:>8}{:>8}{:>7}  {:<OUTCOME_WIDTH$} {scale}", pad(first, self.step), "START", "TIME", "TRIES", "OUTCOME");
-        format!("{}\n", look.paint(Ink::Dim, &title))
+        format!("{}\n", look.paint(Ink::Dim, title.trim_end()))
     }
 
     fn rows(&self, rows: &[Row], block: char, look: &Look) -> String {
@@ -135,7 +135,7 @@ impl Columns {
         let time = pad_left(&row.duration.map(secs).unwrap_or_default(), 8);
         let tries = if row.attempts == 0 { String::new() } else { row.attempts.to_string() };
         let outcome = format!("{}{}", look.paint(row.ink, row.outcome), " ".repeat(OUTCOME_WIDTH.saturating_sub(row.outcome.len())));
-        let bar = self.bar(row, block);
+        let bar = if look.plain { String::new() } else { self.bar(row, block) };
         let bar = if row.critical { look.paint(Ink::Busy, &bar) } else { bar };
         format!("{}\n", format!("{mark} {step}  {start}{time}{tries:>7}  {outcome} {bar}").trim_end())
     }

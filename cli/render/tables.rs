@@ -194,7 +194,7 @@ fn status_line(ix: StepIx, status: StepStatus, replayed: &Replayed, timeline: &T
     let room = look.width.saturating_sub(42).max(40);
     let kind = look.paint(Ink::Dim, &pad(&cut(&clean(&workflow.step(ix).kind.value), 22), 22));
     let line =
-        format!("    {} {} {}  {kind} {}", look.paint(ink, sign), pad(workflow.id(ix).as_str(), 18), pad_left(&time, 8), cut(&note, room));
+        format!("    {}{} {}  {kind} {}", look.sign(ink, sign), pad(workflow.id(ix).as_str(), 18), pad_left(&time, 8), cut(&note, room));
     format!("{}\n", line.trim_end())
 }
 

@@ -29,7 +29,7 @@ Workflow(
 )"#;
 
 /// A plain look.
-pub const LOOK: Look = Look { color: false, tty: false, width: 100 };
+pub const LOOK: Look = Look { color: false, tty: false, plain: false, width: 100 };
 
 /// A run that is being made up.
 pub struct Tale {

@@ -8,7 +8,7 @@ use crate::render::summary::Objective;
 use crate::render::{Look, clean, date_and_time, who};
 
 /// How the timeline looks: as wide as pages are that show code.
-const LOOK: Look = Look { color: false, tty: false, width: 100 };
+const LOOK: Look = Look { color: false, tty: false, plain: false, width: 100 };
 
 impl Report {
     /// Writes the report as Markdown.
