@@ -1,5 +1,6 @@
 //! What can be typed: clap types, whose doc comments are the help text. Knows nothing of what the verbs do.
 
+mod listing;
 mod orders;
 mod tools;
 
@@ -10,6 +11,7 @@ use clap_complete::Shell;
 use wf_engine::model::event::Mode;
 use wf_sim::Fault;
 
+pub use listing::{List, StateArg, Status};
 pub use orders::{Adjust, Cancel, MarkDone, OrderRun, OrderStep, Skip};
 pub use tools::{Bench, CommitArg, Journal, Shape, Sim};
 
@@ -120,11 +122,14 @@ pub enum Verb {
     #[command(after_help = "Example:\n  wf check workflows/failover.ron")]
     Check(File),
     /// List the runs, newest first
-    #[command(after_help = "Example:\n  wf list --json | jq '.[0].run'", alias = "ls")]
-    List,
+    #[command(
+        after_help = "Example:\n  wf list --json | jq '.[0].run'\n  wf list --workflow failover --state paused,interrupted --since 2d",
+        alias = "ls"
+    )]
+    List(List),
     /// Show where a run is
-    #[command(after_help = "Example:\n  wf status\n  wf status 01K2 --json")]
-    Status(OneRun),
+    #[command(after_help = "Example:\n  wf status\n  wf status 01K2 --follow\n  wf status 01K2 --json")]
+    Status(Status),
     /// Tell why each step is where it is, and what a resume would do with it
     #[command(after_help = "Example:\n  wf explain\n  wf explain 01K2 promote")]
     Explain(Explain),
@@ -326,12 +331,6 @@ pub struct File {
     /// The workflow file
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub file: PathBuf,
-}
-
-#[derive(Debug, ClapArgs)]
-pub struct OneRun {
-    #[arg(value_name = "RUN", default_value = "@latest", help = RUN_HELP)]
-    pub run: String,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -24,6 +24,8 @@ pub const SIM: &str = "sim";
 
 /// How much faster than life a simulated world runs when nobody says.
 const SPEED_DEFAULT: f64 = 60.0;
+/// The file that remembers it.
+const SPEED_FILE: &str = "speed";
 
 /// A world that a run can act on.
 pub struct World {
@@ -101,6 +103,17 @@ pub fn dir(state_dir: &Path) -> PathBuf {
     state_dir.join("sim")
 }
 
+/// Returns the speed at which the simulated world of a state directory ran last, or runs.
+pub fn speed(state_dir: &Path) -> f64 {
+    let remembered = fs::read_to_string(dir(state_dir).join(SPEED_FILE)).ok();
+    remembered.and_then(|text| crate::values::speed(text.trim()).ok()).unwrap_or(SPEED_DEFAULT)
+}
+
+/// Returns a clock that shows the time of a run that another process drives: it was `now` there just now.
+pub fn clock_of(world: &str, now: Timestamp, state_dir: &Path) -> Arc<dyn Clock> {
+    if world == SIM { Arc::new(VirtualClock(SimClock::scaled(now, speed(state_dir)))) } else { Arc::new(SystemClock) }
+}
+
 /// Opens the simulated AWS of a state directory. Its speed is remembered for whoever opens it next and does not say.
 pub fn open(state_dir: &Path, opening: &Opening) -> Result<Sim, Failure> {
     let dir = dir(state_dir);
@@ -111,9 +124,8 @@ pub fn open(state_dir: &Path, opening: &Opening) -> Result<Sim, Failure> {
     let world: WorldDef = world.parse().map_err(wf_sim::SimError::from)?;
     let made = DirBuilder::new().recursive(true).mode(0o700).create(&dir);
     made.map_err(|source| Failure::Files { path: dir.clone(), doing: "made", source })?;
-    let speed_file = dir.join("speed");
-    let remembered = fs::read_to_string(&speed_file).ok().and_then(|text| crate::values::speed(text.trim()).ok());
-    let speed = opening.simulation.sim_speed.or(remembered).unwrap_or(SPEED_DEFAULT);
+    let speed_file = dir.join(SPEED_FILE);
+    let speed = opening.simulation.sim_speed.unwrap_or_else(|| speed(state_dir));
     let options = SimOptions { world, state_dir: Some(dir), speed, seed: opening.seed, faults: opening.simulation.sim_fault.clone() };
     let sim = Sim::open_not_before(options, opening.earliest.unwrap_or(Timestamp::MIN))?;
     if let Err(error) = fs::write(&speed_file, format!("{speed}\n")) {

@@ -1,11 +1,16 @@
 //! Values as they are typed: `k=v` pairs, speeds, and files of inputs.
 
 use std::path::Path;
+use std::time::Duration;
 
 use indexmap::IndexMap;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use serde_json::Value;
 use wf_engine::model::ron_fields;
 use wf_engine::step::{Field, FieldType};
+use wf_engine::units::Span;
 
 use crate::failure::Failure;
 use crate::source::Source;
@@ -39,6 +44,35 @@ pub fn speed(text: &str) -> Result<f64, String> {
         Ok(speed) if speed.is_finite() && speed > 0.0 => Ok(speed),
         Ok(_) | Err(_) => Err("expected a number above 0, such as 60".to_owned()),
     }
+}
+
+/// Since when: so long ago, or a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Since {
+    Ago(Duration),
+    Moment(Timestamp),
+}
+
+impl Since {
+    /// Returns the moment that is meant, in milliseconds of the Unix epoch.
+    pub fn as_ms(self, now: Timestamp) -> u64 {
+        let moment = match self {
+            Self::Ago(span) => now.checked_sub(span).unwrap_or(Timestamp::UNIX_EPOCH),
+            Self::Moment(moment) => moment,
+        };
+        u64::try_from(moment.as_millisecond()).unwrap_or(0)
+    }
+}
+
+/// Reads since when: a span, a day or a moment, in UTC.
+pub fn since(text: &str) -> Result<Since, String> {
+    let day = |text: &str| text.parse::<Date>().ok().and_then(|day| day.to_zoned(TimeZone::UTC).ok()).map(|day| day.timestamp());
+    if let Ok(span) = text.parse::<Span>() {
+        return Ok(Since::Ago(span.0));
+    }
+    // A moment first: a date is also read from the beginning of one.
+    let moment = text.parse::<Timestamp>().ok().or_else(|| day(text));
+    moment.map(Since::Moment).ok_or_else(|| "expected a span such as `2d`, a day such as `2026-11-01`, or a moment of it".to_owned())
 }
 
 /// Puts the inputs of a file and those of `--set` together, the latter last so that they win.
@@ -87,6 +121,19 @@ mod tests {
         assert_eq!(speed("600"), Ok(600.0));
         for bad in ["0", "-1", "inf", "NaN", "fast"] {
             assert!(speed(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn since_when_is_a_span_a_day_or_a_moment() {
+        let now: Timestamp = "2026-11-03T12:00:00Z".parse().expect("a moment");
+        let meant =
+            |text| since(text).map(|since| Timestamp::from_millisecond(since.as_ms(now).cast_signed()).expect("in range").to_string());
+        assert_eq!(meant("2d").as_deref(), Ok("2026-11-01T12:00:00Z"));
+        assert_eq!(meant("2026-11-01").as_deref(), Ok("2026-11-01T00:00:00Z"));
+        assert_eq!(meant("2026-11-01T03:00:00Z").as_deref(), Ok("2026-11-01T03:00:00Z"));
+        for bad in ["2", "yesterday", "2026-13-01", ""] {
+            assert!(since(bad).is_err(), "{bad}");
         }
     }
 

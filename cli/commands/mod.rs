@@ -5,6 +5,7 @@ mod check;
 mod completions;
 mod explain;
 mod failback;
+mod follow;
 mod graph;
 mod iam;
 mod journal;
@@ -56,8 +57,8 @@ pub fn dispatch(args: Args, console: &mut Console) -> Result<Exit, Failure> {
         Verb::Escalate(args) => block_on(order::run(console, state_dir, args, Order::Escalate)),
         Verb::Plan(args) => block_on(plan::plan(console, state_dir, &args)),
         Verb::Check(args) => check::check(console, &args.file),
-        Verb::List => block_on(list::list(console, state_dir)),
-        Verb::Status(args) => block_on(status::status(console, state_dir, &args.run)),
+        Verb::List(args) => block_on(list::list(console, state_dir, &args)),
+        Verb::Status(args) => block_on(status::status(console, state_dir, &args)),
         Verb::Log(args) => block_on(log::log(console, state_dir, &args)),
         Verb::Report(args) => block_on(report::report(console, state_dir, &args)),
         Verb::Kinds(args) => kinds::kinds(console, args.name.as_deref()),

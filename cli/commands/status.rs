@@ -7,6 +7,8 @@ use wf_engine::model::run_state::StepStatus;
 use wf_engine::model::workflow::StepIx;
 use wf_engine::runtime::Replayed;
 
+use crate::args::Status;
+use crate::commands::follow;
 use crate::console::Console;
 use crate::diagnostics::Exit;
 use crate::failure::Failure;
@@ -14,10 +16,19 @@ use crate::render::tables::status_text;
 use crate::run_summary::{RunSummary, State};
 use crate::runs::{Found, Runs};
 
-pub async fn status(console: &mut Console, state_dir: &Path, run: &str) -> Result<Exit, Failure> {
+pub async fn status(console: &mut Console, state_dir: &Path, args: &Status) -> Result<Exit, Failure> {
     let runs = Runs::open(state_dir)?;
-    let run = runs.find(run).await?;
-    let (replayed, found) = runs.replayed(&run).await?;
+    let run = runs.find(&args.run).await?;
+    let (mut replayed, mut found) = runs.replayed(&run).await?;
+    if args.follow {
+        match found.live_at {
+            Some(now) => {
+                follow::follow(console, &runs, state_dir, &replayed, &found.records, now).await?;
+                (replayed, found) = runs.replayed(&run).await?;
+            }
+            None => console.say("no process drives this run: there is nothing to follow"),
+        }
+    }
     if console.json() {
         let pid = found.live_at.and_then(|_| runs.owner(&run)).map(|owner| owner.pid);
         console.document(&document(&replayed, &found, pid))?;

@@ -148,6 +148,13 @@ impl LiveReporter {
         Suspend { shared: Arc::clone(&self.shared) }
     }
 
+    /// Takes in what happened before anybody looked, without a line about it.
+    pub fn catch_up(&mut self, records: &[Record], state: &RunState) {
+        if self.look.tty {
+            self.shared.change(|desk| desk.board.catch_up(records, state));
+        }
+    }
+
     /// Tells whether a step's words are to be shown as a line: they are new, and the last ones are some time ago.
     fn is_news(&mut self, step: &StepId, text: &str, now: Timestamp) -> bool {
         let told = self.told.get(step);

@@ -39,6 +39,12 @@ impl RunId {
         &self.0
     }
 
+    /// Returns when it was made, in milliseconds after the Unix epoch, by the clock of the machine that made it.
+    pub fn made_at_ms(&self) -> u64 {
+        // What is in there was parsed or made as one.
+        ulid::Ulid::from_string(&self.0).map_or(0, |ulid| ulid.timestamp_ms())
+    }
+
     /// Returns the last characters, enough to tell the runs of one day apart: ULIDs of one hour share their first ones.
     pub fn short(&self) -> &str {
         &self.0[self.0.len() - 6..]
