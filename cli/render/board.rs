@@ -15,7 +15,7 @@ use wf_engine::units::Span;
 
 use super::rows::{Doing, Footer, Row, id_width};
 use super::usual::Usual;
-use super::{Ink, Look, clean, cut};
+use super::{Ink, Look, clean, cut, who};
 
 /// How many steps are named as next.
 const NEXT_MAX: usize = 4;
@@ -23,6 +23,8 @@ const NEXT_MAX: usize = 4;
 const LOOKED_AT_MAX: usize = 16;
 /// Ways to the end that differ by less are equally long.
 const TIE: Duration = Duration::from_secs(1);
+/// What part of the terminal is left to what scrolls by.
+const ABOVE_PART: usize = 5;
 /// The fewest and the most lines of the block.
 const LINES: std::ops::RangeInclusive<usize> = 4..=40;
 
@@ -42,6 +44,8 @@ pub struct Board {
     queued: Duration,
     /// What the run is about to do, if it is not to go on.
     word: Option<String>,
+    /// Who holds it up, or gave it up.
+    ordered: Option<String>,
 }
 
 /// How long the run still takes, if its steps take as long as usual, and the steps under way that decide it.
@@ -74,6 +78,8 @@ impl Board {
                 None => self.rows.retain(|ix, _| state.active().contains(ix)),
             }
         }
+        let paused = state.held().map(|word| format!("paused by {}", who(&word.by)));
+        self.ordered = state.cancelled().map(|cancelled| format!("cancelled by {}", who(&cancelled.word.by))).or(paused);
         self.next = next_up(state);
         let way = |usual: &Usual| state.ready().take(LOOKED_AT_MAX).map(|ix| usual.left(ix, Duration::ZERO)).max();
         self.queued = self.usual.as_ref().and_then(way).unwrap_or_default();
@@ -144,8 +150,8 @@ impl Board {
         let Some(started_at) = self.started_at else { return Vec::new() };
         let outlook = self.outlook(now);
         let footer = self.footer(now, started_at, &outlook, look);
-        // One line stays free for the cursor, so that the block's top never scrolls out of reach.
-        let room = height.saturating_sub(3).clamp(*LINES.start(), *LINES.end()).saturating_sub(footer.len()).max(1);
+        // One line stays free for the cursor, so that the block's top never scrolls out of reach, and some for what was over last.
+        let room = height.saturating_sub(3 + height / ABOVE_PART).clamp(*LINES.start(), *LINES.end()).saturating_sub(footer.len()).max(1);
         let mut rows: Vec<(&StepIx, &Row)> = self.rows.iter().collect();
         let is_critical = |ix: &StepIx| outlook.critical.contains(ix);
         rows.sort_by_key(|(ix, row)| match row.doing {
@@ -174,7 +180,7 @@ impl Board {
             steps: self.steps,
             done: self.done,
             undoing: self.undoing,
-            word: self.word.as_deref(),
+            word: self.word.as_deref().or(self.ordered.as_deref()),
             next: &self.next,
         };
         let mut lines = vec![footer.line(look)];
@@ -325,7 +331,7 @@ mod tests {
             board.recorded(&record, &state);
         }
         let lines = board.block(at(1.0), &LOOK, 12);
-        assert_eq!((lines.len(), lines[7].as_str()), (9, "    … and 23 more"));
+        assert_eq!((lines.len(), lines[5].as_str()), (7, "    … and 25 more"));
         assert_eq!(board.block(at(1.0), &LOOK, 2).len(), 4);
     }
 }

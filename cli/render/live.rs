@@ -148,6 +148,12 @@ impl LiveReporter {
         Suspend { shared: Arc::clone(&self.shared) }
     }
 
+    /// Returns how lines are to look now: a terminal may have another width than at the start.
+    fn look(&self) -> Look {
+        let width = size().filter(|_| self.look.tty).map_or(self.look.width, |(width, _)| width);
+        Look { width, ..self.look }
+    }
+
     /// Takes in what happened before anybody looked, without a line about it.
     pub fn catch_up(&mut self, records: &[Record], state: &RunState) {
         if self.look.tty {
@@ -168,7 +174,7 @@ impl LiveReporter {
 
 impl Reporter for LiveReporter {
     fn recorded(&mut self, record: &Record, state: &RunState) {
-        let line = if shown(&record.event, self.look.tty) { line(record, state, &self.look) } else { None };
+        let line = if shown(&record.event, self.look.tty) { line(record, state, &self.look()) } else { None };
         if self.look.tty {
             self.shared.change(|desk| {
                 desk.board.recorded(record, state);
@@ -185,17 +191,17 @@ impl Reporter for LiveReporter {
             Notice::Progress { step, text } if self.look.tty => self.shared.lock().board.progress(step, text, state),
             Notice::Progress { step, text } => {
                 if self.is_news(step, text, now) {
-                    self.shared.change(|desk| desk.print(&progress_line(now, step, text, &self.look)));
+                    self.shared.change(|desk| desk.print(&progress_line(now, step, text, &self.look())));
                 }
             }
             Notice::SlowDisk { waited } => {
                 let text =
                     format!("the disk of the journal has not answered for {} s: nothing more is started until it does", waited.as_secs());
-                self.shared.change(|desk| desk.print(&run_line(now, &text, &self.look)));
+                self.shared.change(|desk| desk.print(&run_line(now, &text, &self.look())));
             }
             Notice::Leaving { reason } => {
                 let text = format!("{reason}: starts nothing more, waits for calls that are under way; once more leaves at once");
-                let line = run_line(now, &text, &self.look);
+                let line = run_line(now, &text, &self.look());
                 self.shared.change(|desk| {
                     desk.board.leaves();
                     desk.print(&line);

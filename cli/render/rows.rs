@@ -17,6 +17,9 @@ const USUAL_WIDTH: usize = 11;
 /// From how many columns on kinds are named too, and in how many.
 const WIDE: usize = 120;
 const KIND_WIDTH: usize = 24;
+/// Below how many columns usual times are left out, and the fewest columns of an id.
+const NARROW: usize = 60;
+const ID_WIDTH_MIN: usize = 6;
 
 /// A step under way.
 #[derive(Debug)]
@@ -39,9 +42,9 @@ pub enum Doing {
     Undoing,
 }
 
-/// Returns the columns that ids are given: as many as these need, but no more than a third of the terminal.
+/// Returns the columns that ids are given: as many as these need, but no more than a third of the terminal; a few at least.
 pub fn id_width<'a>(ids: impl Iterator<Item = &'a StepId>, look: &Look) -> usize {
-    ids.map(|id| id.as_str().len() + 1).max().unwrap_or_default().clamp(STEP_WIDTH, STEP_WIDTH.max(look.width / 3))
+    ids.map(|id| id.as_str().len() + 1).max().unwrap_or_default().max(STEP_WIDTH).min((look.width / 3).max(ID_WIDTH_MIN))
 }
 
 impl Row {
@@ -55,7 +58,7 @@ impl Row {
         };
         let elapsed = between(self.since, now);
         // How long people take to answer is nothing to go by; what is asked needs the room.
-        let usual = usual.filter(|_| self.doing != Doing::Asking);
+        let usual = usual.filter(|_| self.doing != Doing::Asking && look.width >= NARROW);
         let usual_width = if usual.is_some() { USUAL_WIDTH } else { 0 };
         let usual = usual.filter(|usual| !usual.is_zero());
         let late = usual.is_some_and(|usual| elapsed > usual * 2);
@@ -65,13 +68,13 @@ impl Row {
         let room = look.width.saturating_sub(1 + 4 + ids + kind.width() + ELAPSED_WIDTH + usual_width + 2);
         let line = format!(
             "{} {} {}{}{}{}  {}",
-            look.paint(Ink::Busy, if critical { "»" } else { " " }),
+            if critical { look.paint(Ink::Busy, "»") } else { " ".to_owned() },
             look.paint(ink, sign),
             look.paint(Ink::Bold, &pad(&cut(self.id.as_str(), ids - 1), ids)),
             look.paint(Ink::Dim, &kind),
             look.paint(if late { Ink::Warn } else { Ink::Plain }, &times),
             look.paint(Ink::Dim, &usual),
-            cut(&self.words(now, run), room)
+            if room == 0 { String::new() } else { cut(&self.words(now, run), room).into_owned() }
         );
         line.trim_end().to_owned()
     }

@@ -5,6 +5,7 @@
 mod bad_files;
 mod crash;
 mod damage;
+mod display;
 mod explain;
 mod failing;
 mod hostile;

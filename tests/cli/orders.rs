@@ -41,9 +41,9 @@ fn a_live_run_is_paused_steered_and_resumed_from_another_terminal() {
     sandbox.wf(&["skip", "@latest", "thrid", "--reason", "x"]).exits(4).says("did you mean `third`?");
     sandbox.wf(&["adjust", "@latest", "second", "--timeout", "30h", "--attempts", "7"]).exits(0).tells("adjusted");
     std::fs::write(sandbox.path("first.go"), "x").expect("it goes on");
-    live.until("✓ first");
+    live.until("succeeded");
     sandbox.wf(&["resume", "@latest"]).exits(0).tells("goes on: run");
-    live.until("▶ second");
+    live.until("second              started");
     sandbox.wf(&["mark-done", "@latest", "second", "--reason", "waited long enough"]).exits(0).tells("taken for done");
     assert_eq!(live.end().code, Some(0));
     let run = sandbox.latest();
@@ -87,7 +87,7 @@ fn a_run_that_nobody_drives_is_steered_through_its_journal() {
         r#"(id: "go", run: Approval(message: "on?", timeout: "10m")), (id: "slow", needs: ["go"], run: Wait(duration: "10h"), timeout: "20h")"#,
     );
     let mut live = sandbox.start(&["run", "left.ron", "--no-tty"]);
-    live.until("? go");
+    live.until("asks: on?");
     live.kill();
     let run = sandbox.latest();
     for verb in ["pause", "escalate"] {
@@ -96,12 +96,12 @@ fn a_run_that_nobody_drives_is_steered_through_its_journal() {
     sandbox.wf(&["cancel", &run, "--rollback", "--reason", "x"]).exits(4).says("wf rollback");
     sandbox.wf(&["approve", &run, "go", "--reason", "lag is 2 s"]).exits(0).tells("recorded; nobody drives the run: wf resume");
     sandbox.wf(&["skip", &run, "slow", "--reason", "no time"]).exits(0).tells("wf resume");
-    sandbox.wf(&["resume", &run]).exits(0).says("✓ go").says("skipped: by order of tester@");
+    sandbox.wf(&["resume", &run]).exits(0).says("go succeeded").says("skipped: by order of tester@");
     sandbox.wf(&["log", &run]).exits(0).tells("approved by tester@").tells("lag is 2 s");
     let left = Sandbox::new();
     left.workflow("left", r#"(id: "go", run: Approval(message: "on?", timeout: "10m"))"#);
     let mut live = left.start(&["run", "left.ron", "--no-tty"]);
-    live.until("? go");
+    live.until("asks: on?");
     live.kill();
     left.wf(&["cancel", "@latest", "--reason", "by hand from here"]).exits(0).tells("abandoned: run");
     left.wf(&["list"]).exits(0).tells("abandoned");
