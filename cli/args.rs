@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
+use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter};
 use wf_engine::model::event::Mode;
 use wf_sim::Fault;
 
@@ -15,6 +16,7 @@ pub use listing::{List, StateArg, Status};
 pub use orders::{Adjust, Cancel, MarkDone, OrderRun, OrderStep, Skip};
 pub use tools::{Bench, CommitArg, Journal, Shape, Sim};
 
+use crate::complete::{runs, steps, workflows};
 use crate::report::Format;
 use crate::values::{Pair, pair, reason, speed};
 
@@ -58,6 +60,15 @@ pub struct Global {
     /// Take neither input nor output for a terminal: as --plain, and no questions. So it is in CI
     #[arg(long, global = true)]
     pub no_tty: bool,
+    /// What WF_LOG writes: lines, or an object a line with the spans of run, step and attempt
+    #[arg(long, global = true, env = "WF_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    Text,
+    Json,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -158,11 +169,18 @@ pub enum Verb {
     /// The simulated AWS of `--sim`
     #[command(subcommand)]
     Sim(Sim),
-    /// Write the completions of a shell to stdout
+    /// Write what a shell sources to complete verbs, flags, runs, steps and workflow files
     #[command(after_help = "Example:\n  wf completions bash > ~/.local/share/bash-completion/completions/wf")]
     Completions {
         /// The shell
         shell: Shell,
+    },
+    /// Write the manual, a page for each verb
+    #[command(after_help = "Example:\n  wf man ~/.local/share/man/man1")]
+    Man {
+        /// Where to
+        #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+        dir: PathBuf,
     },
     /// Measure the engine and the journal on steps that do nothing
     #[command(
@@ -175,7 +193,7 @@ pub enum Verb {
 #[derive(Debug, ClapArgs)]
 pub struct Run {
     /// The workflow file
-    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(value_name = "FILE", add = ArgValueCompleter::new(workflows))]
     pub file: PathBuf,
     #[command(flatten)]
     pub options: RunOptions,
@@ -187,7 +205,7 @@ pub struct Run {
 #[derive(Debug, ClapArgs)]
 pub struct Plan {
     /// The workflow file
-    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(value_name = "FILE", add = ArgValueCompleter::new(workflows))]
     pub file: PathBuf,
     #[command(flatten)]
     pub options: RunOptions,
@@ -270,7 +288,7 @@ const RUN_HELP: &str = "The run: its id, a unique beginning or end of it, or @la
 
 #[derive(Debug, ClapArgs)]
 pub struct Resume {
-    #[arg(value_name = "RUN", default_value = "@latest", help = RUN_HELP)]
+    #[arg(value_name = "RUN", default_value = "@latest", help = RUN_HELP, add = ArgValueCandidates::new(runs))]
     pub run: String,
     /// Only tell what would be done with each step, as `wf explain` does
     #[arg(long)]
@@ -296,7 +314,7 @@ pub struct Resume {
 
 #[derive(Debug, ClapArgs)]
 pub struct Rollback {
-    #[arg(value_name = "RUN", help = RUN_HELP)]
+    #[arg(value_name = "RUN", help = RUN_HELP, add = ArgValueCandidates::new(runs))]
     pub run: String,
     /// Confirm without being asked
     #[arg(long, short = 'y')]
@@ -317,7 +335,7 @@ pub struct Rollback {
 #[derive(Debug, ClapArgs)]
 pub struct Failback {
     /// The workflow file
-    #[arg(value_name = "FILE", default_value = "workflows/failback.ron", value_hint = ValueHint::FilePath)]
+    #[arg(value_name = "FILE", default_value = "workflows/failback.ron", add = ArgValueCompleter::new(workflows))]
     pub file: PathBuf,
     /// The failover to go back from; default: the last one that completed
     #[arg(long, value_name = "RUN")]
@@ -329,22 +347,22 @@ pub struct Failback {
 #[derive(Debug, ClapArgs)]
 pub struct File {
     /// The workflow file
-    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(value_name = "FILE", add = ArgValueCompleter::new(workflows))]
     pub file: PathBuf,
 }
 
 #[derive(Debug, ClapArgs)]
 pub struct Explain {
-    #[arg(value_name = "RUN", default_value = "@latest", help = RUN_HELP)]
+    #[arg(value_name = "RUN", default_value = "@latest", help = RUN_HELP, add = ArgValueCandidates::new(runs))]
     pub run: String,
     /// One step, with all that led there
-    #[arg(value_name = "STEP")]
+    #[arg(value_name = "STEP", add = ArgValueCandidates::new(steps))]
     pub step: Option<String>,
 }
 
 #[derive(Debug, ClapArgs)]
 pub struct Log {
-    #[arg(value_name = "RUN", default_value = "@latest", help = RUN_HELP)]
+    #[arg(value_name = "RUN", default_value = "@latest", help = RUN_HELP, add = ArgValueCandidates::new(runs))]
     pub run: String,
     /// Stay until the run ends
     #[arg(long, short = 'f')]
@@ -353,7 +371,7 @@ pub struct Log {
 
 #[derive(Debug, ClapArgs)]
 pub struct Report {
-    #[arg(value_name = "RUN", default_value = "@latest", help = RUN_HELP)]
+    #[arg(value_name = "RUN", default_value = "@latest", help = RUN_HELP, add = ArgValueCandidates::new(runs))]
     pub run: String,
     /// What it is written in; default: Markdown
     #[arg(long, value_name = "FORMAT")]
@@ -373,7 +391,7 @@ pub struct Kinds {
 #[derive(Debug, ClapArgs)]
 pub struct Iam {
     /// The workflow file
-    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(value_name = "FILE", add = ArgValueCompleter::new(workflows))]
     pub file: PathBuf,
     /// What the rights are for
     #[arg(long = "for", value_name = "WHAT", default_value = "run")]
@@ -403,7 +421,7 @@ pub enum Rights {
 #[derive(Debug, ClapArgs)]
 pub struct Graph {
     /// The workflow file
-    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(value_name = "FILE", add = ArgValueCompleter::new(workflows))]
     pub file: PathBuf,
     /// The language to draw in
     #[arg(long, value_name = "FORMAT", default_value = "mermaid")]

@@ -4,6 +4,7 @@ mod approvals;
 mod args;
 mod claimed;
 mod commands;
+mod complete;
 mod confirm;
 mod console;
 mod control_client;
@@ -34,15 +35,18 @@ mod words;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 use tracing_subscriber::EnvFilter;
 
+use crate::args::LogFormat;
+
 fn main() -> ExitCode {
+    clap_complete::CompleteEnv::with_factory(args::Args::command).var(commands::completions::ASKED_BY).complete();
     let args = match args::Args::try_parse() {
         Ok(args) => args,
         Err(refused) => return refuse(&refused),
     };
-    start_tracing();
+    start_tracing(args.global.log_format);
     leave_sleds_panics_to_their_errors();
     let mut console = console::Console::new(&args.global, Box::new(std::io::stdout()), Box::new(std::io::stderr()));
     let exit = commands::dispatch(args, &mut console).unwrap_or_else(|failure| diagnostics::report(&failure, &mut console));
@@ -62,10 +66,14 @@ fn refuse(refused: &clap::Error) -> ExitCode {
 
 /// Writes what the libraries trace to stderr, if `WF_LOG` asks for it: `WF_LOG=debug`, `WF_LOG=wf_engine=trace`. Secrets are masked
 /// at every level.
-fn start_tracing() {
+fn start_tracing(format: LogFormat) {
     let filter = std::env::var("WF_LOG").ok().filter(|filter| !filter.is_empty());
     if let Some(filter) = filter.and_then(|filter| EnvFilter::try_new(filter).ok()) {
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(redact::Masked::stderr()).init();
+        let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(redact::Masked::stderr());
+        match format {
+            LogFormat::Text => subscriber.init(),
+            LogFormat::Json => subscriber.json().init(),
+        }
     }
 }
 

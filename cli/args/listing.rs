@@ -2,12 +2,15 @@
 
 use clap::{Args as ClapArgs, ValueEnum};
 
+use clap_complete::engine::ArgValueCandidates;
+
 use super::RUN_HELP;
+use crate::complete::runs;
 use crate::values::{Since, since};
 
 #[derive(Debug, ClapArgs)]
 pub struct Status {
-    #[arg(value_name = "RUN", default_value = "@latest", help = RUN_HELP)]
+    #[arg(value_name = "RUN", default_value = "@latest", help = RUN_HELP, add = ArgValueCandidates::new(runs))]
     pub run: String,
     /// Show what happens, as the terminal of `wf run` does, until the run ends or leaves its process; then where it is
     #[arg(long, short = 'f')]

@@ -1,9 +1,11 @@
 //! What can be ordered of a run that is under way, or that nobody drives.
 
 use clap::Args as ClapArgs;
+use clap_complete::engine::ArgValueCandidates;
 use wf_engine::units::Span;
 
 use super::RUN_HELP;
+use crate::complete::{runs, steps};
 use crate::values::{Pair, pair, reason};
 
 /// Why, for the record.
@@ -16,7 +18,7 @@ pub struct Why {
 
 #[derive(Debug, ClapArgs)]
 pub struct OrderRun {
-    #[arg(value_name = "RUN", help = RUN_HELP)]
+    #[arg(value_name = "RUN", help = RUN_HELP, add = ArgValueCandidates::new(runs))]
     pub run: String,
     #[command(flatten)]
     pub why: Why,
@@ -24,10 +26,10 @@ pub struct OrderRun {
 
 #[derive(Debug, ClapArgs)]
 pub struct OrderStep {
-    #[arg(value_name = "RUN", help = RUN_HELP)]
+    #[arg(value_name = "RUN", help = RUN_HELP, add = ArgValueCandidates::new(runs))]
     pub run: String,
     /// The step
-    #[arg(value_name = "STEP")]
+    #[arg(value_name = "STEP", add = ArgValueCandidates::new(steps))]
     pub step: String,
     #[command(flatten)]
     pub why: Why,
@@ -35,10 +37,10 @@ pub struct OrderStep {
 
 #[derive(Debug, ClapArgs)]
 pub struct Skip {
-    #[arg(value_name = "RUN", help = RUN_HELP)]
+    #[arg(value_name = "RUN", help = RUN_HELP, add = ArgValueCandidates::new(runs))]
     pub run: String,
     /// The step
-    #[arg(value_name = "STEP")]
+    #[arg(value_name = "STEP", add = ArgValueCandidates::new(steps))]
     pub step: String,
     /// Why, for the record
     #[arg(long, value_name = "TEXT", value_parser = reason)]
@@ -47,10 +49,10 @@ pub struct Skip {
 
 #[derive(Debug, ClapArgs)]
 pub struct MarkDone {
-    #[arg(value_name = "RUN", help = RUN_HELP)]
+    #[arg(value_name = "RUN", help = RUN_HELP, add = ArgValueCandidates::new(runs))]
     pub run: String,
     /// The step
-    #[arg(value_name = "STEP")]
+    #[arg(value_name = "STEP", add = ArgValueCandidates::new(steps))]
     pub step: String,
     /// An output of the step, for the steps that use it
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
@@ -62,10 +64,10 @@ pub struct MarkDone {
 
 #[derive(Debug, ClapArgs)]
 pub struct Adjust {
-    #[arg(value_name = "RUN", help = RUN_HELP)]
+    #[arg(value_name = "RUN", help = RUN_HELP, add = ArgValueCandidates::new(runs))]
     pub run: String,
     /// The step
-    #[arg(value_name = "STEP")]
+    #[arg(value_name = "STEP", add = ArgValueCandidates::new(steps))]
     pub step: String,
     /// How long it may take, counted from when it began, such as 40m
     #[arg(long, value_name = "TIME", required_unless_present = "attempts")]
@@ -79,7 +81,7 @@ pub struct Adjust {
 
 #[derive(Debug, ClapArgs)]
 pub struct Cancel {
-    #[arg(value_name = "RUN", help = RUN_HELP)]
+    #[arg(value_name = "RUN", help = RUN_HELP, add = ArgValueCandidates::new(runs))]
     pub run: String,
     /// Undo everything that can be undone, as `wf rollback` does
     #[arg(long)]

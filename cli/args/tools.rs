@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Subcommand, ValueEnum, ValueHint};
+use clap_complete::engine::ArgValueCandidates;
 use wf_sim::Fault;
 
 use super::RUN_HELP;
+use crate::complete::runs;
 use crate::values::speed;
 
 #[derive(Debug, Subcommand)]
@@ -13,7 +15,7 @@ pub enum Journal {
     /// Prove that a run's journal is whole and unaltered
     #[command(after_help = "Example:\n  wf journal verify --all")]
     Verify {
-        #[arg(value_name = "RUN", default_value = "@latest", help = RUN_HELP)]
+        #[arg(value_name = "RUN", default_value = "@latest", help = RUN_HELP, add = ArgValueCandidates::new(runs))]
         run: String,
         /// Every run
         #[arg(long, conflicts_with = "run")]

@@ -2,7 +2,7 @@
 
 mod bench;
 mod check;
-mod completions;
+pub mod completions;
 mod explain;
 mod failback;
 mod follow;
@@ -12,6 +12,7 @@ mod journal;
 mod kinds;
 mod list;
 mod log;
+mod man;
 mod order;
 mod plan;
 mod report;
@@ -67,6 +68,7 @@ pub fn dispatch(args: Args, console: &mut Console) -> Result<Exit, Failure> {
         Verb::Journal(args) => block_on(journal::journal(console, state_dir, &args)),
         Verb::Sim(args) => sim::sim(console, state_dir, &args),
         Verb::Completions { shell } => completions::completions(console, shell),
+        Verb::Man { dir } => man::man(console, &dir),
         Verb::Bench(args) => block_on(bench::bench(console, &args)),
     }
 }

@@ -15,6 +15,7 @@ mod plan;
 mod report;
 mod sandbox;
 mod secrets;
+mod shell;
 mod terminal;
 
 use std::fs;

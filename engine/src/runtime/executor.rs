@@ -77,10 +77,17 @@ enum Cut {
 impl Attempt {
     /// Runs the attempt and reports how it ended.
     pub async fn run(mut self) {
+        tracing::debug!("begins");
         let end = match self.drive().await {
             Ok(end) => Report::Ended(end),
             Err(Left) => Report::Left,
         };
+        match &end {
+            Report::Ended(AttemptEnd::Done(_)) => tracing::debug!("is as desired"),
+            Report::Ended(AttemptEnd::Failed(failure)) => tracing::debug!(kind = ?failure.kind, message = failure.message, "failed"),
+            Report::Ended(AttemptEnd::TimedOut { waited_for, .. }) => tracing::debug!(waited_for, "timed out"),
+            Report::Observed { .. } | Report::Applied { .. } | Report::Undone(_) | Report::Left => tracing::debug!("left"),
+        }
         self.report(end).await;
     }
 

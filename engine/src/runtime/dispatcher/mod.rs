@@ -10,6 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
+use tracing::Instrument as _;
 
 use super::control::{Control, ControlReceiver};
 use super::executor::{Attempt, Message};
@@ -160,7 +161,8 @@ impl Dispatcher {
 
     /// Drives the run until it ends, pauses or is interrupted.
     pub(super) async fn drive(mut self, mut control: ControlReceiver) -> Result<RunEnd, RunError> {
-        let end = self.turn(&mut control).await;
+        let span = tracing::info_span!("run", run = %self.run, workflow = self.state.workflow().name());
+        let end = self.turn(&mut control).instrument(span).await;
         // Whatever still runs must not outlive the run: waits are dropped, calls that are under way were waited for.
         self.tasks.abort_all();
         end
@@ -249,8 +251,14 @@ impl Dispatcher {
 
     fn act(&mut self, action: Action) {
         match action {
-            Action::Run(attempt) => self.spawn((attempt.ix, attempt.serial), attempt.run()),
-            Action::Undo(attempt) => self.spawn((attempt.ix, attempt.serial), attempt.compensate()),
+            Action::Run(attempt) => {
+                let span = tracing::info_span!("step", step = %attempt.cx.step, attempt = attempt.cx.attempt);
+                self.spawn((attempt.ix, attempt.serial), attempt.run().instrument(span));
+            }
+            Action::Undo(attempt) => {
+                let span = tracing::info_span!("compensation", step = %attempt.cx.step, attempt = attempt.cx.attempt);
+                self.spawn((attempt.ix, attempt.serial), attempt.compensate().instrument(span));
+            }
             Action::Retry { ix, serial, at } => {
                 let sleep = self.clock.sleep(between(self.clock.now(), at));
                 self.spawn((ix, serial), sleep);
