@@ -19,6 +19,12 @@ const POLL: Duration = Duration::from_millis(20);
 /// The longest line of an answer: a record is at most 64 KiB.
 const LINE_LEN_MAX: usize = 256 * 1024;
 
+/// Why an owner does not do as it is told, and what to type next.
+pub struct Refused {
+    pub error: String,
+    pub help: Option<String>,
+}
+
 /// A conversation with the owner of a run.
 pub struct Conversation {
     lines: BufReader<UnixStream>,
@@ -58,7 +64,7 @@ impl Conversation {
                 Ok(record) => each(record),
                 Err(unreadable) => match serde_json::from_slice(&line) {
                     Ok(Answer::End { now, .. }) => return Ok(now),
-                    Ok(Answer::Refused { error }) => return Err(io::Error::other(error)),
+                    Ok(Answer::Refused { error, .. }) => return Err(io::Error::other(error)),
                     Ok(Answer::Done { .. }) | Err(_) => return Err(unreadable.into()),
                 },
             }
@@ -69,12 +75,12 @@ impl Conversation {
     ///
     /// # Errors
     /// When the owner breaks off.
-    pub async fn order(mut self, request: &Request) -> io::Result<Result<(), String>> {
+    pub async fn order(mut self, request: &Request) -> io::Result<Result<(), Refused>> {
         self.ask(request).await?;
         let line = self.line(OWNER_TIME_MAX).await?;
         match serde_json::from_slice(&line)? {
             Answer::Done { .. } => Ok(Ok(())),
-            Answer::Refused { error } => Ok(Err(error)),
+            Answer::Refused { error, help } => Ok(Err(Refused { error, help })),
             Answer::End { .. } => Err(io::ErrorKind::InvalidData.into()),
         }
     }

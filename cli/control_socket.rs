@@ -27,8 +27,10 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use wf_engine::clock::Clock;
 use wf_engine::model::event::Operator;
+use wf_engine::model::ids::RunId;
 use wf_engine::runtime::{Control, Controller, Order};
 
+use crate::hints::refusal_hint;
 use crate::ledger::{Ledger, Progress};
 
 /// How many peers are served at once.
@@ -69,7 +71,12 @@ pub enum Answer {
     /// All records were told.
     End { end: bool, now: Timestamp },
     /// It cannot be done.
-    Refused { error: String },
+    Refused {
+        error: String,
+        /// What to type next.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        help: Option<String>,
+    },
 }
 
 /// The owner's end of the socket. Dropping it removes the file.
@@ -83,6 +90,7 @@ pub struct ControlSocket {
 /// What the socket's answers come from.
 #[derive(Clone)]
 pub struct Served {
+    pub run: RunId,
     pub ledger: Arc<Ledger>,
     pub controller: Controller,
     pub clock: Arc<dyn Clock>,
@@ -147,7 +155,7 @@ async fn ended(progress: &mut watch::Receiver<Progress>) {
 }
 
 async fn turn_away(mut stream: UnixStream) {
-    let busy = Answer::Refused { error: format!("{CONNECTIONS_MAX} others are connected already: try again") };
+    let busy = refused(format!("{CONNECTIONS_MAX} others are connected already: try again"));
     let _ = timeout(Duration::from_secs(1), send(&mut stream, &busy)).await;
 }
 
@@ -177,7 +185,7 @@ async fn converse(mut stream: UnixStream, served: &Served) -> io::Result<()> {
 }
 
 fn refused(error: String) -> Answer {
-    Answer::Refused { error }
+    Answer::Refused { error, help: None }
 }
 
 async fn tell(stream: &mut UnixStream, served: &Served, follow: bool) -> io::Result<()> {
@@ -207,7 +215,7 @@ async fn pass_on(stream: &mut UnixStream, served: &Served, (order, reason, by): 
         Err(_) | Ok(Err(_)) => gone(),
         Ok(Ok(())) => match decided.await {
             Ok(Ok(())) => Answer::Done { ok: true },
-            Ok(Err(refusal)) => refused(refusal.to_string()),
+            Ok(Err(refusal)) => Answer::Refused { error: refusal.to_string(), help: refusal_hint(&served.run, &refusal) },
             Err(_) => gone(),
         },
     };

@@ -86,7 +86,8 @@ impl Drive {
         let usual = expected.map(|expected| tokio::spawn(expected.tell(runs.clone(), suspend.clone())));
         let ledger = Ledger::new(earlier);
         let (recorder, questions) = Recorder::new(Arc::clone(&ledger), live);
-        let served = Served { ledger: Arc::clone(&ledger), controller: controller.clone(), clock: Arc::clone(&world.clock) };
+        let served =
+            Served { run: run.clone(), ledger: Arc::clone(&ledger), controller: controller.clone(), clock: Arc::clone(&world.clock) };
         let socket = tokio::spawn(serve(runs.layout().control_socket(&run), served, suspend.clone()));
         let over = interrupt::obey(run.clone(), controller.clone(), suspend.clone())?;
         let asking = console.asks().then(|| tokio::spawn(approvals::ask(questions, controller.clone(), operator::this(), suspend.clone())));

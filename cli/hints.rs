@@ -38,7 +38,8 @@ fn run_hint(run: &RunId, error: &RunError) -> Option<String> {
     }
 }
 
-fn refusal_hint(run: &RunId, refusal: &Refusal) -> Option<String> {
+/// Says what to type when an order is refused, if anything helps.
+pub fn refusal_hint(run: &RunId, refusal: &Refusal) -> Option<String> {
     match refusal {
         Refusal::NoSuchStep { .. } | Refusal::Status { .. } => Some(format!("`wf status {run}` shows every step")),
         Refusal::ValueNeeded { step, field, .. } => {

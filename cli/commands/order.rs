@@ -14,7 +14,7 @@ use wf_journal::Holder;
 
 use crate::args::{Adjust, Cancel, MarkDone, OrderRun, OrderStep, Skip};
 use crate::console::Console;
-use crate::control_client::{OWNER_TIME_MAX, connect};
+use crate::control_client::{OWNER_TIME_MAX, Refused, connect};
 use crate::control_socket::Request;
 use crate::diagnostics::Exit;
 use crate::failure::Failure;
@@ -154,7 +154,9 @@ async fn to_journal(runs: &Runs, run: &RunId, Ordered { order, reason }: &Ordere
 async fn to_owner(runs: &Runs, run: &RunId, ordered: &Ordered, owner: &Holder) -> Result<(), Failure> {
     match ask(runs, run, ordered).await {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(refusal)) => Err(Failure::refused(refusal).help(format!("`wf status {run}` shows every step"))),
+        Ok(Err(Refused { error, help })) => {
+            Err(Failure::refused(error).help(help.unwrap_or_else(|| format!("`wf status {run}` shows every step"))))
+        }
         Err(error) => Err(Failure::refused(format!(
             "run {run} is in the hands of {owner}, which does not answer: {error}; it may still carry the order out"
         ))
@@ -163,7 +165,7 @@ async fn to_owner(runs: &Runs, run: &RunId, ordered: &Ordered, owner: &Holder) -
 }
 
 /// Asks the process that drives a run to carry an order out; returns what it has against it.
-async fn ask(runs: &Runs, run: &RunId, Ordered { order, reason }: &Ordered) -> std::io::Result<Result<(), String>> {
+async fn ask(runs: &Runs, run: &RunId, Ordered { order, reason }: &Ordered) -> std::io::Result<Result<(), Refused>> {
     // The rest of the time is for the answer.
     let until = Timestamp::now() + OWNER_TIME_MAX / 2;
     let request = Request::Order { order: Box::new(order.clone()), reason: reason.clone(), by: Box::new(operator::this()), until };

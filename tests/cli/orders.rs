@@ -39,6 +39,8 @@ fn a_live_run_is_paused_steered_and_resumed_from_another_terminal() {
     sandbox.wf(&["skip", "@latest", "third"]).exits(2).says("--reason");
     sandbox.wf(&["skip", "@latest", "third", "--reason", "not needed"]).exits(0).tells("to be left out: step `third`");
     sandbox.wf(&["skip", "@latest", "thrid", "--reason", "x"]).exits(4).says("did you mean `third`?");
+    sandbox.wf(&["cancel", "@latest", "--rollback", "--yes", "--past-point-of-no-return"]).exits(2).says("--reason");
+    sandbox.wf(&["retry", "@latest", "third"]).exits(4).says("is pending: only a step that failed").says("wf status");
     sandbox.wf(&["adjust", "@latest", "second", "--timeout", "30h", "--attempts", "7"]).exits(0).tells("adjusted");
     std::fs::write(sandbox.path("first.go"), "x").expect("it goes on");
     live.until("succeeded");
