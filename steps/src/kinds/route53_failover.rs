@@ -1,5 +1,5 @@
 //! `Route53Failover`: points a DNS record to another place, and keeps everything else of it. Either the record itself is edited, which
-//! the control plane in us-east-1 has to take, or an object in the standby region turns a health check over ([`stop_object`]).
+//! the control plane in us-east-1 has to take, or an object in the standby region turns a health check over (`stop_object`).
 
 mod stop_object;
 
