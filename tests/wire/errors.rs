@@ -6,8 +6,8 @@ use wf_steps::aws::meaning::Meaning;
 
 use crate::servers::Servers;
 
-/// What RDS does on our behalf and wants a right for; the kinds do not call it.
-const RIGHTS: [&str; 2] = ["kms:", "rds:AddTagsToResource"];
+/// What RDS does on our behalf and wants a right for, and what S3 asks for when an object is not there; the kinds do not call it.
+const RIGHTS: [&str; 3] = ["kms:", "rds:AddTagsToResource", "s3:ListBucket"];
 
 #[test]
 #[expect(clippy::print_stdout, reason = "the figures of a test are read by people")]
