@@ -161,7 +161,7 @@ pub enum Verb {
     )]
     Iam(Iam),
     /// Draw a workflow
-    #[command(after_help = "Example:\n  wf graph workflows/failover.ron --format dot | dot -Tsvg > failover.svg")]
+    #[command(after_help = "Example:\n  wf graph workflows/failover.ron --format svg > failover.svg")]
     Graph(Graph),
     /// Look after journals
     #[command(subcommand)]
@@ -432,6 +432,8 @@ pub struct Graph {
 pub enum GraphFormat {
     Mermaid,
     Dot,
+    /// A picture by itself; red borders cannot be undone, dashed ones are only part of runs of one mode
+    Svg,
 }
 
 #[cfg(test)]

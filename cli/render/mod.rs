@@ -6,6 +6,7 @@
 
 mod board;
 mod graph;
+pub mod graph_svg;
 mod kinds;
 pub mod lines;
 pub mod live;
