@@ -145,6 +145,7 @@ const CODES: &[(&str, Meaning)] = &[
     ("Server", Failed),
     // Route 53
     ("InvalidChangeBatch", Parameter),
+    ("IncompatibleVersion", Parameter),
     ("InvalidDomainName", Parameter),
     ("InvalidInput", Parameter),
     ("NoSuchChange", Missing),
