@@ -203,7 +203,7 @@ impl Recorded {
                 assert_eq!(acked, 0, "records are lost");
                 return "had not begun";
             }
-            Some(4) => drop(resumed.says("has completed")),
+            Some(4) => drop(resumed.says("is completed")),
             _ => drop(resumed.exits(0)),
         }
         assert!(log(&state)[..acked] == self.log[..acked], "other records than were acknowledged");
