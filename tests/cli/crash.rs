@@ -87,7 +87,7 @@ impl Verb {
     fn check(&self, sandbox: &Sandbox, ended: &Outcome) {
         // It may have been killed right after its end was on record; then there was nothing to resume.
         let over =
-            ended.code == Some(4) && ["has completed", "has rolled back", "nothing to"].iter().any(|words| ended.stderr.contains(words));
+            ended.code == Some(4) && ["is completed", "is rolled back", "nothing to"].iter().any(|words| ended.stderr.contains(words));
         assert!(over || ended.code == Some(self.code), "{ended:?}");
         let events = events(sandbox);
         assert_nothing_repeated(&events);
