@@ -155,7 +155,6 @@ const CODES: &[(&str, Meaning)] = &[
     ("AuthorizationHeaderMalformed", Parameter),
     ("EncryptionTypeMismatch", Parameter),
     ("InvalidObjectState", State),
-    ("InvalidRequest", Parameter),
     ("InvalidWriteOffset", Parameter),
     ("NoSuchBucket", Missing),
     ("NoSuchKey", Missing),
