@@ -109,7 +109,13 @@ class World:
             name = {"Name": "app.company.com", "Type": "A", "SetIdentifier": identifier, "Failover": failover}
             return {"Action": "UPSERT", "ResourceRecordSet": {**name, "AliasTarget": alias, **more}}
 
+        def weighted(identifier, side, weight):
+            alias = {"DNSName": side["alb_dns_name"], "HostedZoneId": side["alb_zone_id"], "EvaluateTargetHealth": True}
+            name = {"Name": "api.company.com", "Type": "A", "SetIdentifier": identifier, "Weight": weight}
+            return {"Action": "UPSERT", "ResourceRecordSet": {**name, "AliasTarget": alias}}
+
         changes = [record("primary", "PRIMARY", east, HealthCheckId=check), record("secondary", "SECONDARY", west)]
+        changes += [weighted("east", east, 100), weighted("west", west, 0)]
         if shop:
             cluster = {"alb_dns_name": shop, "alb_zone_id": east["alb_zone_id"]}
             changes.append(record("primary", "PRIMARY", cluster))
@@ -201,7 +207,7 @@ class World:
         zones = route53.list_hosted_zones_by_name(DNSName="company.com")["HostedZones"]
         zone = next(zone["Id"] for zone in zones if zone["Name"] == "company.com." and not zone["Config"]["PrivateZone"])
         records = route53.list_resource_record_sets(HostedZoneId=zone)["ResourceRecordSets"]
-        named = [record for record in records if record["Name"].startswith(("app.", "shop.", "new.", "one."))]
+        named = [record for record in records if record["Name"].startswith(("api.", "app.", "shop.", "new.", "one."))]
         for record in named:
             if "AliasTarget" in record:
                 record["AliasTarget"]["DNSName"] = record["AliasTarget"]["DNSName"].rstrip(".")
