@@ -86,7 +86,7 @@ pub enum Verb {
     Run(Run),
     /// Carry a run on: after a crash, an interruption, or a step that paused it
     #[command(
-        after_help = "Example:\n  wf resume @latest\n  wf resume 01K2 --redo restart_app\n  wf resume 01K2 --mark-done promote --output endpoint=db.example.com"
+        after_help = "Example:\n  wf resume @latest\n  wf resume 01K2 --redo restart_app\n  wf resume 01K2 --mark-done promote --output endpoint=db.example.com\n  wf resume 01K2 --accept-changes"
     )]
     Resume(Resume),
     /// Undo everything that a run did and that can be undone
@@ -305,6 +305,12 @@ pub struct Resume {
     /// An output of the step that is marked done; with several such steps, write STEP.NAME=VALUE
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair, requires = "mark_done")]
     pub output: Vec<Pair>,
+    /// Take over what was edited in the workflow's file since: new steps, and what has not begun; the rest is refused
+    #[arg(long)]
+    pub accept_changes: bool,
+    /// The edited file, when it is not the one that the run was started from
+    #[arg(long, value_name = "FILE", requires = "accept_changes", value_hint = ValueHint::FilePath)]
+    pub file: Option<PathBuf>,
     /// Go on although you are in another account than the run was started in
     #[arg(long)]
     pub other_account: bool,

@@ -2,14 +2,12 @@
 //! signals, the questions, the control socket, and what is said at the end.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::task::{JoinError, JoinHandle};
 use wf_engine::journal::Journal;
 use wf_engine::model::event::{Event, RunHeader};
 use wf_engine::model::ids::RunId;
 use wf_engine::model::record::Record;
-use wf_engine::model::run_state::RunState;
 use wf_engine::model::workflow::Workflow;
 use wf_engine::runtime::{self, Controller, Replayed, ResumePlan, RollbackRequest, RunEnd, RunError, Runtime, StartPlan};
 
@@ -39,6 +37,7 @@ impl Way {
     fn expected(&self, workflow: &Arc<Workflow>, world: &World, earlier: &[Record]) -> Option<Expected> {
         match self {
             Self::Start(plan) => Some(Expected::of_bound(&plan.bound, plan.mode, world.name)),
+            Self::Resume(ResumePlan { adopt: Some(edited), .. }) => Expected::of_run(&edited.workflow, header(earlier)?),
             Self::Resume(_) | Self::Rollback(_) => Expected::of_run(workflow, header(earlier)?),
         }
     }
@@ -67,6 +66,7 @@ pub struct Drive {
     pub world: World,
     /// Where it is recorded.
     pub journal: Arc<dyn Journal>,
+    /// The workflow that it was started with.
     pub workflow: Arc<Workflow>,
     /// What earlier owners recorded.
     pub earlier: Vec<Record>,
@@ -111,7 +111,7 @@ impl Drive {
         let end = end.map_err(|source| failed(&run, source))?;
         flushed?;
         let records = ledger.since(0);
-        let replayed = replayed(&run, workflow, &records).map_err(|source| failed(&run, source))?;
+        let replayed = Replayed::of(&run, workflow, &records).map_err(|source| failed(&run, source))?;
         match tell(console, runs, &world, &replayed, &records) {
             // How the run went does not depend on who reads about it.
             Err(Failure::Output(error)) => console.say(&format!("the summary could not be written ({error}): wf status {run}")),
@@ -163,13 +163,6 @@ async fn wind_up(ledger: &Ledger, asking: Option<JoinHandle<()>>, socket: JoinHa
     }
     // Ends by itself soon after the ledger has.
     let _ = socket.await;
-}
-
-/// Puts the run together as [`runtime::replay`] does, without reading the workflow's text once more.
-fn replayed(run: &RunId, workflow: Arc<Workflow>, records: &[Record]) -> Result<Replayed, RunError> {
-    let state = RunState::replay(Arc::clone(&workflow), |_| Duration::from_secs(1), records)?;
-    let header = state.header().cloned().ok_or_else(|| RunError::NotARun { run: run.clone() })?;
-    Ok(Replayed { header, workflow, state })
 }
 
 /// Says how it went, and keeps the summary.

@@ -46,6 +46,7 @@ pub fn refusal_hint(run: &RunId, refusal: &Refusal) -> Option<String> {
             Some(format!("if you did it by hand: wf mark-done {run} {step} --output {field}=… --reason …"))
         }
         Refusal::Figures(_) => None,
+        Refusal::Edit(_) => Some(format!("put that back and try again, or go on without the edit: wf resume {run}")),
         Refusal::Finished { .. } => Some(format!("`wf log {run}` shows what it did; `wf run` starts a new run")),
         Refusal::PastPointOfNoReturn { .. } => Some(format!("wf rollback {run} --past-point-of-no-return")),
         Refusal::RollingBack => Some(format!("`wf resume {run}` carries it on, if nobody drives it")),

@@ -113,6 +113,7 @@ fn question(event: &Event) -> Option<Question> {
         | Event::AttemptFailed { step, .. } => Some(Question::Settled { step: step.clone() }),
         Event::RunStarted(_)
         | Event::WorkflowText { .. }
+        | Event::WorkflowChanged(_)
         | Event::StepStarted { .. }
         | Event::StepObserved { .. }
         | Event::PointOfNoReturnPassed { .. }

@@ -11,6 +11,7 @@ mod control_client;
 mod control_socket;
 mod diagnostics;
 mod drive;
+mod edited;
 mod failure;
 mod hints;
 mod imports;

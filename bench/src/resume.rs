@@ -67,7 +67,7 @@ pub async fn resume(dir: &Path, records: usize) -> Result<Resumed, BenchError> {
     let runtime = runtime()?;
     let readings = Readings::begin();
     let began = Instant::now();
-    let by = ResumePlan { by: operator(), approve_all: false, redo: Vec::new(), mark_done: Vec::new() };
+    let by = ResumePlan { by: operator(), approve_all: false, redo: Vec::new(), mark_done: Vec::new(), adopt: None };
     match driven(async move { Ok(resume_run(runtime, &run, by).await?) }).await? {
         RunEnd::Finished(RunOutcome::Completed) => {}
         other => return Err(BenchError::Ended(other)),

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::Serialize;
 use wf_engine::model::event::{Event, StepFailure};
@@ -80,12 +79,12 @@ pub async fn explain(console: &mut Console, state_dir: &Path, run: &str, step: O
 }
 
 fn explained(replayed: &Replayed, found: &Found) -> Result<Vec<Explained>, Failure> {
-    let Replayed { header, workflow, state } = replayed;
+    let Replayed { header, workflow, state, .. } = replayed;
     let bound = offline_registry().bind(Arc::clone(workflow), &header.inputs, &Imports::Values(&header.imports));
     let unbound = |problems| failed(&header.run, RunError::Workflow { problems, text: workflow.text().to_owned() });
     let bound = bound.map_err(unbound)?;
     let over = matches!(state.phase(), RunPhase::Finished(_)) && after_resume(replayed, found).is_none();
-    let after = after_resume(replayed, found).unwrap_or_else(|| replayed_again(replayed, &found.records));
+    let after = after_resume(replayed, found).unwrap_or_else(|| replayed.state.clone());
     let one = |ix: StepIx| {
         let (on_resume, then) = if over { (Resumed::Leave, "the run is over".to_owned()) } else { on_resume(&bound, state, &after, ix) };
         Explained {
@@ -103,15 +102,10 @@ fn explained(replayed: &Replayed, found: &Found) -> Result<Vec<Explained>, Failu
 /// Returns the state that a resume would begin with; none when the run cannot be resumed.
 fn after_resume(replayed: &Replayed, found: &Found) -> Option<RunState> {
     let last = found.records.last()?;
-    let mut records = found.records.clone();
     let event = Event::RunResumed { by: replayed.header.by.clone() };
-    records.push(Record { seq: last.seq + 1, epoch: last.epoch + 1, event, ..last.clone() });
-    RunState::replay(Arc::clone(&replayed.workflow), |_| Duration::ZERO, &records).ok()
-}
-
-fn replayed_again(replayed: &Replayed, records: &[Record]) -> RunState {
-    let state = RunState::replay(Arc::clone(&replayed.workflow), |_| Duration::ZERO, records);
-    state.unwrap_or_else(|_| RunState::new(Arc::clone(&replayed.workflow), |_| Duration::ZERO))
+    let mut state = replayed.state.clone();
+    state.apply(&Record { seq: last.seq + 1, epoch: last.epoch + 1, event, ..last.clone() }).ok()?;
+    Some(state)
 }
 
 fn on_resume(bound: &BoundWorkflow, now: &RunState, after: &RunState, ix: StepIx) -> (Resumed, String) {
@@ -157,7 +151,7 @@ fn is_done(status: StepStatus) -> bool {
 
 /// Returns why a step is where it is, from its events.
 fn reasons(replayed: &Replayed, records: &[Record], ix: StepIx) -> Vec<String> {
-    let Replayed { workflow, state, header } = replayed;
+    let Replayed { header, workflow, state, .. } = replayed;
     let (id, step) = (workflow.id(ix), state.step(ix));
     let mut reasons: Vec<String> =
         records.iter().filter(|record| record.event.step() == Some(id)).filter_map(|record| reason(&record.event)).collect();

@@ -32,7 +32,7 @@ pub async fn follow(
     records: &[Record],
     now: Timestamp,
 ) -> Result<(), Failure> {
-    let Replayed { header, workflow, state } = replayed;
+    let Replayed { header, workflow, state, .. } = replayed;
     let look = *console.out_look();
     let shown = !console.json();
     if shown && !look.tty {

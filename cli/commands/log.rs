@@ -1,7 +1,6 @@
 //! `wf log`: a run's records as lines, or as JSON for machines.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use wf_engine::model::ids::RunId;
@@ -61,8 +60,8 @@ struct Teller {
 
 impl Teller {
     fn new(run: &RunId, records: &[Record]) -> Result<Self, Failure> {
-        let Replayed { workflow, .. } = replay(run, records).map_err(|source| failed(run, source))?;
-        Ok(Self { run: run.clone(), state: RunState::new(Arc::clone(&workflow), |_| Duration::from_secs(1)), next_seq: 0 })
+        let Replayed { started_with, .. } = replay(run, records).map_err(|source| failed(run, source))?;
+        Ok(Self { run: run.clone(), state: RunState::new(started_with, |_| Duration::from_secs(1)), next_seq: 0 })
     }
 
     fn tell(&mut self, console: &mut Console, record: &Record) -> Result<(), Failure> {

@@ -42,7 +42,7 @@ pub fn dispatch(args: Args, console: &mut Console) -> Result<Exit, Failure> {
     let state_dir = global.state_dir.as_path();
     match verb {
         Verb::Run(args) => block_on(run::run(console, state_dir, &args)),
-        Verb::Resume(args) if args.dry_run => block_on(explain::explain(console, state_dir, &args.run, None)),
+        Verb::Resume(args) if args.dry_run => block_on(resume::dry_run(console, state_dir, &args)),
         Verb::Explain(args) => block_on(explain::explain(console, state_dir, &args.run, args.step.as_deref())),
         Verb::Resume(args) => block_on(resume::resume(console, state_dir, &args)),
         Verb::Rollback(args) => block_on(rollback::rollback(console, state_dir, &args)),

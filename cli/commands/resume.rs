@@ -10,6 +10,7 @@ use wf_engine::runtime::{Replayed, ResumePlan};
 
 use crate::args::Resume;
 use crate::claimed::Claimed;
+use crate::commands::explain;
 use crate::commands::order::{outputs, resumed, step_id};
 use crate::console::Console;
 use crate::diagnostics::Exit;
@@ -20,12 +21,12 @@ use crate::run_summary::kept;
 use crate::runs::{Runs, failed};
 use crate::sim_world::{World, offline_registry};
 use crate::values::Pair;
-use crate::{operator, whoami};
+use crate::{edited, operator, whoami};
 
 pub async fn resume(console: &mut Console, state_dir: &Path, args: &Resume) -> Result<Exit, Failure> {
     let runs = Runs::open(state_dir)?;
     let run = find(&runs, &args.run).await?;
-    let plain = args.redo.is_empty() && args.mark_done.is_empty();
+    let plain = args.redo.is_empty() && args.mark_done.is_empty() && !args.accept_changes;
     if plain && resumed(console, &runs, &run).await? {
         return Ok(Exit::Completed);
     }
@@ -38,11 +39,23 @@ pub async fn resume(console: &mut Console, state_dir: &Path, args: &Resume) -> R
         approve_all: args.yes,
         redo: args.redo.iter().map(|step| step_id(step)).collect::<Result<_, _>>()?,
         mark_done: mark_done(&replayed, &offline_registry(), args)?,
+        adopt: edited::adoption(console, &replayed, args)?,
     };
     let world = World::of_run(&replayed, state_dir, &args.simulation).await?;
     plan.by.identity = whoami::ask(console, &world, &whoami::Plan::of(&replayed)).await?;
     whoami::same(console, whoami::recorded(&earlier), plan.by.identity.as_ref(), args.other_account)?;
-    Drive { run, world, journal: Arc::new(claimed), workflow: replayed.workflow, earlier, way: Way::Resume(plan) }.go(console, &runs).await
+    Drive { run, world, journal: Arc::new(claimed), workflow: replayed.started_with, earlier, way: Way::Resume(plan) }
+        .go(console, &runs)
+        .await
+}
+
+/// Tells what a resume would do with each step, and what became of the file since.
+pub async fn dry_run(console: &mut Console, state_dir: &Path, args: &Resume) -> Result<Exit, Failure> {
+    let exit = explain::explain(console, state_dir, &args.run, None).await?;
+    let runs = Runs::open(state_dir)?;
+    let (replayed, _) = runs.replayed(&runs.find(&args.run).await?).await?;
+    edited::adoption(console, &replayed, args)?;
+    Ok(exit)
 }
 
 /// Finds the run that is meant; `@latest` is the newest one that is not known to be over. A live one counts, and so does one that cannot be

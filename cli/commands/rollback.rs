@@ -41,7 +41,7 @@ pub async fn rollback(console: &mut Console, state_dir: &Path, args: &Rollback) 
         confirm::rollback(console, name, steps, args.yes, by.identity.as_ref())?;
     }
     let request = RollbackRequest { by, reason: args.reason.clone(), past_point_of_no_return: args.past_point_of_no_return };
-    Drive { run, world, journal: Arc::new(claimed), workflow: replayed.workflow, earlier, way: Way::Rollback(request) }
+    Drive { run, world, journal: Arc::new(claimed), workflow: replayed.started_with, earlier, way: Way::Rollback(request) }
         .go(console, &runs)
         .await
 }

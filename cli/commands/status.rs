@@ -40,7 +40,7 @@ pub async fn status(console: &mut Console, state_dir: &Path, args: &Status) -> R
 }
 
 fn document(replayed: &Replayed, found: &Found, pid: Option<u32>) -> Value {
-    let Replayed { header, workflow, state } = replayed;
+    let Replayed { header, workflow, state, .. } = replayed;
     let live = found.live_at.is_some();
     let steps: Vec<_> = (0..workflow.len()).map(|ix| step(replayed, ix)).collect();
     let ids =

@@ -4,7 +4,7 @@
 //! commands to type) follows on indented lines of its own.
 
 use wf_engine::clock::between;
-use wf_engine::model::event::{Event, Fields, Operator, RunHeader, RunOutcome, StepFailure};
+use wf_engine::model::event::{Event, Fields, Operator, RunHeader, RunOutcome, StepFailure, WorkflowChange};
 use wf_engine::model::ids::StepId;
 use wf_engine::model::order::Order;
 use wf_engine::model::record::Record;
@@ -91,6 +91,7 @@ fn words(record: &Record, state: &RunState) -> Option<Words> {
     Some(match &record.event {
         Event::RunStarted(header) => started(header, state),
         Event::WorkflowText { .. } => return None,
+        Event::WorkflowChanged(change) => edited(change),
         Event::StepStarted { attempt: 1, .. } => say(Ink::Busy, '▶', "started"),
         Event::StepStarted { attempt, .. } => say(Ink::Busy, '▶', format!("started, attempt {attempt}")),
         Event::StepObserved { before, satisfied, .. } => observed(before, *satisfied)?,
@@ -167,6 +168,12 @@ fn started(header: &RunHeader, state: &RunState) -> Words {
     let given = (!given.is_empty()).then(|| format!("with {}", given.join(", ")));
     let approved = header.approve_all.then(|| "approvals given in advance (--yes)".to_owned());
     say(Ink::Busy, '▶', text).more(identity.into_iter().chain(follows).chain(given).chain(approved))
+}
+
+fn edited(change: &WorkflowChange) -> Words {
+    let hash = change.workflow_hash.get(..12).unwrap_or_default();
+    let text = format!("edited workflow adopted by {}: {}", who(&change.by), clean(&change.summary));
+    say(Ink::Warn, '!', text).more([format!("from {}, SHA-256 {hash}…", clean(&change.file))])
 }
 
 fn observed(before: &serde_json::Value, satisfied: bool) -> Option<Words> {
@@ -278,6 +285,14 @@ mod tests {
         vec![
             Event::RunStarted(Box::new(RunHeader { approve_all: true, follows: Some(header().run), ..header() })),
             Event::WorkflowText { part: 0, text: "Workflow(…)".into() },
+            Event::WorkflowChanged(Box::new(WorkflowChange {
+                workflow_hash: "0123456789abcdef".repeat(4),
+                text_parts: 1,
+                file: "workflows/failover.ron".into(),
+                inputs: header().inputs,
+                summary: "changed, not started: promote".into(),
+                by: operator(),
+            })),
             Event::StepStarted { step: step("fence"), attempt: 1 },
             Event::StepStarted { step: step("fence"), attempt: 2 },
             Event::StepObserved { step: step("fence"), before: json!({"min": 4, "desired": 6, "max": 12, "tag": null}), satisfied: false },
@@ -345,6 +360,8 @@ mod tests {
                                         follows run 01HZXW3V9K0000000000000042
                                         with dr_region=eu-west-1
                                         approvals given in advance (--yes)
+        02:59:00  ! run                 edited workflow adopted by ops@bastion: changed, not started: promote
+                                        from workflows/failover.ron, SHA-256 0123456789ab…
         02:59:00  ▶ fence               started
         02:59:00  ▶ fence               started, attempt 2
         02:59:00  · fence               about to change; before: desired=6, max=12, min=4

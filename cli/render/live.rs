@@ -335,6 +335,7 @@ fn shown(event: &Event, tty: bool) -> bool {
         Event::WorkflowText { .. } | Event::StepApplied { .. } => false,
         Event::StepStarted { .. } | Event::StepObserved { .. } | Event::CompensationStarted { .. } => !tty,
         Event::RunStarted(_)
+        | Event::WorkflowChanged(_)
         | Event::PointOfNoReturnPassed { .. }
         | Event::ApprovalRequested { .. }
         | Event::ApprovalDecided { .. }

@@ -166,7 +166,7 @@ pub struct Failed {
 impl Summary {
     /// Puts together what a run that no process drives any more came to, from its records and, under `--sim`, what the users saw.
     pub fn of(replayed: &Replayed, records: &[Record], traffic: &[TrafficReport]) -> Self {
-        let Replayed { header, workflow, state } = replayed;
+        let Replayed { header, workflow, state, .. } = replayed;
         let last_at = state.last_at().unwrap_or_default();
         let timeline = Timeline::of(replayed, records, last_at);
         let path = timeline.critical_path(workflow);
@@ -321,6 +321,7 @@ fn failures(records: &[Record]) -> Vec<Failed> {
             }
             Event::RunStarted(_)
             | Event::WorkflowText { .. }
+            | Event::WorkflowChanged(_)
             | Event::StepStarted { .. }
             | Event::StepObserved { .. }
             | Event::PointOfNoReturnPassed { .. }

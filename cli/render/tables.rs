@@ -100,7 +100,7 @@ fn list_ink(state: &str) -> Ink {
 /// Writes where a run is: its phase, its steps in groups, and what to type next. `live_at` is the run's present time, if a process
 /// drives it.
 pub fn status_text(replayed: &Replayed, records: &[Record], look: &Look, live_at: Option<Timestamp>) -> String {
-    let Replayed { header, workflow, state } = replayed;
+    let Replayed { header, workflow, state, .. } = replayed;
     let end = live_at.or(state.last_at()).unwrap_or_default();
     let timeline = Timeline::of(replayed, records, end);
     let (word, ink) = state_word(state, live_at.is_some());

@@ -108,6 +108,7 @@ impl Timeline {
             }
             Event::RunStarted(_)
             | Event::WorkflowText { .. }
+            | Event::WorkflowChanged(_)
             | Event::StepObserved { .. }
             | Event::PointOfNoReturnPassed { .. }
             | Event::StepApplied { .. }

@@ -132,7 +132,7 @@ impl Fate {
 
 /// Returns everything that a run changed or may have changed.
 pub fn all(replayed: &Replayed, records: &[Record], followers: &[Follower]) -> Vec<Changed> {
-    let Replayed { header, workflow, state } = replayed;
+    let Replayed { header, workflow, state, .. } = replayed;
     let mut intents: HashMap<StepIx, Timestamp> = HashMap::new();
     for record in records {
         if let Event::StepObserved { step, satisfied: false, .. } = &record.event

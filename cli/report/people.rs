@@ -101,6 +101,7 @@ fn deed(record: &Record) -> Option<Deed> {
             Deed { starts: true, ..deed("started the run", Some(&header.by), yes) }
         }
         Event::RunResumed { by } => deed("resumed the run", Some(by), None),
+        Event::WorkflowChanged(change) => deed("adopted the edited workflow", Some(&change.by), Some(&change.summary)),
         Event::StepRedone { by, .. } => deed("let the step run again", Some(by), None),
         Event::StepMarkedDone { by, outputs, reason, .. } => {
             Deed { outputs: outputs.clone(), ..deed("said that the step is done", Some(by), Some(reason)) }

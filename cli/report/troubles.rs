@@ -57,6 +57,7 @@ pub fn all(records: &[Record]) -> Vec<Trouble> {
             }
             Event::RunStarted(_)
             | Event::WorkflowText { .. }
+            | Event::WorkflowChanged(_)
             | Event::StepStarted { .. }
             | Event::StepObserved { .. }
             | Event::PointOfNoReturnPassed { .. }

@@ -6,6 +6,7 @@ mod bad_files;
 mod crash;
 mod damage;
 mod display;
+mod edited;
 mod explain;
 mod failing;
 mod hostile;

@@ -169,6 +169,23 @@ pub struct RunHeader {
     pub by: Operator,
 }
 
+/// What a run is of from here on, after its file was edited.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WorkflowChange {
+    /// SHA-256 of the new text, in hexadecimal.
+    pub workflow_hash: String,
+    /// How many [`Event::WorkflowText`] records follow.
+    pub text_parts: u32,
+    /// The file that the text was read from, for the operator only.
+    pub file: String,
+    /// Every input with the value that the run uses from here on.
+    pub inputs: IndexMap<String, Value>,
+    /// What is different, in a line.
+    pub summary: String,
+    /// Who adopted it.
+    pub by: Operator,
+}
+
 /// A fact of a run, in the past tense.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Event {
@@ -181,6 +198,8 @@ pub enum Event {
         /// The part itself.
         text: String,
     },
+    /// Between two owners, an operator adopted an edited workflow. Its text follows, and counts once it is whole.
+    WorkflowChanged(Box<WorkflowChange>),
     /// A step's attempt began. It has not touched the world yet.
     StepStarted {
         /// The step.
@@ -366,7 +385,11 @@ pub enum Event {
 impl Event {
     /// Returns the oldest format of a record that has it: an older `wf` reads a run as long as nothing newer is in it.
     pub fn format(&self) -> u32 {
-        if matches!(self, Self::Ordered { .. }) { 2 } else { 1 }
+        match self {
+            Self::WorkflowChanged(_) => 3,
+            Self::Ordered { .. } => 2,
+            _ => 1,
+        }
     }
 
     /// Returns the step that the event is about, if it is about one.
@@ -393,6 +416,7 @@ impl Event {
             Self::Ordered { order, .. } => order.step(),
             Self::RunStarted(_)
             | Self::WorkflowText { .. }
+            | Self::WorkflowChanged(_)
             | Self::RunPaused { .. }
             | Self::RunInterrupted { .. }
             | Self::RunResumed { .. }

@@ -3,6 +3,7 @@
 pub mod account;
 pub mod definition;
 pub mod dsl;
+pub mod edit;
 pub mod event;
 pub mod ids;
 pub mod order;

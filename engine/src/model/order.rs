@@ -142,6 +142,9 @@ pub enum Refusal {
     /// The run is leaving.
     #[error("the run is leaving")]
     Leaving,
+    /// The run cannot take an edited workflow over.
+    #[error("the run cannot take over what was edited: {}", .0.join("; "))]
+    Edit(Vec<String>),
 }
 
 impl Order {

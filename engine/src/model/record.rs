@@ -7,9 +7,9 @@ use sha2::{Digest, Sha256};
 
 use super::event::Event;
 
-/// The newest version of the journal's format that this code knows. Version 2 has operators' orders; each record carries the oldest
-/// version that has its event.
-pub const FORMAT: u32 = 2;
+/// The newest version of the journal's format that this code knows. Version 2 has operators' orders, version 3 edited workflows; each
+/// record carries the oldest version that has its event.
+pub const FORMAT: u32 = 3;
 
 /// The largest record, in bytes.
 pub const RECORD_LEN_MAX: usize = 64 * 1024;
@@ -247,6 +247,16 @@ mod tests {
         let Event::RunStarted(header) = &record.event else { panic!("{record:?}") };
         assert_eq!((header.by.user.as_str(), &header.by.identity), ("ops", &None));
         assert_eq!(record.seal().expect("small").bytes, bytes, "nothing is added to it");
+    }
+
+    /// The records of an edited workflow, as the first `wf` that had them wrote them.
+    #[test]
+    fn an_edited_workflow_is_read() {
+        let bytes = br#"{"v":3,"seq":9,"at":"2026-03-01T02:59:00Z","epoch":2,"prev_hash":"00","event":{"WorkflowChanged":{"workflow_hash":"11","text_parts":1,"file":"failover.ron","inputs":{"dr_region":"us-west-2"},"summary":"added: notify","by":{"user":"ops","host":"bastion","pid":4711,"wf":"0.1.0"}}}}"#;
+        let record = Record::decode(9, bytes).expect("a record");
+        let Event::WorkflowChanged(change) = &record.event else { panic!("{record:?}") };
+        assert_eq!((change.summary.as_str(), record.event.format()), ("added: notify", 3));
+        assert_eq!(record.seal().expect("small").bytes, bytes);
     }
 
     #[test]

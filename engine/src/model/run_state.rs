@@ -2,6 +2,7 @@
 //! does nothing to the world. The ready sets and the counters behind them are part of the fold, so there is no second truth to
 //! keep in step, and scheduling costs O(edges) over a whole run.
 
+mod edited;
 mod ordered;
 
 use std::cmp::Reverse;
@@ -18,6 +19,7 @@ use super::record::{Epoch, Record};
 pub use super::step_state::{StepState, UndoState};
 pub use super::transition::{IllegalTransition, RunPhase, StepStatus, is_active, next_status};
 use super::workflow::{Source, StepIx, Workflow};
+use edited::Incoming;
 pub use ordered::{Cancelled, Wish, Word};
 
 /// The state of a run: nothing but its journal's events applied in order.
@@ -48,6 +50,8 @@ pub struct RunState {
     cancelled: Option<Cancelled>,
     /// The mode, where an order changed it.
     mode: Option<Mode>,
+    /// An edited workflow whose text is not whole yet.
+    incoming: Option<Box<Incoming>>,
     epoch: Epoch,
     started_at: Option<Timestamp>,
     last_at: Option<Timestamp>,
@@ -77,6 +81,7 @@ impl RunState {
             held: None,
             cancelled: None,
             mode: None,
+            incoming: None,
             epoch: 0,
             started_at: None,
             last_at: None,
@@ -107,6 +112,7 @@ impl RunState {
     pub fn apply(&mut self, record: &Record) -> Result<(), IllegalTransition> {
         match record.event.step() {
             _ if matches!(record.event, Event::Ordered { .. }) => self.apply_order(record)?,
+            None if matches!(record.event, Event::WorkflowChanged(_)) || self.incoming.is_some() => self.apply_edit(record)?,
             Some(step) => {
                 let ix = self.workflow.find(step).ok_or_else(|| IllegalTransition::NoSuchStep { seq: record.seq, step: step.clone() })?;
                 let status = self.steps[ix].status;
@@ -119,13 +125,6 @@ impl RunState {
         }
         self.epoch = record.epoch;
         self.last_at = Some(record.at);
-        Ok(())
-    }
-
-    fn apply_order(&mut self, record: &Record) -> Result<(), IllegalTransition> {
-        let Event::Ordered { order, by, reason } = &record.event else { return Ok(()) };
-        order.check(self).map_err(|refusal| IllegalTransition::Order { seq: record.seq, refusal })?;
-        self.ordered(order, Word { by: by.clone(), reason: reason.clone(), at: record.at });
         Ok(())
     }
 
@@ -164,6 +163,7 @@ impl RunState {
         let legal = match (&record.event, self.phase) {
             (Event::RunStarted(_), RunPhase::Forward) => self.header.is_none(),
             (Event::WorkflowText { .. }, RunPhase::Forward) => true,
+            (Event::WorkflowChanged(_), RunPhase::Forward | RunPhase::Paused) => self.active.is_empty() && self.cancelled.is_none(),
             (Event::RunPaused { .. }, RunPhase::Forward) => self.active.is_empty(),
             (Event::RunInterrupted { .. }, RunPhase::Forward | RunPhase::Compensating) => true,
             (

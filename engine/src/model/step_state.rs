@@ -163,6 +163,7 @@ impl StepState {
             }
             Event::RunStarted(_)
             | Event::WorkflowText { .. }
+            | Event::WorkflowChanged(_)
             | Event::Ordered { .. }
             | Event::RunPaused { .. }
             | Event::RunInterrupted { .. }

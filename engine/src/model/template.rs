@@ -116,6 +116,23 @@ impl Template {
         &self.text
     }
 
+    /// Tells whether two texts are the same but for comments, space and a last comma.
+    pub fn says_the_same_as(&self, other: &Self) -> bool {
+        self.bare() == other.bare()
+    }
+
+    /// Returns the text without comments, space, and commas that end a list.
+    pub(super) fn bare(&self) -> String {
+        let mut bare = String::with_capacity(self.text.len());
+        let mut from = 0;
+        for literal in string_literals(&self.text).into_iter().chain(std::iter::once(self.text.len()..self.text.len())) {
+            push_bare(&mut bare, &self.text[from..literal.start]);
+            bare.push_str(&self.text[literal.clone()]);
+            from = literal.end;
+        }
+        bare
+    }
+
     /// Returns every reference.
     pub fn references(&self) -> impl Iterator<Item = &Reference> {
         self.literals.iter().flat_map(|literal| &literal.pieces).filter_map(|piece| match piece {
@@ -238,6 +255,29 @@ fn pieces(content: &str, source: &str, offset: usize, problems: &mut Vec<Problem
         pieces.push(Piece::Text(text));
     }
     pieces
+}
+
+/// Adds a text between two string literals without its comments, space, and commas that end a list.
+fn push_bare(bare: &mut String, between: &str) {
+    let mut at = 0;
+    while let Some(c) = between[at..].chars().next() {
+        let rest = &between[at..];
+        if rest.starts_with("//") {
+            at += rest.find('\n').unwrap_or(rest.len());
+            continue;
+        }
+        if rest.starts_with("/*") {
+            at += block_comment_len(rest);
+            continue;
+        }
+        if matches!(c, ')' | ']' | '}') && bare.ends_with(',') {
+            bare.pop();
+        }
+        if !c.is_whitespace() {
+            bare.push(c);
+        }
+        at += c.len_utf8();
+    }
 }
 
 /// Finds the string literals of a valid RON text, quotes included; comments and characters are passed over.

@@ -79,6 +79,14 @@ pub enum IllegalTransition {
         /// Why.
         refusal: Refusal,
     },
+    /// The edited workflow is none, or the run cannot take it over.
+    #[error("record {seq} cannot follow: the edited workflow: {why}")]
+    Edit {
+        /// The record.
+        seq: u64,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The run is not where the event says.
     #[error("record {seq} cannot follow: the run is {phase:?}")]
     Run {

@@ -4,12 +4,14 @@
 //! a completion and the starts that it allows go in one commit; nothing leaves the process, neither a call nor a word on the
 //! screen, before the append is durable. Each attempt runs in a task of its own (`executor`) that talks to the loop.
 
+mod adoption;
 mod control;
 mod dispatcher;
 mod executor;
 mod start;
 
 pub use crate::model::order::{Order, Refusal, may_roll_back};
+pub use adoption::Adoption;
 pub use control::{Control, ControlReceiver, Controller, channel};
 pub use start::{Replayed, ResumePlan, RollbackRequest, StartPlan, order, replay, resume, rollback, start};
 

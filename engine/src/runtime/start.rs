@@ -1,11 +1,13 @@
 //! The three ways into the dispatcher's loop: a new run, a run taken over, a run to be rolled back.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use indexmap::IndexMap;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::adoption::{Adoption, Changed, adopt, change, text_parts};
 use super::dispatcher::{Dispatcher, Parts};
 use super::{RunEnd, RunError, Runtime};
 use crate::journal::Claim;
@@ -14,11 +16,8 @@ use crate::model::ids::{RunId, StepId};
 use crate::model::order::{self, Order, Refusal, may_roll_back};
 use crate::model::record::{Chain, Record, hash};
 use crate::model::run_state::{RunPhase, RunState, StepStatus};
-use crate::model::workflow::{StepIx, Workflow};
+use crate::model::workflow::Workflow;
 use crate::registry::{BoundWorkflow, Imports};
-
-/// The most bytes of the workflow's text in one record. Escaped as JSON they may grow sixfold, which still fits.
-const TEXT_PART_LEN: usize = 8 * 1024;
 
 /// What a new run is of.
 pub struct StartPlan {
@@ -56,6 +55,8 @@ pub struct ResumePlan {
     pub redo: Vec<StepId>,
     /// Steps that are done, by the operator's word, with their outputs.
     pub mark_done: Vec<(StepId, Fields)>,
+    /// The edited workflow that the run is of from here on.
+    pub adopt: Option<Adoption>,
 }
 
 /// How a run is rolled back by hand.
@@ -71,12 +72,26 @@ pub struct RollbackRequest {
 /// A run as its journal tells it.
 #[derive(Debug)]
 pub struct Replayed {
-    /// What it is of.
+    /// What it is of, with the inputs that count now.
     pub header: RunHeader,
-    /// The stored workflow.
+    /// The stored workflow, as it was adopted last.
     pub workflow: Arc<Workflow>,
+    /// The workflow that it was started with.
+    pub started_with: Arc<Workflow>,
     /// Where it is.
     pub state: RunState,
+}
+
+impl Replayed {
+    /// Rebuilds a run from its records and the workflow that it was started with.
+    ///
+    /// # Errors
+    /// When the records are no whole run of the workflow.
+    pub fn of(run: &RunId, started_with: Arc<Workflow>, records: &[Record]) -> Result<Self, RunError> {
+        let state = RunState::replay(Arc::clone(&started_with), |_| Duration::from_secs(1), records)?;
+        let header = state.header().cloned().ok_or_else(|| RunError::NotARun { run: run.clone() })?;
+        Ok(Self { header, workflow: Arc::clone(state.workflow()), started_with, state })
+    }
 }
 
 /// Starts a new run and drives it until it ends, pauses or is interrupted.
@@ -142,12 +157,15 @@ async fn resume_claimed(runtime: Runtime, run: &RunId, claim: Claim, plan: Resum
     let approve_all = |header: &RunHeader| plan.approve_all || header.approve_all;
     let Runtime { journal, registry, clock, reporter, control, workflow } = runtime;
     let parts = Taken { journal, registry, clock, reporter, workflow };
-    let mut dispatcher = taken_over(parts, run, claim, plan.by.clone(), approve_all)?;
+    let (mut dispatcher, changed) = taken_over(parts, run, claim, plan.by.clone(), approve_all, plan.adopt)?;
     if let RunPhase::Finished(
         outcome @ (RunOutcome::Completed | RunOutcome::CompletedWithExceptions | RunOutcome::RolledBack | RunOutcome::Abandoned),
     ) = dispatcher.state.phase()
     {
         return Err(RunError::Refused(Refusal::Finished { outcome, verb: "resume" }));
+    }
+    if let Some(changed) = changed {
+        adopt(&mut dispatcher, changed)?;
     }
     let decided = plan.mark_done.iter().map(|(step, _)| step).chain(&plan.redo);
     for step in decided {
@@ -192,7 +210,7 @@ pub async fn rollback(runtime: Runtime, run: &RunId, request: RollbackRequest) -
 async fn rollback_claimed(runtime: Runtime, run: &RunId, claim: Claim, request: RollbackRequest) -> Result<RunEnd, RunError> {
     let Runtime { journal, registry, clock, reporter, control, workflow } = runtime;
     let parts = Taken { journal, registry, clock, reporter, workflow };
-    let mut dispatcher = taken_over(parts, run, claim, request.by.clone(), |_| false)?;
+    let (mut dispatcher, _) = taken_over(parts, run, claim, request.by.clone(), |_| false, None)?;
     may_roll_back(&dispatcher.state, request.past_point_of_no_return).map_err(RunError::Refused)?;
     if dispatcher.state.phase() == RunPhase::Forward {
         dispatcher.emit(Event::RunResumed { by: request.by.clone() })?;
@@ -227,7 +245,7 @@ async fn order_claimed(
     (order, by, reason): (Order, Operator, String),
 ) -> Result<(), RunError> {
     let (_, workflow) = stored(run, &claim.records, None)?;
-    let mut state = RunState::replay(workflow, |_| std::time::Duration::from_secs(1), &claim.records)?;
+    let mut state = RunState::replay(workflow, |_| Duration::from_secs(1), &claim.records)?;
     let mut chain = Chain::resume(&claim.records, claim.head);
     let mut batch = Vec::new();
     let mut emit = |state: &mut RunState, event| -> Result<(), RunError> {
@@ -302,16 +320,26 @@ fn taken_over(
     claim: Claim,
     by: Operator,
     approve_all: impl Fn(&RunHeader) -> bool,
-) -> Result<Dispatcher, RunError> {
-    let (header, workflow) = stored(run, &claim.records, taken.workflow.as_ref())?;
+    adopt: Option<Adoption>,
+) -> Result<(Dispatcher, Option<Changed>), RunError> {
+    let (_, workflow) = stored(run, &claim.records, taken.workflow.as_ref())?;
+    let mut state = RunState::replay(workflow, |_| Duration::ZERO, &claim.records)?;
+    let header = state.header().cloned().ok_or_else(|| RunError::NotARun { run: run.clone() })?;
+    let changed = adopt.map(|adopt| change(&state, adopt, by.clone())).transpose()?;
+    let (workflow, inputs) = match &changed {
+        Some(Changed { workflow, change, .. }) => (Arc::clone(workflow), &change.inputs),
+        None => (Arc::clone(state.workflow()), &header.inputs),
+    };
     let imports = if header.imports.is_empty() { Imports::None } else { Imports::Values(&header.imports) };
-    let bound = taken.registry.bind(Arc::clone(&workflow), &header.inputs, &imports);
+    let bound = taken.registry.bind(Arc::clone(&workflow), inputs, &imports);
     let bound = Arc::new(bound.map_err(|problems| RunError::Workflow { problems, text: workflow.text().to_owned() })?);
-    let state = RunState::replay(workflow, |ix: StepIx| bound.declared(ix).typical(), &claim.records)?;
+    if changed.is_none() {
+        state.prioritise(|ix| bound.declared(ix).typical());
+    }
     let chain = Chain::resume(&claim.records, claim.head);
     let approve_all = approve_all(&header);
     let Taken { journal, registry, clock, reporter, .. } = taken;
-    Ok(Dispatcher::new(Parts {
+    let dispatcher = Dispatcher::new(Parts {
         run: run.clone(),
         journal,
         registry,
@@ -323,7 +351,8 @@ fn taken_over(
         epoch: claim.epoch,
         by,
         approve_all,
-    }))
+    });
+    Ok((dispatcher, changed))
 }
 
 /// Rebuilds a run from its records, without its kinds: for `status`, `log` and the runs that follow it.
@@ -331,9 +360,8 @@ fn taken_over(
 /// # Errors
 /// When the records are no whole run.
 pub fn replay(run: &RunId, records: &[Record]) -> Result<Replayed, RunError> {
-    let (header, workflow) = stored(run, records, None)?;
-    let state = RunState::replay(Arc::clone(&workflow), |_| std::time::Duration::from_secs(1), records)?;
-    Ok(Replayed { header, workflow, state })
+    let (_, workflow) = stored(run, records, None)?;
+    Replayed::of(run, workflow, records)
 }
 
 /// Puts the stored workflow together again; `known` saves reading it, if it is the same.
@@ -359,20 +387,6 @@ fn stored(run: &RunId, records: &[Record], known: Option<&Arc<Workflow>>) -> Res
     }
     let workflow = Workflow::parse(&text).map_err(|problems| RunError::Workflow { problems, text })?;
     Ok(((**header).clone(), Arc::new(workflow)))
-}
-
-fn text_parts(text: &str) -> Vec<String> {
-    let mut parts = Vec::new();
-    let mut rest = text;
-    while !rest.is_empty() {
-        let mut end = rest.len().min(TEXT_PART_LEN);
-        while !rest.is_char_boundary(end) {
-            end -= 1;
-        }
-        parts.push(rest[..end].to_owned());
-        rest = &rest[end..];
-    }
-    parts
 }
 
 /// Gives the run back. A failure to do so matters less than how the run ended.

@@ -132,7 +132,7 @@ impl Stage<'_> {
         if first {
             return self.start(points).await;
         }
-        let plan = ResumePlan { by: somebody(), approve_all: false, redo: Vec::new(), mark_done: Vec::new() };
+        let plan = ResumePlan { by: somebody(), approve_all: false, redo: Vec::new(), mark_done: Vec::new(), adopt: None };
         match runtime::resume(self.runtime(points), &self.run, plan).await {
             // The first process died before the first append: there is nothing to resume.
             Err(RunError::NotARun { .. } | RunError::Journal(JournalError::NoSuchRun { .. })) => self.start(points).await,

@@ -13,7 +13,7 @@ use crate::model::run_state::RunState;
 use crate::model::workflow::Workflow;
 use crate::registry::{Imports, Registry, resolve_inputs};
 use crate::report::Silent;
-use crate::runtime::{self, Controller, Order, ResumePlan, RollbackRequest, RunEnd, RunError, Runtime, StartPlan, channel};
+use crate::runtime::{self, Adoption, Controller, Order, ResumePlan, RollbackRequest, RunEnd, RunError, Runtime, StartPlan, channel};
 
 /// One run of a workflow text, and what it needs.
 #[derive(Clone)]
@@ -128,7 +128,19 @@ impl TestRun {
         let (runtime, _controller) = self.runtime();
         let redo = redo.into_iter().map(|id| id.parse().expect("an id")).collect();
         let mark_done = mark_done.into_iter().map(|id| (id.parse().expect("an id"), serde_json::Map::new())).collect();
-        let plan = ResumePlan { by: somebody(), approve_all: self.approve_all, redo, mark_done };
+        let plan = ResumePlan { by: somebody(), approve_all: self.approve_all, redo, mark_done, adopt: None };
+        runtime::resume(runtime, &self.run, plan).await
+    }
+
+    /// Resumes the run with an edited workflow.
+    ///
+    /// # Errors
+    /// As [`runtime::resume`].
+    pub async fn resume_edited(&self, text: &str) -> Result<RunEnd, RunError> {
+        let (runtime, _controller) = self.runtime();
+        let workflow = Arc::new(Workflow::parse(text).expect("a valid workflow"));
+        let adopt = Some(Adoption { workflow, file: "edited.ron".to_owned() });
+        let plan = ResumePlan { by: somebody(), approve_all: self.approve_all, redo: Vec::new(), mark_done: Vec::new(), adopt };
         runtime::resume(runtime, &self.run, plan).await
     }
 

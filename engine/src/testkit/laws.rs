@@ -2,14 +2,12 @@
 //! the fold that is to be trusted.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use super::MemoryJournal;
 use crate::model::dsl::{Compensate, StepPolicy};
 use crate::model::event::Event;
 use crate::model::ids::RunId;
 use crate::model::record::Record;
-use crate::model::run_state::RunState;
 use crate::model::workflow::{StepIx, Workflow};
 use crate::runtime;
 
@@ -23,9 +21,11 @@ pub fn broken(journal: &MemoryJournal, run: &RunId) -> Vec<String> {
         Ok(replayed) => replayed,
         Err(error) => return vec![format!("the journal cannot be replayed: {error}")],
     };
-    let mut facts = Facts::new(&replayed.workflow);
-    match RunState::replay(replayed.workflow.clone(), |_| Duration::from_secs(1), &records) {
-        Ok(again) if again.steps() == replayed.state.steps() && again.phase() == replayed.state.phase() => {}
+    let text: String = records[1..].iter().map_while(|record| text_of(&record.event)).collect();
+    let Ok(workflow) = Workflow::parse(&text) else { return vec!["the stored workflow cannot be read".to_owned()] };
+    let mut facts = Facts::new(workflow);
+    match runtime::replay(run, &records) {
+        Ok(again) if again.state.steps() == replayed.state.steps() && again.state.phase() == replayed.state.phase() => {}
         Ok(_) | Err(_) => facts.broken.push("a second replay gives another state".to_owned()),
     }
     for record in &records {
@@ -34,9 +34,15 @@ pub fn broken(journal: &MemoryJournal, run: &RunId) -> Vec<String> {
     facts.broken
 }
 
+fn text_of(event: &Event) -> Option<&str> {
+    if let Event::WorkflowText { text, .. } = event { Some(text) } else { None }
+}
+
 /// What the records so far say of each step.
-struct Facts<'a> {
-    workflow: &'a Workflow,
+struct Facts {
+    workflow: Workflow,
+    /// An edited workflow, as far as it is on record: how many parts are to come, and the text so far.
+    edited: Option<(u32, String)>,
     done: BTreeSet<StepIx>,
     succeeded: BTreeSet<StepIx>,
     intended: BTreeSet<StepIx>,
@@ -46,11 +52,12 @@ struct Facts<'a> {
     broken: Vec<String>,
 }
 
-impl<'a> Facts<'a> {
-    fn new(workflow: &'a Workflow) -> Self {
+impl Facts {
+    fn new(workflow: Workflow) -> Self {
         let none = BTreeSet::new;
         Self {
             workflow,
+            edited: None,
             done: none(),
             succeeded: none(),
             intended: none(),
@@ -65,6 +72,7 @@ impl<'a> Facts<'a> {
         if matches!(record.event, Event::RollbackStarted { .. }) {
             self.compensating = true;
         }
+        self.edit(record);
         let Some(ix) = record.event.step().and_then(|step| self.workflow.find(step)) else { return };
         match &record.event {
             Event::StepStarted { .. } => self.started(ix, record),
@@ -91,6 +99,35 @@ impl<'a> Facts<'a> {
             }
             _ => {}
         }
+    }
+
+    /// Takes an edited workflow over once its text is whole. What has begun must be the same in both.
+    fn edit(&mut self, record: &Record) {
+        match (&record.event, self.edited.take()) {
+            (Event::WorkflowChanged(change), _) => self.edited = Some((change.text_parts, String::new())),
+            (Event::WorkflowText { text, .. }, Some((left, so_far))) => {
+                let text = so_far + text;
+                match (left, Workflow::parse(&text)) {
+                    (2.., _) => self.edited = Some((left - 1, text)),
+                    (_, Ok(edited)) => self.exchange(edited, record),
+                    (_, Err(_)) => self.broken.push(format!("the edited workflow cannot be read (record {})", record.seq)),
+                }
+            }
+            (_, _) => {}
+        }
+    }
+
+    fn exchange(&mut self, edited: Workflow, record: &Record) {
+        let old = std::mem::replace(&mut self.workflow, edited);
+        for &ix in self.intended.iter().chain(&self.done) {
+            let (was, is) = (old.step(ix), self.workflow.find(old.id(ix)).map(|ix| self.workflow.step(ix)));
+            if is.is_none_or(|is| is.params.text() != was.params.text() || is.kind.value != was.kind.value) {
+                self.broken.push(format!("step `{}` had begun and was told something else (record {})", old.id(ix), record.seq));
+            }
+        }
+        let now = |set: &BTreeSet<StepIx>| set.iter().filter_map(|&ix| self.workflow.find(old.id(ix))).collect();
+        let sets = [&self.done, &self.succeeded, &self.intended, &self.irreversible, &self.compensated].map(now);
+        [self.done, self.succeeded, self.intended, self.irreversible, self.compensated] = sets;
     }
 
     fn started(&mut self, ix: StepIx, record: &Record) {

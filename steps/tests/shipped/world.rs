@@ -133,7 +133,7 @@ impl Shipped {
 
     pub async fn resume(&self, _file: &str, ended: &Ended) -> Ended {
         let (runtime, _controller) = self.runtime();
-        let plan = ResumePlan { by: somebody(), approve_all: true, redo: Vec::new(), mark_done: Vec::new() };
+        let plan = ResumePlan { by: somebody(), approve_all: true, redo: Vec::new(), mark_done: Vec::new(), adopt: None };
         let end = runtime::resume(runtime, &ended.run, plan).await.unwrap();
         Ended { run: ended.run.clone(), end, journal: self.journal.clone() }
     }

@@ -3,8 +3,10 @@
 use jiff::Timestamp;
 
 use super::{RunState, StepStatus};
-use crate::model::event::{Fields, Mode, Operator};
+use crate::model::event::{Event, Fields, Mode, Operator};
 use crate::model::order::Order;
+use crate::model::record::Record;
+use crate::model::transition::IllegalTransition;
 use crate::model::workflow::StepIx;
 
 /// Who said so, when, and why.
@@ -37,8 +39,15 @@ pub struct Cancelled {
 }
 
 impl RunState {
+    pub(super) fn apply_order(&mut self, record: &Record) -> Result<(), IllegalTransition> {
+        let Event::Ordered { order, by, reason } = &record.event else { return Ok(()) };
+        order.check(self).map_err(|refusal| IllegalTransition::Order { seq: record.seq, refusal })?;
+        self.ordered(order, Word { by: by.clone(), reason: reason.clone(), at: record.at });
+        Ok(())
+    }
+
     /// Takes in an order that was found to make sense.
-    pub(super) fn ordered(&mut self, order: &Order, word: Word) {
+    fn ordered(&mut self, order: &Order, word: Word) {
         match order {
             // Recorded as decisions.
             Order::Approve { .. } | Order::Reject { .. } => {}

@@ -133,7 +133,7 @@ impl Limits for (&BoundWorkflow, &RunState) {
 impl Dispatcher {
     pub(super) fn new(parts: Parts) -> Self {
         let Parts { run, journal, registry, clock, reporter, bound, state, chain, epoch, by, approve_all } = parts;
-        let questions_max = state.workflow().len() + 1;
+        let questions_max = bound.workflow().len() + 1;
         Self {
             run,
             journal,
