@@ -147,6 +147,8 @@ pub(crate) fn plan(run: &RunId, registry: &Registry, workflow: Arc<Workflow>) ->
         imports: IndexMap::new(),
         follows: None,
         mode: workflow.def().mode,
+        drill: None,
+        incident_at: None,
         max_parallel: None,
         approve_all: false,
         world: "bench".to_owned(),

@@ -71,6 +71,8 @@ pub fn header() -> RunHeader {
         imports: Default::default(),
         follows: None,
         mode: Mode::Unplanned,
+        drill: None,
+        incident_at: None,
         max_parallel: 100,
         approve_all: false,
         world: "sim".into(),

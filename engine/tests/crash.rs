@@ -37,6 +37,8 @@ struct RandomStep {
 struct RandomRun {
     steps: Vec<RandomStep>,
     pauses: bool,
+    /// Whether everything is put back at the end.
+    undoes: bool,
     max_parallel: u32,
 }
 
@@ -60,7 +62,8 @@ fn random_step() -> impl Strategy<Value = RandomStep> {
 
 fn random_run() -> impl Strategy<Value = RandomRun> {
     let steps = prop::collection::vec(random_step(), 1..7);
-    (steps, prop::bool::weighted(0.2), 1..5_u32).prop_map(|(steps, pauses, max_parallel)| RandomRun { steps, pauses, max_parallel })
+    let whole = (steps, prop::bool::weighted(0.2), prop::bool::weighted(0.2), 1..5_u32);
+    whole.prop_map(|(steps, pauses, undoes, max_parallel)| RandomRun { steps, pauses, undoes, max_parallel })
 }
 
 impl RandomRun {
@@ -68,7 +71,11 @@ impl RandomRun {
         let steps: Vec<_> = self.steps.iter().enumerate().map(|(ix, step)| step.text(ix)).collect();
         let on_failure = if self.pauses { "Pause" } else { "Rollback" };
         let max_parallel = self.max_parallel;
-        format!("Workflow(name: \"random\", on_failure: {on_failure}, max_parallel: {max_parallel}, steps: [{}])", steps.join(","))
+        let at_end = if self.undoes { "Undo" } else { "Stay" };
+        format!(
+            "Workflow(name: \"random\", on_failure: {on_failure}, at_end: {at_end}, max_parallel: {max_parallel}, steps: [{}])",
+            steps.join(",")
+        )
     }
 
     fn prepared(&self) -> TestRun {
@@ -126,6 +133,8 @@ fn wrong(random: &RandomRun, whole: (&RunEnd, &FakeWorld), found: (&RunEnd, &Fak
         wrong.push("it is stuck".to_owned());
     }
     let expected = match outcome {
+        // What nothing can undo stays, and how far that came is left to chance.
+        Some(RunOutcome::RolledBack) if random.undoes && random.steps.iter().any(|step| step.irreversible) => None,
         Some(RunOutcome::RolledBack) => Some(BTreeMap::new()),
         // A step may run further, or less far, before the others wait for the operator.
         None => None,

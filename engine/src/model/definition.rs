@@ -23,6 +23,8 @@ pub struct WorkflowDef {
     pub inputs: IndexMap<String, Input>,
     /// What to do when a step fails before the point of no return.
     pub on_failure: OnFailure,
+    /// What to do when every step is done.
+    pub at_end: AtEnd,
     /// The most steps that may run at once.
     pub max_parallel: u32,
     /// The workflow file whose last completed run this one builds on; its values are `${workflow.step.output}`.
@@ -64,6 +66,29 @@ pub enum OnFailure {
     Rollback,
     /// Start nothing more and ask the operator.
     Pause,
+}
+
+/// What to do when every step is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Default)]
+pub enum AtEnd {
+    /// What was changed stays.
+    #[default]
+    Stay,
+    /// Compensate everything attempted, also past a point of no return: what a drill changes, it puts back.
+    Undo,
+}
+
+/// What a step is for in a drill: what its failure says of the drill depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+pub enum Stage {
+    /// Makes what the drill needs. Its failure says nothing of the failover.
+    Prepare,
+    /// Brings the failure about. The clock starts with it.
+    Fail,
+    /// Proves that the failure happened.
+    Prove,
+    /// Checks that users are served again. The clock stops with the last one.
+    Check,
 }
 
 /// What a step's failure means for the run.
@@ -123,6 +148,8 @@ pub struct StepDef {
     pub on_unreachable: StepPolicy,
     /// The mode that it is part of; `None` means both.
     pub only: Option<Mode>,
+    /// What it is for in a drill; `None` is the failover itself.
+    pub stage: Option<Stage>,
     /// Whether it is compensated.
     pub compensate: Compensate,
     /// What to do when it was interrupted.

@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::account::{self, AccountDef, AccountField};
-pub use super::definition::{Compensate, Input, Objectives, OnFailure, OnInterrupted, StepDef, StepPolicy, WorkflowDef};
+pub use super::definition::{AtEnd, Compensate, Input, Objectives, OnFailure, OnInterrupted, Stage, StepDef, StepPolicy, WorkflowDef};
 use super::event::Mode;
 use super::ids::{StepId, is_name};
 use super::problem::{Place, Placed, Problem};
@@ -57,6 +57,7 @@ pub fn parse(source: &str, problems: &mut Vec<Problem>) -> Option<WorkflowDef> {
         objectives,
         inputs,
         on_failure: reader.setting(&mut fields, "on_failure"),
+        at_end: reader.setting(&mut fields, "at_end"),
         max_parallel: max_parallel.map_or(MAX_PARALLEL_DEFAULT, |max| max.value),
         follows: reader.optional(&mut fields, "follows"),
         mode: reader.optional(&mut fields, "mode").map_or(Mode::Unplanned, |mode| mode.value),
@@ -317,6 +318,7 @@ impl Reader<'_> {
         let on_failure = self.setting(&mut fields, "on_failure");
         let on_unreachable = self.setting(&mut fields, "on_unreachable");
         let only = self.optional(&mut fields, "only").map(|only| only.value);
+        let stage = self.optional(&mut fields, "stage").map(|stage| stage.value);
         let compensate = self.setting(&mut fields, "compensate");
         let on_interrupted = self.setting(&mut fields, "on_interrupted");
         self.unknown(fields);
@@ -334,6 +336,7 @@ impl Reader<'_> {
             on_failure,
             on_unreachable,
             only,
+            stage,
             compensate,
             on_interrupted,
             at,

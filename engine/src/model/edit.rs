@@ -214,6 +214,7 @@ fn compare_settings(old: &WorkflowDef, new: &WorkflowDef, settings: &mut Vec<(St
     differs("follows", follows(old) != follows(new), Some("the run has taken its values from the run that it follows already"));
     differs("account", !same_account(old.account.as_ref(), new.account.as_ref()), Some("the run has been given its account already"));
     differs("on_failure", old.on_failure != new.on_failure, None);
+    differs("at_end", old.at_end != new.at_end, None);
     differs("objectives", old.objectives != new.objectives, None);
     differs("mode (of new runs; this one keeps its own: `wf escalate`)", old.mode != new.mode, None);
     differs("max_parallel (of new runs; this one keeps its own)", old.max_parallel != new.max_parallel, None);
@@ -236,6 +237,7 @@ fn differences(old: &StepDef, new: &StepDef, changed_inputs: &BTreeSet<String>) 
     differs("on_failure", old.on_failure != new.on_failure);
     differs("on_unreachable", old.on_unreachable != new.on_unreachable);
     differs("only", old.only != new.only);
+    differs("stage", old.stage != new.stage);
     differs("compensate", old.compensate != new.compensate);
     differs("on_interrupted", old.on_interrupted != new.on_interrupted);
     let accounts = new.account.iter().flat_map(AccountDef::references);

@@ -159,6 +159,12 @@ pub struct RunHeader {
     pub follows: Option<RunId>,
     /// Whether the failing side still works with us.
     pub mode: Mode,
+    /// The environment that is exercised, if the run is a drill.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drill: Option<String>,
+    /// When the incident began, as far as whoever started the run knew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incident_at: Option<Timestamp>,
     /// The most steps that may run at once.
     pub max_parallel: u32,
     /// Whether approvals were given in advance (`--yes`).

@@ -1,5 +1,6 @@
 //! What may happen next: a pure function of the run's state. The dispatcher asks until there is nothing more to do now.
 
+use super::dsl::AtEnd;
 use super::event::{Mode, RunOutcome};
 use super::run_state::{RunPhase, RunState};
 use super::workflow::StepIx;
@@ -104,6 +105,7 @@ fn forward(state: &RunState, limits: &impl Limits) -> Option<Command> {
     match halted {
         _ if !state.active().is_empty() => None,
         Some(ix) => Some(Command::Pause(PauseCause::Undecided(ix))),
+        None if state.left() == 0 && state.workflow().def().at_end == AtEnd::Undo => Some(Command::BeginRollback),
         None if state.left() == 0 => {
             Some(Command::Finish(if state.exceptions() { RunOutcome::CompletedWithExceptions } else { RunOutcome::Completed }))
         }

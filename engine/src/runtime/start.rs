@@ -35,6 +35,10 @@ pub struct StartPlan {
     pub follows: Option<RunId>,
     /// Whether the failing side still works with us.
     pub mode: Mode,
+    /// The environment that is exercised, if the run is a drill.
+    pub drill: Option<String>,
+    /// When the incident began, if that is known.
+    pub incident_at: Option<Timestamp>,
     /// The most steps that may run at once; `None` means what the workflow says.
     pub max_parallel: Option<u32>,
     /// Whether approvals are given in advance.
@@ -114,6 +118,8 @@ pub async fn start(runtime: Runtime, plan: StartPlan) -> Result<RunEnd, RunError
         imports: plan.imports,
         follows: plan.follows,
         mode: plan.mode,
+        drill: plan.drill,
+        incident_at: plan.incident_at,
         max_parallel: plan.max_parallel.unwrap_or(workflow.def().max_parallel),
         approve_all: plan.approve_all,
         world: plan.world,

@@ -99,6 +99,8 @@ impl TestRun {
             imports: IndexMap::new(),
             follows: None,
             mode: self.mode,
+            drill: None,
+            incident_at: None,
             max_parallel: None,
             approve_all: self.approve_all,
             world: "test".to_owned(),

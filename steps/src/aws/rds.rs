@@ -1,5 +1,6 @@
 //! RDS instances as the kinds look at them: what a describe says, without the Options, and which states mean what.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aws_sdk_rds::types::DbInstance;
@@ -47,6 +48,8 @@ pub struct Instance {
     pub backup_retention_days: i32,
     /// Whether it is protected from deletion.
     pub deletion_protection: bool,
+    /// Its tags.
+    pub tags: BTreeMap<String, String>,
     /// The name that it is about to get.
     pub pending_id: Option<String>,
     /// The instance class that it is about to get.
@@ -72,6 +75,7 @@ impl Instance {
             class: described.db_instance_class().unwrap_or_default().to_owned(),
             backup_retention_days: described.backup_retention_period().unwrap_or_default(),
             deletion_protection: described.deletion_protection().unwrap_or_default(),
+            tags: described.tag_list().iter().filter_map(|tag| Some((tag.key()?.to_owned(), tag.value()?.to_owned()))).collect(),
             pending_id: text(pending.and_then(|pending| pending.db_instance_identifier())),
             pending_class: text(pending.and_then(|pending| pending.db_instance_class())),
             pending_backup_retention_days: pending.and_then(|pending| pending.backup_retention_period()),

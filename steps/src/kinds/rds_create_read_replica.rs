@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_rds::config::Config;
+use aws_sdk_rds::types::Tag;
 use serde::{Deserialize, Serialize};
 use wf_engine::clock::between;
 use wf_engine::model::event::{Fields, StepFailure};
@@ -13,6 +14,9 @@ use crate::aws::poll::{Look, SHOWS_WITHIN, until};
 use crate::aws::rds::{self, Instance};
 use crate::aws::shared::Since;
 use crate::aws::{AskOnce, Cloud, errors, lag, presign};
+
+/// The tag of a replica that was made for a drill: the run that made it.
+const THROWAWAY: &str = "wf:throwaway";
 
 /// Makes a read replica.
 #[derive(Debug, Clone, Deserialize)]
@@ -39,6 +43,9 @@ pub struct RdsCreateReadReplica {
     /// Whether it has a standby in another zone.
     #[serde(default)]
     pub multi_az: bool,
+    /// Whether it is for a drill, and is deleted by a rollback in any case.
+    #[serde(default)]
+    pub throwaway: bool,
 }
 
 /// Whether the replica was there before.
@@ -72,6 +79,11 @@ impl StepKind for RdsCreateReadReplica {
                 "the key in its own region that encrypts it; needed when an encrypted source is in another region",
             ),
             Field::new("multi_az", FieldType::Bool, "whether it has a standby in another zone; default false"),
+            Field::new(
+                "throwaway",
+                FieldType::Bool,
+                "whether it is made for a drill: tagged with the run, adopted from nobody else, and deleted by a rollback even once promoted; default false",
+            ),
         ],
         outputs: &[
             Field::new("endpoint", FieldType::Text, "its host name"),
@@ -90,7 +102,7 @@ impl StepKind for RdsCreateReadReplica {
             "the source must have backups: without them the step fails before it changes anything",
             "in another region it starts from a copied snapshot and can take hours; the source must be given by its ARN",
             "an encrypted source in another region needs a key of the new region and a request presigned for the source's region, which wf makes",
-            "rollback deletes the replica only if it was absent before and is still a replica: once promoted, it holds data",
+            "rollback deletes the replica only if it was absent before and is still a replica: once promoted, it holds data; one that is `throwaway` is told by its tag, and goes in any case",
             "RequestedRegion conditions of an SCP can deny it, because RDS calls the source's region on your behalf",
         ],
         typical: Duration::from_secs(30 * 60),
@@ -111,7 +123,7 @@ impl StepKind for RdsCreateReadReplica {
     async fn observe(&self, cx: &StepContext<Cloud>, intent: Option<&Presence>) -> Result<Observed<Presence>, StepFailure> {
         let existed = intent.map(|intent| intent.existed);
         if let Some(instance) = rds::find(cx, &self.region, &self.instance, cx.env.since_now()).await? {
-            self.must_be_ours(&instance)?;
+            self.must_be_ours(cx, &instance)?;
             if instance.status == "deleting" {
                 return Err(StepFailure::transient(format!("an older {} in {} is still being deleted", self.instance, self.region)));
             }
@@ -145,6 +157,7 @@ impl StepKind for RdsCreateReadReplica {
             .publicly_accessible(false)
             .auto_minor_version_upgrade(false)
             .copy_tags_to_snapshot(true)
+            .set_tags(self.throwaway.then(|| vec![Tag::builder().key(THROWAWAY).value(cx.run.to_string()).build()]))
             .customize()
             .config_override(Config::builder().retry_classifier(AskOnce))
             .send()
@@ -177,9 +190,9 @@ impl StepKind for RdsCreateReadReplica {
             return Ok(());
         }
         let Some(instance) = self.find_patiently(cx, handle.is_none()).await? else { return Ok(()) };
-        self.must_be_ours(&instance)?;
+        self.must_be_ours(cx, &instance)?;
         if instance.status != "deleting" {
-            // RDS makes no final snapshot of a replica; its data is the source's.
+            // RDS makes no final snapshot of a replica; its data is the source's. A throwaway's is nobody's.
             let request = cx.env.rds(&self.region).delete_db_instance().db_instance_identifier(&self.instance).skip_final_snapshot(true);
             let answer = request.customize().config_override(Config::builder().retry_classifier(AskOnce)).send().await;
             match answer {
@@ -202,12 +215,21 @@ impl StepKind for RdsCreateReadReplica {
 
 impl RdsCreateReadReplica {
     /// Fails when the instance of that name is another one than we would make, or would have made.
-    fn must_be_ours(&self, instance: &Instance) -> Result<(), StepFailure> {
+    fn must_be_ours(&self, cx: &StepContext<Cloud>, instance: &Instance) -> Result<(), StepFailure> {
         instance.must_not_be_broken()?;
+        let place = format!("{} in {}", self.instance, self.region);
+        if self.throwaway {
+            let made_by = instance.tags.get(THROWAWAY);
+            if made_by.is_some_and(|run| *run == cx.run.to_string()) {
+                return Ok(());
+            }
+            let whose = made_by.map_or_else(|| "is no throwaway".to_owned(), |run| format!("belongs to the drill of run {run}"));
+            return Err(StepFailure::permanent(format!("{place} exists and {whose}: it is left as it is"))
+                .hint("choose another name, or let that drill clean up: `wf rollback` or `wf resume` of its run"));
+        }
         if instance.replicates(&self.source) {
             return Ok(());
         }
-        let place = format!("{} in {}", self.instance, self.region);
         let failure = match &instance.source {
             None => StepFailure::permanent(format!("{place} exists and is no replica: it is left as it is")),
             Some(source) => {
@@ -246,7 +268,7 @@ impl RdsCreateReadReplica {
         let Some(instance) = rds::find(cx, &self.region, &self.instance, since).await? else {
             return Ok(Look::Waiting("not to be seen yet".to_owned()));
         };
-        self.must_be_ours(&instance)?;
+        self.must_be_ours(cx, &instance)?;
         if instance.is_available() && instance.endpoint.is_some() {
             return Ok(Look::Done(instance));
         }

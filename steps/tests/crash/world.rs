@@ -85,6 +85,8 @@ impl Trial {
                 imports: self.imports.clone(),
                 follows: None,
                 mode: workflow.def().mode,
+                drill: None,
+                incident_at: None,
                 max_parallel: None,
                 approve_all: true,
                 world: "sim".to_owned(),

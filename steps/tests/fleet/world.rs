@@ -90,6 +90,8 @@ impl Fleet {
             imports: Default::default(),
             follows: None,
             mode: Mode::Planned,
+            drill: None,
+            incident_at: None,
             max_parallel: None,
             approve_all: true,
             world: "sim".to_owned(),

@@ -120,6 +120,8 @@ impl Shipped {
             imports,
             follows: followed.map(|ended| ended.run.clone()),
             mode: Mode::Unplanned,
+            drill: None,
+            incident_at: None,
             max_parallel: None,
             approve_all: true,
             world: "sim".to_owned(),

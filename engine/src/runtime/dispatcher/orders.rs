@@ -155,6 +155,9 @@ impl Dispatcher {
     pub(super) fn begin_rollback(&mut self) -> Result<(), RunError> {
         let event = match self.state.cancelled() {
             Some(cancelled) => Event::RollbackStarted { reason: cancelled.word.reason.clone(), by: Some(cancelled.word.by.clone()) },
+            None if self.state.blocking().is_empty() => {
+                Event::RollbackStarted { reason: "every step is done, and what they did is put back".to_owned(), by: None }
+            }
             None => Event::RollbackStarted { reason: self.failed_steps(), by: None },
         };
         self.emit(event)
