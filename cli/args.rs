@@ -1,5 +1,6 @@
 //! What can be typed: clap types, whose doc comments are the help text. Knows nothing of what the verbs do.
 
+mod drill;
 mod listing;
 mod orders;
 mod tools;
@@ -12,19 +13,20 @@ use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter};
 use wf_engine::model::event::Mode;
 use wf_sim::Fault;
 
+pub use drill::Drill;
 pub use listing::{List, StateArg, Status};
 pub use orders::{Adjust, Cancel, MarkDone, OrderRun, OrderStep, Skip};
 pub use tools::{Bench, CommitArg, Journal, Shape, Sim};
 
 use crate::complete::{runs, steps, workflows};
 use crate::report::Format;
-use crate::values::{Pair, pair, reason, speed};
+use crate::values::{Pair, Since, pair, reason, since, speed};
 
 const EXIT_CODES: &str = "\
 Exit codes:
   0 completed · 1 unexpected · 2 usage · 3 invalid workflow · 4 refused: locked by another process, or not confirmed
   10 rolled back · 11 stuck · 12 paused, needs the operator · 13 journal unusable · 20 `plan --exit-code`: changes
-  130 interrupted, resumable
+  21 a drill failed · 22 a drill proved nothing · 130 interrupted, resumable
 
 Start here:
   wf run workflows/failover.ron --sim     the whole failover on an embedded two-region AWS: no account needed
@@ -95,6 +97,11 @@ pub enum Verb {
     /// Go back: run the workflow that follows the last completed failover, with the values that it recorded
     #[command(after_help = "Example:\n  wf failback --sim\n  wf failback workflows/failback.ron --from 01K2")]
     Failback(Failback),
+    /// Exercise a failover: bring a failure about, fail over, check, measure, and put everything back
+    #[command(
+        after_help = "Exit codes: 0 PASS · 21 FAIL · 22 INCONCLUSIVE · 11 something could not be put back\n\nExample:\n  wf drill pilot-light --env staging --sim --yes\n  wf drill history"
+    )]
+    Drill(Drill),
     /// Approve a step that asks
     #[command(after_help = "Example:\n  wf approve @latest go --reason 'replica lag is 2 s'")]
     Approve(OrderStep),
@@ -232,6 +239,9 @@ pub struct RunOptions {
     /// Run only if `wf plan` would still show the plan of this name
     #[arg(long, value_name = "HASH")]
     pub plan_hash: Option<String>,
+    /// When the incident began: a moment in UTC such as `2026-11-01T03:00:00Z`, or a span before now such as `5m`; the RTO counts from it
+    #[arg(long, value_name = "WHEN", value_parser = since)]
+    pub incident_at: Option<Since>,
     /// How many steps may run at once; default: as the workflow says
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub max_parallel: Option<u32>,

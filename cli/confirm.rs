@@ -89,6 +89,32 @@ pub fn cancel(console: &mut Console, name: &str, changed: usize, yes: bool) -> R
     confirmed(console, &facts, name, "give it up", "`--yes` confirms it; `wf rollback` undoes instead")
 }
 
+/// Refuses to exercise production, unless somebody says that it is meant, and types its name.
+pub fn environment(console: &mut Console, name: &str, meant: bool, typed: Option<&str>, simulated: bool) -> Result<(), Failure> {
+    if !name.to_lowercase().contains("prod") {
+        return Ok(());
+    }
+    if !meant {
+        return Err(Failure::refused(format!(
+            "nothing was done: `{}` is production by its name, and its users would be without service",
+            name.escape_debug()
+        ))
+        .help("exercise another environment with `--env`; `--production` exercises this one"));
+    }
+    match typed {
+        _ if simulated => Ok(()),
+        Some(typed) if typed == name => Ok(()),
+        Some(_) => Err(Failure::refused("nothing was done: `--confirm` names another environment")),
+        None => confirmed(
+            console,
+            &format!("the drill takes `{name}` down"),
+            name,
+            "take it down",
+            "`--confirm NAME` says so where nobody can type",
+        ),
+    }
+}
+
 fn confirmed(console: &mut Console, facts: &str, name: &str, verb: &str, help: &str) -> Result<(), Failure> {
     if !console.asks() {
         return Err(Failure::refused(format!("not confirmed: {facts}")).help(help));

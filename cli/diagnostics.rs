@@ -13,6 +13,7 @@ use wf_sim::SimError;
 use crate::console::Console;
 use crate::failure::{Failure, count};
 use crate::hints::hint;
+use crate::render::drill::DrillVerdict;
 use crate::render::{Look, clean};
 
 /// How many mistakes of a file are shown; the rest is counted.
@@ -36,7 +37,21 @@ pub enum Exit {
     JournalUnusable = 13,
     /// `wf plan --exit-code`: a run would change something.
     Changes = 20,
+    /// `wf drill`: the failover does not work, or missed an objective.
+    DrillFailed = 21,
+    /// `wf drill`: nothing was proved.
+    DrillInconclusive = 22,
     Interrupted = 130,
+}
+
+impl From<DrillVerdict> for Exit {
+    fn from(verdict: DrillVerdict) -> Self {
+        match verdict {
+            DrillVerdict::Pass => Self::Completed,
+            DrillVerdict::Fail => Self::DrillFailed,
+            DrillVerdict::Inconclusive => Self::DrillInconclusive,
+        }
+    }
 }
 
 impl From<&RunEnd> for Exit {

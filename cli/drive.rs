@@ -5,20 +5,22 @@ use std::sync::Arc;
 
 use tokio::task::{JoinError, JoinHandle};
 use wf_engine::journal::Journal;
-use wf_engine::model::event::{Event, RunHeader};
+use wf_engine::model::event::{Event, RunHeader, RunOutcome};
 use wf_engine::model::ids::RunId;
 use wf_engine::model::record::Record;
 use wf_engine::model::workflow::Workflow;
 use wf_engine::runtime::{self, Controller, Replayed, ResumePlan, RollbackRequest, RunEnd, RunError, Runtime, StartPlan};
+use wf_journal::Layout;
 
 use crate::console::Console;
 use crate::control_socket::{ControlSocket, Served};
 use crate::diagnostics::Exit;
 use crate::failure::Failure;
 use crate::ledger::{Ledger, Recorder};
+use crate::render::harmless_json;
 use crate::render::live::{LiveReporter, Suspend};
 use crate::render::summary::{Summary, Users};
-use crate::report::{self, Besides, Report};
+use crate::report::{self, Besides, DrillReport, Report};
 use crate::run_summary::RunSummary;
 use crate::runs::{Runs, failed};
 use crate::sim_world::World;
@@ -39,6 +41,15 @@ impl Way {
             Self::Start(plan) => Some(Expected::of_bound(&plan.bound, plan.mode, world.name)),
             Self::Resume(ResumePlan { adopt: Some(edited), .. }) => Expected::of_run(&edited.workflow, header(earlier)?),
             Self::Resume(_) | Self::Rollback(_) => Expected::of_run(workflow, header(earlier)?),
+        }
+    }
+
+    /// Tells whether the run goes forward as an exercise, which is to put back what it changed however it ends.
+    fn is_drill(&self, earlier: &[Record]) -> bool {
+        match self {
+            Self::Start(plan) => plan.drill.is_some(),
+            Self::Resume(_) => header(earlier).is_some_and(|header| header.drill.is_some()),
+            Self::Rollback(_) => false,
         }
     }
 
@@ -84,12 +95,13 @@ impl Drive {
         let suspend = live.suspend_handle();
         let expected = if console.err_look().tty { way.expected(&workflow, &world, &earlier) } else { None };
         let usual = expected.map(|expected| tokio::spawn(expected.tell(runs.clone(), suspend.clone())));
+        let drill = way.is_drill(&earlier);
         let ledger = Ledger::new(earlier);
         let (recorder, questions) = Recorder::new(Arc::clone(&ledger), live);
         let served =
             Served { run: run.clone(), ledger: Arc::clone(&ledger), controller: controller.clone(), clock: Arc::clone(&world.clock) };
         let socket = tokio::spawn(serve(runs.layout().control_socket(&run), served, suspend.clone()));
-        let over = interrupt::obey(run.clone(), controller.clone(), suspend.clone())?;
+        let over = interrupt::obey(run.clone(), drill, controller.clone(), suspend.clone())?;
         let asking = console.asks().then(|| tokio::spawn(approvals::ask(questions, controller.clone(), operator::this(), suspend.clone())));
         let runtime = Runtime {
             journal,
@@ -112,12 +124,14 @@ impl Drive {
         flushed?;
         let records = ledger.since(0);
         let replayed = Replayed::of(&run, workflow, &records).map_err(|source| failed(&run, source))?;
-        match tell(console, runs, &world, &replayed, &records) {
+        let summary = Summary::of(&replayed, &records, &world.sim.as_ref().map(wf_sim::Sim::sites).unwrap_or_default());
+        let exit = exit_of(&end, &summary);
+        match tell(console, runs, summary, &replayed, &records) {
             // How the run went does not depend on who reads about it.
             Err(Failure::Output(error)) => console.say(&format!("the summary could not be written ({error}): wf status {run}")),
             told => told?,
         }
-        Ok(Exit::from(&end))
+        Ok(exit)
     }
 }
 
@@ -165,11 +179,17 @@ async fn wind_up(ledger: &Ledger, asking: Option<JoinHandle<()>>, socket: JoinHa
     let _ = socket.await;
 }
 
+/// Returns the exit code of a run that came to rest: a drill that put everything back says what it proved.
+fn exit_of(end: &RunEnd, summary: &Summary) -> Exit {
+    match (end, summary.drill.as_ref().and_then(|drill| drill.verdict)) {
+        (RunEnd::Finished(RunOutcome::RolledBack), Some(verdict)) => verdict.into(),
+        _ => end.into(),
+    }
+}
+
 /// Says how it went, and keeps the summary.
-fn tell(console: &mut Console, runs: &Runs, world: &World, replayed: &Replayed, records: &[Record]) -> Result<(), Failure> {
+fn tell(console: &mut Console, runs: &Runs, summary: Summary, replayed: &Replayed, records: &[Record]) -> Result<(), Failure> {
     RunSummary::of(replayed, false).keep(runs.layout());
-    let traffic = world.sim.as_ref().map(wf_sim::Sim::sites).unwrap_or_default();
-    let summary = Summary::of(replayed, records, &traffic);
     let told = if console.json() {
         console.document(&summary)
     } else {
@@ -185,7 +205,19 @@ fn keep_report(console: &mut Console, runs: &Runs, replayed: &Replayed, records:
     let (layout, run) = (runs.layout(), &replayed.header.run);
     let report = Report::of(replayed, records, Besides { live: false, users, followers: report::beside(replayed) });
     match report::keep(&report, layout) {
-        Ok(()) => console.say(&format!("report: {} (.md and .json beside it)", layout.report_file(run, "html").display())),
+        Ok(()) => {
+            console.say(&format!("report: {} (.md and .json beside it)", layout.report_file(run, "html").display()));
+            keep_drill(console, &report, layout);
+        }
         Err(error) => console.say(&format!("the report could not be kept ({error}): `wf report {run}` writes it anew")),
+    }
+}
+
+/// Keeps what a drill proved in a file of its own beside the report, and names what it left.
+fn keep_drill(console: &mut Console, report: &Report, layout: &Layout) {
+    let Some(drill) = DrillReport::of(report) else { return };
+    match layout.write_beside_reports(&report.summary.run, &drill.name, harmless_json(format!("{:#}\n", drill.fields)).as_bytes()) {
+        Ok(path) => console.say(&format!("drill report: {}", path.display())),
+        Err(error) => console.say(&format!("{} could not be written ({error})", drill.name)),
     }
 }

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use wf_engine::model::ids::RunId;
-use wf_engine::runtime::{Control, Controller};
+use wf_engine::runtime::{Control, Controller, Order};
 
 use crate::diagnostics::Exit;
 use crate::failure::Failure;
+use crate::operator;
 use crate::render::live::Suspend;
 
 /// How long the last words may take once the run was given back. A terminal that is full takes none.
@@ -52,7 +53,7 @@ impl Signals {
 pub type Over = watch::Sender<Option<Exit>>;
 
 /// Obeys signals until the process ends.
-pub fn obey(run: RunId, controller: Controller, suspend: Suspend) -> Result<Over, Failure> {
+pub fn obey(run: RunId, drill: bool, controller: Controller, suspend: Suspend) -> Result<Over, Failure> {
     let system = |source| Failure::System { doing: "waiting for signals", source };
     let runtime = Builder::new_current_thread().enable_all().build().map_err(system)?;
     let signals = {
@@ -60,7 +61,7 @@ pub fn obey(run: RunId, controller: Controller, suspend: Suspend) -> Result<Over
         Signals::catch()?
     };
     let over = Over::new(None);
-    let watcher = Watcher { signals, run, controller, suspend, over: over.subscribe() };
+    let watcher = Watcher { signals, run, drill, controller, suspend, over: over.subscribe() };
     let work = move || runtime.block_on(watcher.work());
     std::thread::Builder::new().name("signals".to_owned()).spawn(work).map_err(system)?;
     Ok(over)
@@ -69,6 +70,8 @@ pub fn obey(run: RunId, controller: Controller, suspend: Suspend) -> Result<Over
 struct Watcher {
     signals: Signals,
     run: RunId,
+    /// Whether the run is an exercise, which puts back what it changed before it leaves.
+    drill: bool,
     controller: Controller,
     suspend: Suspend,
     over: watch::Receiver<Option<Exit>>,
@@ -77,9 +80,15 @@ struct Watcher {
 impl Watcher {
     /// Turns the first signal into an order to leave, and the second into leaving at once.
     async fn work(mut self) {
-        let reason = self.signals.next().await;
+        let mut reason = self.signals.next().await;
         if self.over.borrow().is_some() {
             self.leave_at_once();
+        }
+        if self.drill && self.clean_up(reason).await {
+            reason = self.signals.next().await;
+            if self.over.borrow().is_some() {
+                self.leave_at_once();
+            }
         }
         self.say_how_to_carry_on();
         let interrupt = self.controller.send(Control::Interrupt { reason: reason.to_owned() });
@@ -92,6 +101,20 @@ impl Watcher {
             () = enough_said(&mut self.over) => {}
         }
         self.leave_at_once();
+    }
+
+    /// Has a drill put back what it changed. Returns whether it does.
+    async fn clean_up(&self, reason: &str) -> bool {
+        let (reply, answer) = oneshot::channel();
+        let order = Order::Cancel { rollback: true, past_point_of_no_return: true };
+        let order = Control::Order { order, by: operator::this(), reason: reason.to_owned(), reply };
+        if self.controller.send(order).await.is_err() || !matches!(answer.await, Ok(Ok(()))) {
+            return false;
+        }
+        let suspend = self.suspend.clone();
+        let words = "the drill ends here, and what it changed is put back; Ctrl-C again leaves that to `wf resume`";
+        std::thread::spawn(move || suspend.run(|out| drop(writeln!(out, "{words}"))));
+        true
     }
 
     /// That it leaves, and that once more leaves at once, is said by the display.

@@ -22,7 +22,7 @@ use crate::drive::{Drive, Way};
 use crate::failure::Failure;
 use crate::plan::{History, Place, Plan};
 use crate::runs::Runs;
-use crate::sim_world::{AWS, SIM, World, offline_registry};
+use crate::sim_world::{AWS, Opening, SIM, World, offline_registry};
 use crate::source::Source;
 use crate::{confirm, imports, operator, values, whoami};
 
@@ -36,6 +36,8 @@ pub struct Launch<'a> {
     pub options: &'a RunOptions,
     /// The run that it follows.
     pub follows: Option<Replayed>,
+    /// The environment that is exercised, if it is a drill.
+    pub drill: Option<String>,
 }
 
 impl Launch<'_> {
@@ -47,7 +49,7 @@ impl Launch<'_> {
         let mut by = operator::this();
         let (runs, world) = if self.options.sim {
             confirm::simulated(&bound, values.mode, self.options.sim_exec)?;
-            let (runs, world) = (Runs::open(state_dir)?, World::sim(state_dir, &self.options.into(), &run)?);
+            let (runs, world) = (Runs::open(state_dir)?, World::sim(state_dir, &self.opening(), &run)?);
             by.identity = whoami::ask(console, &world, &self.who(&values)).await?;
             (runs, world)
         } else {
@@ -63,6 +65,7 @@ impl Launch<'_> {
             let looking = looking(&world, self.bind(&world.registry, &values)?, values.mode);
             still(reviewed, &Plan::make(&looking, &History::default(), place).await)?;
         }
+        let incident_at = self.options.incident_at.map(|since| since.before(world.clock.now()));
         let Values { inputs, imports, mode } = values;
         let plan = StartPlan {
             run: run.clone(),
@@ -72,6 +75,8 @@ impl Launch<'_> {
             imports,
             follows: self.follows.map(|followed| followed.header.run),
             mode,
+            drill: self.drill,
+            incident_at,
             max_parallel: self.options.max_parallel,
             approve_all: self.options.yes,
             world: world.name.to_owned(),
@@ -88,11 +93,16 @@ impl Launch<'_> {
         let values = self.values()?;
         self.bind(&offline_registry(), &values)?;
         let run = new_run_id();
-        let world = if self.options.sim { World::sim(state_dir, &self.options.into(), &run)? } else { World::aws(&run).await };
+        let world = if self.options.sim { World::sim(state_dir, &self.opening(), &run)? } else { World::aws(&run).await };
         let identity = whoami::ask(console, &world, &self.who(&values)).await?;
         let bound = self.bind(&world.registry, &values)?;
         let place = Place { world: world.name, identity, run: self.who(&values) };
         Ok(Plan::make(&looking(&world, bound, values.mode), history, place).await)
+    }
+
+    /// A drill begins in a quiet world, in which the environment has its name.
+    fn opening(&self) -> Opening {
+        Opening::from(self.options).of_environment(self.drill.clone())
     }
 
     /// Puts together the values that the run would have.

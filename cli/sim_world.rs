@@ -42,8 +42,17 @@ pub struct Opening {
     simulation: Simulation,
     seed: Option<u64>,
     world: Option<PathBuf>,
+    /// The environment that a drill exercises.
+    environment: Option<String>,
     /// What a run has seen of its time.
     earliest: Option<Timestamp>,
+}
+
+impl Opening {
+    /// Begins a new world as a drill of an environment needs it.
+    pub fn of_environment(self, environment: Option<String>) -> Self {
+        Self { environment, ..self }
+    }
 }
 
 impl From<&Simulation> for Opening {
@@ -54,7 +63,7 @@ impl From<&Simulation> for Opening {
 
 impl From<&RunOptions> for Opening {
     fn from(options: &RunOptions) -> Self {
-        Self { simulation: options.simulation.clone(), seed: options.sim_seed, world: options.sim_world.clone(), earliest: None }
+        Self { simulation: options.simulation.clone(), seed: options.sim_seed, world: options.sim_world.clone(), ..Self::default() }
     }
 }
 
@@ -119,7 +128,7 @@ pub fn open(state_dir: &Path, opening: &Opening) -> Result<Sim, Failure> {
     let dir = dir(state_dir);
     let world = match &opening.world {
         Some(file) => Source::read(file)?.text,
-        None => DEFAULT_WORLD.to_owned(),
+        None => opening.environment.as_deref().map_or_else(|| DEFAULT_WORLD.to_owned(), quiet_world),
     };
     let world: WorldDef = world.parse().map_err(wf_sim::SimError::from)?;
     let made = DirBuilder::new().recursive(true).mode(0o700).create(&dir);
@@ -132,6 +141,17 @@ pub fn open(state_dir: &Path, opening: &Opening) -> Result<Sim, Failure> {
         tracing::warn!(%error, "the speed of the simulated world was not kept");
     }
     Ok(sim)
+}
+
+/// Returns the default world without its incident, in which what is called after production there is called after an environment.
+fn quiet_world(environment: &str) -> String {
+    let lines = DEFAULT_WORLD.lines().filter(|line| !line.trim_start().starts_with("incident:"));
+    let quiet = lines.collect::<Vec<_>>().join("\n");
+    if environment.starts_with("prod") {
+        return quiet;
+    }
+    let domain = format!("{environment}.company.com");
+    quiet.replace("company.com", &domain).replace("production", environment).replace("prod-", &format!("{environment}-"))
 }
 
 /// The simulator's clock, as the engine knows clocks.

@@ -54,13 +54,17 @@ pub enum Since {
 }
 
 impl Since {
-    /// Returns the moment that is meant, in milliseconds of the Unix epoch.
-    pub fn as_ms(self, now: Timestamp) -> u64 {
-        let moment = match self {
+    /// Returns the moment that is meant.
+    pub fn before(self, now: Timestamp) -> Timestamp {
+        match self {
             Self::Ago(span) => now.checked_sub(span).unwrap_or(Timestamp::UNIX_EPOCH),
             Self::Moment(moment) => moment,
-        };
-        u64::try_from(moment.as_millisecond()).unwrap_or(0)
+        }
+    }
+
+    /// Returns the moment that is meant, in milliseconds of the Unix epoch.
+    pub fn as_ms(self, now: Timestamp) -> u64 {
+        u64::try_from(self.before(now).as_millisecond()).unwrap_or(0)
     }
 }
 

@@ -5,6 +5,8 @@
 //! out, and all that is laid out passes [`harmless`] before it is shown.
 
 mod board;
+mod clocks;
+pub mod drill;
 mod graph;
 pub mod graph_svg;
 mod kinds;
@@ -26,8 +28,8 @@ use wf_engine::model::event::RunOutcome;
 use wf_engine::model::run_state::{RunPhase, RunState};
 
 pub use text::{clean, cut, harmless, harmless_json};
-pub use text::{count, date_and_time, pad, pad_left, span, who};
-use text::{short_fields, short_value, time_of_day, whole_span, wrapped};
+pub use text::{count, date_and_time, pad, pad_left, span, time_of_day, who};
+use text::{short_fields, short_value, whole_span, wrapped};
 
 /// How text is to look where it goes.
 #[derive(Debug, Clone, Copy)]

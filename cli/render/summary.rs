@@ -18,12 +18,14 @@ use wf_engine::runtime::Replayed;
 use wf_engine::units::Span;
 use wf_sim::{Outage, TrafficReport};
 
+use super::clocks::Clocks;
+use super::drill::Drill;
 use super::next::{self, Next, Undoing};
 use super::timeline::{CriticalPath, Ending, Lap, Timeline};
 use super::{Ink, clean, state_word};
 
 /// The output that tells how much a promotion lost.
-const LAG_OUTPUT: &str = "replica_lag_at_promote";
+pub(super) const LAG_OUTPUT: &str = "replica_lag_at_promote";
 
 /// What a run came to.
 #[derive(Debug, Clone, Serialize)]
@@ -58,7 +60,12 @@ pub struct Summary {
     pub steps: Vec<Row>,
     /// Every compensation, in the order in which they began.
     pub compensations: Vec<Row>,
-    /// How long the service was away, by the run's own times.
+    /// What it proved, if it is a drill.
+    pub drill: Option<Drill>,
+    /// The moments that its objectives are about.
+    pub clocks: Clocks,
+    /// How long the service was away, by the run's own times: from the incident to the last good answer where both are known, from the run's
+    /// start to the end of its last step otherwise.
     pub rto: Objective,
     /// How much of the latest data was lost, in time.
     pub rpo: Objective,
@@ -173,6 +180,9 @@ impl Summary {
         let makespan = timeline.makespan();
         let (word, ink) = state_word(state, false);
         let over = matches!(state.phase(), RunPhase::Finished(outcome) if outcome != RunOutcome::Stuck);
+        let clocks = Clocks::of(replayed, records);
+        let objectives = workflow.def().objectives;
+        let (rto, rpo) = (rto(state, objectives.rto, makespan, &clocks), rpo(state, objectives.rpo));
         Self {
             run: header.run.clone(),
             workflow: clean(&header.workflow).into_owned(),
@@ -188,13 +198,25 @@ impl Summary {
             parallelism: ratio(timeline.work(), makespan).unwrap_or_default(),
             steps: rows(replayed, &timeline, &timeline.forward, &path.forward, step_outcome),
             compensations: rows(replayed, &timeline, &timeline.undo, &path.undo, undo_outcome),
-            rto: rto(state, workflow.def().objectives.rto, makespan),
-            rpo: rpo(state, workflow.def().objectives.rpo),
+            drill: Drill::of(replayed, records, &rto, &rpo),
+            clocks,
+            rto,
+            rpo,
             users: traffic.iter().map(|report| Users::during(report, timeline.start, last_at)).collect(),
             failures: failures(records),
             undo: if over { Undoing::default() } else { Undoing::of(state) },
             next: next::commands(&header.run, state, false),
             critical_path: figures(replayed, &path, makespan),
+        }
+    }
+}
+
+impl Summary {
+    /// Says from when to when the RTO is.
+    pub fn rto_of(&self) -> &'static str {
+        match self.clocks.incident {
+            Some(_) => "incident to users served again",
+            None => "run start to the end of its last step",
         }
     }
 }
@@ -276,8 +298,13 @@ fn undo_outcome(_: StepStatus, lap: Option<&Lap>) -> Option<(&'static str, Ink)>
     })
 }
 
-fn rto(state: &RunState, objective: Option<Span>, makespan: Duration) -> Objective {
-    let reached = matches!(state.phase(), RunPhase::Finished(RunOutcome::Completed | RunOutcome::CompletedWithExceptions));
+fn rto(state: &RunState, objective: Option<Span>, makespan: Duration, clocks: &Clocks) -> Objective {
+    let over = matches!(state.phase(), RunPhase::Finished(RunOutcome::Completed | RunOutcome::CompletedWithExceptions));
+    let (makespan, reached) = match (clocks.incident, clocks.healthy) {
+        (Some(incident), Some(healthy)) if healthy > incident => (between(incident, healthy), true),
+        (Some(incident), _) => (between(incident, state.last_at().unwrap_or(incident)), false),
+        (None, _) => (makespan, over),
+    };
     let verdict = match objective {
         None => Verdict::NoObjective,
         Some(objective) if makespan > objective.0 => Verdict::Missed,

@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use wf_engine::units::Span;
 use wf_sim::Outage;
 
+use super::clocks::Clocks;
+use super::drill::{Drill, DrillVerdict};
 use super::lines::why;
 use super::next::commands_text;
 use super::summary::{Failed, Objective, Row, Summary, Users, Verdict};
-use super::{Ink, Look, clean, count, cut, date_and_time, pad, pad_left, span, wrapped};
+use super::{Ink, Look, clean, count, cut, date_and_time, pad, pad_left, span, time_of_day, wrapped};
 
 /// The most steps, and the most compensations, that the table shows; `--json` has all.
 const ROWS_MAX: usize = 120;
@@ -89,9 +92,13 @@ impl Summary {
             let makespan = format!("{} = {ratio:.2} × the critical path", secs(self.makespan));
             text.push_str(&format!("    makespan       {makespan}, {:.1} steps at once\n", self.parallelism));
         }
-        text.push_str(&objective_text("RTO", &self.rto, "run start → end of its last step", look));
+        text.push_str(&clocks_text(&self.clocks, look));
+        text.push_str(&objective_text("RTO", &self.rto, &self.rto_of().replace(" to the ", " → ").replace(" to ", " → "), look));
         text.push_str(&objective_text("RPO", &self.rpo, "replica lag at the promotion", look));
         self.users.iter().for_each(|users| text.push_str(&users_text(users, look)));
+        if let Some(drill) = &self.drill {
+            text.push_str(&drill_text(drill, look));
+        }
         text
     }
 }
@@ -165,6 +172,34 @@ fn objective_text(name: &str, objective: &Objective, of_what: &str, look: &Look)
         (None, None) => return String::new(),
     };
     format!("    {}  {} {}\n", pad(&format!("{name}  {figures}"), 25), look.paint(ink, &pad(word, 12)), look.paint(Ink::Dim, of_what))
+}
+
+/// Writes the moments of a run whose incident is known, each with its distance from it.
+fn clocks_text(clocks: &Clocks, look: &Look) -> String {
+    let Some(incident) = clocks.incident else { return String::new() };
+    let moment = |(name, at): (&str, Timestamp)| match at.duration_since(incident).as_secs_f64() {
+        0.0 => format!("{name} {}", time_of_day(at)),
+        later @ 0.0.. => format!("{name} +{}", secs(later)),
+        earlier => format!("{name} -{}", secs(-earlier)),
+    };
+    let moments: Vec<_> = clocks.known().into_iter().map(moment).collect();
+    let moments = moments.join(" · ");
+    format!("    clocks         {}\n", wrapped(&moments, room(look, 19)).join(&format!("\n{}", " ".repeat(19))))
+}
+
+fn drill_text(drill: &Drill, look: &Look) -> String {
+    let (word, ink) = match drill.verdict {
+        Some(verdict @ DrillVerdict::Pass) => (verdict.to_string(), Ink::Good),
+        Some(verdict @ DrillVerdict::Fail) => (verdict.to_string(), Ink::Bad),
+        Some(verdict @ DrillVerdict::Inconclusive) => (verdict.to_string(), Ink::Warn),
+        None => ("not over".to_owned(), Ink::Warn),
+    };
+    let mut text =
+        format!("    drill          {} {}\n", look.paint(ink, &word), look.paint(Ink::Dim, &format!("in {}", drill.environment)));
+    for why in &drill.why {
+        text.push_str(&format!("{0}{1}\n", " ".repeat(19), wrapped(why, room(look, 19)).join(&format!("\n{}", " ".repeat(19)))));
+    }
+    text
 }
 
 fn users_text(users: &Users, look: &Look) -> String {

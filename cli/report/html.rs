@@ -74,7 +74,7 @@ impl Report {
             ul.sentences { @for sentence in self.sentences() { li { (clean(&sentence)) } } }
             @if let Some(reason) = &summary.reason { p.alert { "Paused: " (clean(reason)) } }
             div.cards {
-                (objective("RTO", &summary.rto, "run start to the end of its last step"))
+                (objective("RTO", &summary.rto, summary.rto_of()))
                 (objective("RPO", &summary.rpo, "replica lag at the promotion"))
                 div.card { h3 { "Critical path" } p.figure { (secs(summary.critical_path.seconds)) }
                     p.small {

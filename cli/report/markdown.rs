@@ -49,7 +49,7 @@ impl Report {
             text.push_str(&format!("- Paused: {}\n", md(reason)));
         }
         text.push_str("\n| Objective | Achieved | Wanted | |\n|---|---|---|---|\n");
-        text.push_str(&objective("RTO, run start to the end of its last step", &summary.rto));
+        text.push_str(&objective(&format!("RTO, {}", summary.rto_of()), &summary.rto));
         text.push_str(&objective("RPO, replica lag at the promotion", &summary.rpo));
         for users in &summary.users {
             let still = if users.still_out { ", still going on" } else { "" };

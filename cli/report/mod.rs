@@ -4,6 +4,7 @@
 //! The value holds texts as the journal has them, so that it can be compared with it; whoever writes them down cleans them.
 
 mod changes;
+mod drill;
 mod files;
 mod followers;
 mod gantt;
@@ -26,9 +27,10 @@ use wf_engine::model::record::Record;
 use wf_engine::runtime::Replayed;
 
 use crate::render::summary::{Summary, Users};
-use crate::render::{count, next, span, state_word};
+use crate::render::{count, next, span, state_word, time_of_day};
 
 pub use changes::{Altered, Changed, Fate, Restorer};
+pub use drill::DrillReport;
 pub use files::{Format, keep, users_kept};
 pub use followers::{Follower, beside, runs_behind};
 pub use people::{Approval, Deed};
@@ -170,6 +172,14 @@ impl Report {
             count(self.by_hand(), "manual intervention"),
             count(self.troubles.len(), "failed attempt")
         ));
+        if let Some(drill) = &summary.drill {
+            let verdict = drill.verdict.map_or_else(|| "not over".to_owned(), |verdict| verdict.to_string());
+            told.push(format!("Drill of {}: {verdict}: {}.", drill.environment, drill.why.join("; ")));
+        }
+        if summary.clocks.incident.is_some() {
+            let moments: Vec<_> = summary.clocks.known().into_iter().map(|(name, at)| format!("{name} {}", time_of_day(at))).collect();
+            told.push(format!("Clocks, UTC: {}.", moments.join(", ")));
+        }
         let left = self.left().count();
         told.push(if left == 0 {
             "Nothing is left changed.".to_owned()

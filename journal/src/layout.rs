@@ -133,6 +133,16 @@ impl Layout {
         replace(&self.report_file(run, format), text)
     }
 
+    /// Replaces a file of this name beside the reports of a run, and returns where it is.
+    ///
+    /// # Errors
+    /// When it cannot be written; the run needs to exist.
+    pub fn write_beside_reports(&self, run: &RunId, name: &str, text: &[u8]) -> io::Result<PathBuf> {
+        let path = self.run_dir(run).join(name);
+        replace(&path, text)?;
+        Ok(path)
+    }
+
     /// Reads the report of a run in a format; `None` when there is none.
     ///
     /// # Errors
