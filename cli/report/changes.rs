@@ -75,6 +75,8 @@ pub enum Fate {
     Undone,
     /// Restoring the before-image failed.
     NotUndone,
+    /// What it was made on is gone again: another step had made it, and that is undone.
+    Gone,
 }
 
 /// Who can put a change back.
@@ -115,7 +117,7 @@ impl Fate {
     pub fn is_left(self) -> bool {
         match self {
             Self::Stands | Self::Unknown | Self::NotUndone => true,
-            Self::Undone => false,
+            Self::Undone | Self::Gone => false,
         }
     }
 
@@ -126,6 +128,7 @@ impl Fate {
             Self::Unknown => "perhaps changed",
             Self::Undone => "undone",
             Self::NotUndone => "NOT UNDONE",
+            Self::Gone => "gone with what it was made on",
         }
     }
 }
@@ -168,7 +171,20 @@ pub fn all(replayed: &Replayed, records: &[Record], followers: &[Follower]) -> V
             restorers: if fate.is_left() { restorers(replayed, ix, followers) } else { Vec::new() },
         }
     };
-    intents.into_iter().map(changed).collect()
+    gone(intents.into_iter().map(changed).collect())
+}
+
+/// What was done to something that the run had made itself, and has taken away again, is gone with it.
+fn gone(mut changes: Vec<Changed>) -> Vec<Changed> {
+    let made = |changed: &&Changed| changed.fate == Fate::Undone && changed.before.get("existed") == Some(&Value::Bool(false));
+    let taken_away: Vec<_> = changes.iter().filter(made).map(|changed| changed.on.clone()).collect();
+    for changed in &mut changes {
+        if changed.fate.is_left() && taken_away.contains(&changed.on) {
+            changed.fate = Fate::Gone;
+            changed.restorers.clear();
+        }
+    }
+    changes
 }
 
 fn fate(replayed: &Replayed, ix: StepIx) -> Fate {

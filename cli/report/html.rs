@@ -344,7 +344,7 @@ fn or_none(text: &str) -> Markup {
 fn fate(changed: &Changed) -> Markup {
     let ink = match changed.fate {
         super::Fate::Stands => Ink::Plain,
-        super::Fate::Undone => Ink::Good,
+        super::Fate::Undone | super::Fate::Gone => Ink::Good,
         super::Fate::Unknown => Ink::Warn,
         super::Fate::NotUndone => Ink::Bad,
     };

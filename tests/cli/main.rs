@@ -6,6 +6,7 @@ mod bad_files;
 mod crash;
 mod damage;
 mod display;
+mod drill;
 mod edited;
 mod explain;
 mod failing;

@@ -1,0 +1,144 @@
+//! Drills on the simulated AWS: each verdict, what is put back however they end, and that production is not exercised by accident.
+
+use serde_json::{Value, json};
+
+use crate::sandbox::{Outcome, Sandbox};
+
+const SPEED: &str = "300";
+
+/// A sandbox with a shipped drill in it.
+fn sandbox(drill: &str) -> Sandbox {
+    let sandbox = Sandbox::new();
+    let path = format!("{}/workflows/{drill}", env!("CARGO_MANIFEST_DIR"));
+    sandbox.file("drill.ron", &std::fs::read_to_string(path).expect("a shipped drill"));
+    sandbox
+}
+
+fn args<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    [&["drill", "drill.ron", "--env", "staging", "--sim", "--yes", "--sim-speed", SPEED, "--no-tty"], more].concat()
+}
+
+/// Checks that the world is what it was before the drill: nothing is made, stopped, scaled or led elsewhere.
+fn is_put_back(sandbox: &Sandbox) {
+    let world = sandbox.json(&["sim", "status"]);
+    let region = |name: &str| world["regions"][name].clone();
+    let names = |databases: &Value| databases.as_object().expect("databases").keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&region("us-east-1")["databases"]), ["staging-db-primary"]);
+    assert_eq!(names(&region("us-west-2")["databases"]), ["staging-db-replica-west"]);
+    assert_eq!(region("us-west-2")["databases"]["staging-db-replica-west"]["source"], "us-east-1/staging-db-primary");
+    let size =
+        |region: &Value, group: &str| [&region["groups"][group]["min"], &region["groups"][group]["desired"]].map(|size| size.as_i64());
+    assert_eq!(size(&region("us-east-1"), "staging-app-asg"), [Some(3), Some(6)]);
+    assert_eq!(size(&region("us-west-2"), "staging-app-dr-asg"), [Some(0), Some(0)]);
+    let records = world["dns"]["records"].as_array().expect("records");
+    let primary = |record: &&Value| record["name"] == "app.staging.company.com." && record["set_identifier"] == "primary";
+    let alias = records.iter().find(primary).expect("the record")["alias"].as_str().expect("an alias");
+    assert!(alias.starts_with("staging-app-alb-") && alias.contains("us-east-1"), "{alias}");
+}
+
+/// The drill's report, in the fields that scripts read.
+fn report(sandbox: &Sandbox) -> Value {
+    let dir = sandbox.path(".wf/runs").join(sandbox.latest());
+    let is_report = |name: &str| name.starts_with("dr-test-report-") && name.ends_with(".json");
+    let files = std::fs::read_dir(&dir).expect("a run").map(|entry| entry.expect("a file").path());
+    let found: Vec<_> = files.filter(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(is_report)).collect();
+    assert_eq!(found.len(), 1, "{found:?}");
+    serde_json::from_slice(&std::fs::read(&found[0]).expect("readable")).expect("JSON")
+}
+
+fn verdict(sandbox: &Sandbox) -> Value {
+    sandbox.json(&["drill", "history"])[0]["verdict"].clone()
+}
+
+#[test]
+fn a_drill_that_keeps_its_objectives_passes_and_leaves_nothing() {
+    let sandbox = sandbox("drill-pilot-light.ron");
+    let outcome = sandbox.wf(&args(&[]));
+    outcome.exits(0).tells("drill PASS in staging").tells("incident → users served again");
+    is_put_back(&sandbox);
+    let report = report(&sandbox);
+    let (recovery, lost) =
+        (report["recovery_time_seconds"].as_f64().expect("seconds"), report["rpo_actual_seconds"].as_f64().expect("seconds"));
+    assert!((60.0..1800.0).contains(&recovery) && lost <= 300.0, "{report}");
+    let told = ["test_type", "environment", "rto_target_seconds", "rto_met", "rpo_target_seconds", "rpo_met", "test_status", "leftovers"];
+    assert_eq!(
+        told.map(|field| report[field].clone()),
+        [json!("pilot-light"), json!("staging"), json!(1800.0), json!(true), json!(300.0), json!(true), json!("PASSED"), json!([]),]
+    );
+    let clocks = ["incident", "writable", "traffic", "healthy"].map(|clock| report["clocks"][clock].as_str().expect("a moment").to_owned());
+    assert!(clocks.is_sorted(), "{clocks:?}");
+    sandbox.wf(&["drill", "history"]).exits(0).tells("drill-pilot-light staging").tells("of 30m 00s").tells("PASS");
+    sandbox.wf(&["drill", "history", "--env", "other"]).exits(0).says("no drill yet");
+}
+
+#[test]
+fn a_drill_that_misses_an_objective_fails() {
+    let sandbox = sandbox("drill-full-failover.ron");
+    sandbox.wf(&args(&[])).exits(21).tells("drill FAIL in staging").tells("the RTO was").tells("more than 1m 00s");
+    is_put_back(&sandbox);
+    assert_eq!(report(&sandbox)["rto_met"], false);
+    assert_eq!(verdict(&sandbox), "FAIL");
+}
+
+#[test]
+fn a_replica_that_lags_fails_the_drill_by_its_rpo() {
+    let sandbox = sandbox("drill-pilot-light.ron");
+    let lag = ["--sim-fault", "lag staging-db-replica-west-drill 10m", "--set", "ready_lag=30m"];
+    sandbox.wf(&args(&lag)).exits(21).tells("drill FAIL in staging").tells("the RPO was 10m");
+    is_put_back(&sandbox);
+    let report = report(&sandbox);
+    assert_eq!((&report["rto_met"], &report["rpo_met"], &report["test_status"]), (&json!(true), &json!(false), &json!("FAILED")));
+}
+
+/// The group that is stopped is not the one that serves: the users notice nothing, and so nothing is proved.
+#[test]
+fn a_failure_that_did_not_happen_proves_nothing() {
+    let sandbox = sandbox("drill-warm-standby.ron");
+    let text = std::fs::read_to_string(sandbox.path("drill.ron")).expect("a drill");
+    sandbox.file(
+        "drill.ron",
+        &text.replace(
+            r#"group: "${env}-app-asg", region: "${primary_region}", min: 0, desired: 0"#,
+            r#"group: "${env}-app-asg", region: "${primary_region}", min: 2, desired: 5"#,
+        ),
+    );
+    let outcome = sandbox.wf(&args(&[]));
+    outcome.exits(22).tells("drill INCONCLUSIVE in staging").tells("the failure did not show: step `is_down` failed");
+    is_put_back(&sandbox);
+    assert_eq!(report(&sandbox)["test_status"], "INCONCLUSIVE");
+    // Neither does one that could not be prepared.
+    let outcome = sandbox.wf(&args(&["--set", "url=https://nobody.staging.company.com/health"]));
+    outcome.exits(22).tells("what the drill needs could not be made ready: step `served_before` failed");
+    is_put_back(&sandbox);
+}
+
+#[test]
+fn ctrl_c_and_a_crash_leave_nothing_behind() {
+    let sandbox = sandbox("drill-warm-standby.ron");
+    let mut live = sandbox.start(&args(&[]));
+    live.until("is_down             succeeded");
+    live.signal("INT");
+    live.until("rolling back");
+    // In the middle of the cleaning up the process dies.
+    live.until("undone");
+    live.kill();
+    let run = sandbox.latest();
+    sandbox.wf(&["resume", &run, "--sim-speed", SPEED, "--no-tty"]).exits(22).tells("it was given up before its end");
+    is_put_back(&sandbox);
+    assert_eq!(report(&sandbox)["leftovers"], json!([]));
+}
+
+#[test]
+fn production_is_not_exercised_by_accident() {
+    let sandbox = sandbox("drill-pilot-light.ron");
+    let refused = |more: &[&str]| -> Outcome { sandbox.wf(&[&["drill", "drill.ron", "--yes", "--no-tty"], more].concat()) };
+    refused(&["--env", "prod"]).exits(4).says("is production by its name").says("`--production` exercises this one");
+    refused(&["--env", "prod", "--sim"]).exits(4).says("is production by its name");
+    refused(&["--env", "Production-EU", "--production", "--confirm", "staging"]).exits(4).says("`--confirm` names another environment");
+    refused(&["--env", "prod", "--production"]).exits(4).says("not confirmed: the drill takes `prod` down");
+    refused(&["--confirm", "prod"]).exits(2).says("--production");
+    sandbox.workflow("plain", r#"(id: "a", run: Wait(duration: "0s"))"#);
+    sandbox.wf(&["drill", "plain.ron", "--sim", "--yes"]).exits(2).says("is no drill").says("at_end: Undo");
+    sandbox.wf(&["drill", "no-such"]).exits(2).says("workflows/drill-no-such.ron");
+    assert_eq!(sandbox.json(&["list"]), json!([]), "nothing was started");
+}
