@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use wf_engine::model::event::{Identity, Mode};
+use wf_engine::plan::Looking;
 use wf_engine::registry::BoundWorkflow;
 
 use crate::console::Console;
@@ -91,7 +92,7 @@ pub fn cancel(console: &mut Console, name: &str, changed: usize, yes: bool) -> R
 
 /// Refuses to exercise production, unless somebody says that it is meant, and types its name.
 pub fn environment(console: &mut Console, name: &str, meant: bool, typed: Option<&str>, simulated: bool) -> Result<(), Failure> {
-    if !name.to_lowercase().contains("prod") {
+    if !is_production(name) {
         return Ok(());
     }
     if !meant {
@@ -113,6 +114,26 @@ pub fn environment(console: &mut Console, name: &str, meant: bool, typed: Option
             "`--confirm NAME` says so where nobody can type",
         ),
     }
+}
+
+/// Refuses a drill that would touch what is tagged as production, or whose tags cannot be read.
+pub async fn not_production(looking: &Looking, environment: &str) -> Result<(), Failure> {
+    let workflow = looking.bound.workflow();
+    for (ix, told) in looking.environments().await {
+        let id = workflow.id(ix);
+        let why = match told {
+            Ok(Some(tagged)) if is_production(&tagged) => format!("step `{id}` works on what is tagged as {}", tagged.escape_debug()),
+            Ok(_) => continue,
+            Err(failure) => format!("what step `{id}` works on may be production, its tags cannot be read: {}", failure.message),
+        };
+        return Err(Failure::refused(format!("nothing was done in {}: {why}", environment.escape_debug()))
+            .help("look which environment is meant, and with whose credentials; `--production` exercises production"));
+    }
+    Ok(())
+}
+
+fn is_production(name: &str) -> bool {
+    name.to_lowercase().contains("prod")
 }
 
 fn confirmed(console: &mut Console, facts: &str, name: &str, verb: &str, help: &str) -> Result<(), Failure> {

@@ -36,8 +36,16 @@ pub struct Launch<'a> {
     pub options: &'a RunOptions,
     /// The run that it follows.
     pub follows: Option<Replayed>,
-    /// The environment that is exercised, if it is a drill.
-    pub drill: Option<String>,
+    /// What is exercised, if it is a drill.
+    pub drill: Option<Exercise>,
+}
+
+/// What a drill exercises.
+pub struct Exercise {
+    /// The environment's name.
+    pub environment: String,
+    /// Whether it may be production.
+    pub production: bool,
 }
 
 impl Launch<'_> {
@@ -60,6 +68,10 @@ impl Launch<'_> {
             (Runs::open(state_dir)?, world)
         };
         let bound = self.bind(&world.registry, &values)?;
+        if let Some(exercise) = self.drill.as_ref().filter(|exercise| !exercise.production) {
+            let looking = looking(&world, self.bind(&world.registry, &values)?, values.mode);
+            confirm::not_production(&looking, &exercise.environment).await?;
+        }
         if let Some(reviewed) = &self.options.plan_hash {
             let place = Place { world: world.name, identity: by.identity.clone(), run: self.who(&values) };
             let looking = looking(&world, self.bind(&world.registry, &values)?, values.mode);
@@ -75,7 +87,7 @@ impl Launch<'_> {
             imports,
             follows: self.follows.map(|followed| followed.header.run),
             mode,
-            drill: self.drill,
+            drill: self.drill.map(|exercise| exercise.environment),
             incident_at,
             max_parallel: self.options.max_parallel,
             approve_all: self.options.yes,
@@ -102,7 +114,7 @@ impl Launch<'_> {
 
     /// A drill begins in a quiet world, in which the environment has its name.
     fn opening(&self) -> Opening {
-        Opening::from(self.options).of_environment(self.drill.clone())
+        Opening::from(self.options).of_environment(self.drill.as_ref().map(|exercise| exercise.environment.clone()))
     }
 
     /// Puts together the values that the run would have.

@@ -39,7 +39,10 @@ fn every_kind_is_registered() {
 
 #[test]
 fn every_workflow_is_tested() {
-    let tests = read("steps/tests/shipped/main.rs") + &read("steps/tests/shipped/dns.rs") + &read("tests/cli/bad_files.rs");
+    let tests = read("steps/tests/shipped/main.rs")
+        + &read("steps/tests/shipped/dns.rs")
+        + &read("tests/cli/bad_files.rs")
+        + &read("tests/cli/drill.rs");
     for name in names("workflows", ".ron").into_iter().filter(|name| name != "world") {
         assert!(tests.contains(&name), "no test runs workflows/{name}.ron");
     }

@@ -10,7 +10,7 @@ use crate::confirm;
 use crate::console::Console;
 use crate::diagnostics::Exit;
 use crate::failure::Failure;
-use crate::launch::Launch;
+use crate::launch::{Exercise, Launch};
 use crate::render::drill::{Past, history_table};
 use crate::render::summary::Summary;
 use crate::runs::Runs;
@@ -38,7 +38,9 @@ pub async fn drill(console: &mut Console, state_dir: &Path, args: Drill) -> Resu
     if workflow.def().inputs.contains_key(ENVIRONMENT) {
         options.set.insert(0, (ENVIRONMENT.to_owned(), environment.clone()));
     }
-    Launch { source, workflow, options: &options, follows: None, drill: Some(environment) }.go(console, state_dir).await
+    Launch { source, workflow, options: &options, follows: None, drill: Some(Exercise { environment, production: args.production }) }
+        .go(console, state_dir)
+        .await
 }
 
 /// Finds the file of a drill: that of its name, or the one that was named.

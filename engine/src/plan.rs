@@ -92,6 +92,22 @@ impl Looking {
         verdicts
     }
 
+    /// Asks what each step works on for the environment that its tags name. Steps whose params are not known yet are left out.
+    pub async fn environments(&self) -> Vec<(StepIx, Result<Option<String>, StepFailure>)> {
+        let workflow = self.bound.workflow();
+        let mut found = Vec::new();
+        for ix in (0..workflow.len()).filter(|&ix| takes_part(workflow, ix, self.mode)) {
+            let Ok(step) = self.bound.resolve(&self.registry, ix, |_| None) else { continue };
+            let cx = self.context(ix);
+            let told = tokio::select! {
+                told = step.environment(&cx) => told,
+                () = cx.sleep(LOOK_MAX) => Err(StepFailure::unreachable(format!("nothing was found out within {} s", LOOK_MAX.as_secs()))),
+            };
+            found.push((ix, told));
+        }
+        found
+    }
+
     fn context(&self, ix: StepIx) -> StepContext<()> {
         StepContext {
             run: self.run.clone(),

@@ -235,6 +235,13 @@ pub trait StepKind: DeserializeOwned + Send + Sync + 'static {
         Self::INFO.timeout
     }
 
+    /// Returns the environment that what the step works on belongs to, as its tags say; `None` when they do not say, when there is nothing
+    /// yet, or when the kind cannot tell. Read-only: a drill looks before it takes anything down.
+    async fn environment(&self, cx: &StepContext<Self::Env>) -> Result<Option<String>, StepFailure> {
+        let _ = cx;
+        Ok(None)
+    }
+
     /// Reads the world. `intent` is the before-image of an earlier attempt whose result is not known: with it, a world that is
     /// as desired may be our own doing; without it, somebody else's.
     async fn observe(&self, cx: &StepContext<Self::Env>, intent: Option<&Self::Before>) -> Result<Observed<Self::Before>, StepFailure>;

@@ -9,7 +9,7 @@ const SPEED: &str = "300";
 /// A sandbox with a shipped drill in it.
 fn sandbox(drill: &str) -> Sandbox {
     let sandbox = Sandbox::new();
-    let path = format!("{}/workflows/{drill}", env!("CARGO_MANIFEST_DIR"));
+    let path = format!("{}/{drill}", env!("CARGO_MANIFEST_DIR"));
     sandbox.file("drill.ron", &std::fs::read_to_string(path).expect("a shipped drill"));
     sandbox
 }
@@ -52,7 +52,7 @@ fn verdict(sandbox: &Sandbox) -> Value {
 
 #[test]
 fn a_drill_that_keeps_its_objectives_passes_and_leaves_nothing() {
-    let sandbox = sandbox("drill-pilot-light.ron");
+    let sandbox = sandbox("workflows/drill-pilot-light.ron");
     let outcome = sandbox.wf(&args(&[]));
     outcome.exits(0).tells("drill PASS in staging").tells("incident → users served again");
     is_put_back(&sandbox);
@@ -73,7 +73,7 @@ fn a_drill_that_keeps_its_objectives_passes_and_leaves_nothing() {
 
 #[test]
 fn a_drill_that_misses_an_objective_fails() {
-    let sandbox = sandbox("drill-full-failover.ron");
+    let sandbox = sandbox("workflows/drill-full-failover.ron");
     sandbox.wf(&args(&[])).exits(21).tells("drill FAIL in staging").tells("the RTO was").tells("more than 1m 00s");
     is_put_back(&sandbox);
     assert_eq!(report(&sandbox)["rto_met"], false);
@@ -82,7 +82,7 @@ fn a_drill_that_misses_an_objective_fails() {
 
 #[test]
 fn a_replica_that_lags_fails_the_drill_by_its_rpo() {
-    let sandbox = sandbox("drill-pilot-light.ron");
+    let sandbox = sandbox("workflows/drill-pilot-light.ron");
     let lag = ["--sim-fault", "lag staging-db-replica-west-drill 10m", "--set", "ready_lag=30m"];
     sandbox.wf(&args(&lag)).exits(21).tells("drill FAIL in staging").tells("the RPO was 10m");
     is_put_back(&sandbox);
@@ -93,7 +93,7 @@ fn a_replica_that_lags_fails_the_drill_by_its_rpo() {
 /// The group that is stopped is not the one that serves: the users notice nothing, and so nothing is proved.
 #[test]
 fn a_failure_that_did_not_happen_proves_nothing() {
-    let sandbox = sandbox("drill-warm-standby.ron");
+    let sandbox = sandbox("workflows/drill-warm-standby.ron");
     let text = std::fs::read_to_string(sandbox.path("drill.ron")).expect("a drill");
     sandbox.file(
         "drill.ron",
@@ -114,7 +114,7 @@ fn a_failure_that_did_not_happen_proves_nothing() {
 
 #[test]
 fn ctrl_c_and_a_crash_leave_nothing_behind() {
-    let sandbox = sandbox("drill-warm-standby.ron");
+    let sandbox = sandbox("workflows/drill-warm-standby.ron");
     let mut live = sandbox.start(&args(&[]));
     live.until("is_down             succeeded");
     live.signal("INT");
@@ -130,13 +130,19 @@ fn ctrl_c_and_a_crash_leave_nothing_behind() {
 
 #[test]
 fn production_is_not_exercised_by_accident() {
-    let sandbox = sandbox("drill-pilot-light.ron");
+    let sandbox = sandbox("workflows/drill-pilot-light.ron");
     let refused = |more: &[&str]| -> Outcome { sandbox.wf(&[&["drill", "drill.ron", "--yes", "--no-tty"], more].concat()) };
     refused(&["--env", "prod"]).exits(4).says("is production by its name").says("`--production` exercises this one");
     refused(&["--env", "prod", "--sim"]).exits(4).says("is production by its name");
     refused(&["--env", "Production-EU", "--production", "--confirm", "staging"]).exits(4).says("`--confirm` names another environment");
     refused(&["--env", "prod", "--production"]).exits(4).says("not confirmed: the drill takes `prod` down");
     refused(&["--confirm", "prod"]).exits(2).says("--production");
+    // By its tags, whatever it is called.
+    let world = sandbox.wf(&["sim", "world"]).stdout.replace("prod-", "staging-").replace("company.com", "staging.company.com");
+    sandbox.file("world.ron", &world);
+    refused(&["--env", "staging", "--sim", "--sim-world", "world.ron"])
+        .exits(4)
+        .says("step `replica` works on what is tagged as production");
     sandbox.workflow("plain", r#"(id: "a", run: Wait(duration: "0s"))"#);
     sandbox.wf(&["drill", "plain.ron", "--sim", "--yes"]).exits(2).says("is no drill").says("at_end: Undo");
     sandbox.wf(&["drill", "no-such"]).exits(2).says("workflows/drill-no-such.ron");

@@ -27,6 +27,8 @@ pub trait Step: Send + Sync {
     fn typical(&self) -> Duration;
     /// See [`StepKind::timeout`].
     fn timeout(&self) -> Duration;
+    /// See [`StepKind::environment`].
+    async fn environment(&self, cx: &StepContext<()>) -> Result<Option<String>, StepFailure>;
     /// See [`StepKind::observe`].
     async fn observe(&self, cx: &StepContext<()>, intent: Option<&Value>) -> Result<Observed<Value>, StepFailure>;
     /// See [`StepKind::changes`]. Nothing for a before-image that is none of this kind's.
@@ -72,6 +74,10 @@ impl<K: StepKind> Step for Bound<K> {
 
     fn timeout(&self) -> Duration {
         self.params.timeout()
+    }
+
+    async fn environment(&self, cx: &StepContext<()>) -> Result<Option<String>, StepFailure> {
+        told_by(&cx.signals, self.params.environment(&cx.with_env(self.env.clone()))).await
     }
 
     async fn observe(&self, cx: &StepContext<()>, intent: Option<&Value>) -> Result<Observed<Value>, StepFailure> {

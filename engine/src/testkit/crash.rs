@@ -360,6 +360,10 @@ impl Step for Mortal {
         self.step.timeout()
     }
 
+    async fn environment(&self, cx: &StepContext<()>) -> Result<Option<String>, StepFailure> {
+        self.step.environment(cx).await
+    }
+
     async fn observe(&self, cx: &StepContext<()>, intent: Option<&Value>) -> Result<Observed<Value>, StepFailure> {
         self.step.observe(cx, intent).await
     }

@@ -15,6 +15,9 @@ use super::{Cloud, errors};
 /// The IAM action of every look at an instance.
 pub const DESCRIBE: &str = "rds:DescribeDBInstances";
 
+/// The tag that names an environment, in any case of its letters.
+pub const ENVIRONMENT: &str = "environment";
+
 /// How long it usually takes until a deleted instance is gone.
 pub const DELETED_TYPICALLY: Duration = Duration::from_secs(3 * 60);
 
@@ -80,6 +83,11 @@ impl Instance {
             pending_class: text(pending.and_then(|pending| pending.db_instance_class())),
             pending_backup_retention_days: pending.and_then(|pending| pending.backup_retention_period()),
         }
+    }
+
+    /// Returns the environment that its tags name.
+    pub fn environment(&self) -> Option<String> {
+        self.tags.iter().find(|(key, _)| key.eq_ignore_ascii_case(ENVIRONMENT)).map(|(_, value)| value.clone())
     }
 
     /// Tells whether it serves and takes changes.

@@ -13,6 +13,7 @@ use wf_engine::step::{Change, Field, FieldType, Iam, KindInfo, Observed, Rbac, R
 
 use crate::aws::missing::{Missing, names};
 use crate::aws::poll::{self, Look};
+use crate::aws::rds;
 use crate::aws::shared::Since;
 use crate::aws::{Cloud, errors};
 use crate::sizes::{Sizes, Wish};
@@ -118,6 +119,12 @@ impl StepKind for AutoScalingScale {
 
     fn changes(&self, before: &Sizes) -> Vec<Change> {
         self.wanted(before).map(|wanted| before.changes_to(&wanted)).unwrap_or_default()
+    }
+
+    async fn environment(&self, cx: &StepContext<Cloud>) -> Result<Option<String>, StepFailure> {
+        let group = self.describe(cx, cx.env.since_now()).await?;
+        let tag = group.tags().iter().find(|tag| tag.key().is_some_and(|key| key.eq_ignore_ascii_case(rds::ENVIRONMENT)));
+        Ok(tag.and_then(|tag| tag.value()).map(str::to_owned))
     }
 
     async fn observe(&self, cx: &StepContext<Cloud>, intent: Option<&Sizes>) -> Result<Observed<Sizes>, StepFailure> {

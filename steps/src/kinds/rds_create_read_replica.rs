@@ -120,6 +120,11 @@ impl StepKind for RdsCreateReadReplica {
         vec![Change::new(&self.instance, "", format!("a replica of {}", self.source))]
     }
 
+    async fn environment(&self, cx: &StepContext<Cloud>) -> Result<Option<String>, StepFailure> {
+        let (region, id) = rds::split(&self.source, &self.region);
+        Ok(rds::find(cx, &region, &id, cx.env.since_now()).await?.and_then(|instance| instance.environment()))
+    }
+
     async fn observe(&self, cx: &StepContext<Cloud>, intent: Option<&Presence>) -> Result<Observed<Presence>, StepFailure> {
         let existed = intent.map(|intent| intent.existed);
         if let Some(instance) = rds::find(cx, &self.region, &self.instance, cx.env.since_now()).await? {

@@ -112,6 +112,10 @@ impl StepKind for RdsDeleteInstance {
         }
     }
 
+    async fn environment(&self, cx: &StepContext<Cloud>) -> Result<Option<String>, StepFailure> {
+        Ok(rds::find(cx, &self.region, &self.instance, cx.env.since_now()).await?.and_then(|instance| instance.environment()))
+    }
+
     async fn observe(&self, cx: &StepContext<Cloud>, intent: Option<&Deleted>) -> Result<Observed<Deleted>, StepFailure> {
         let found = rds::find(cx, &self.region, &self.instance, cx.env.since_now()).await?;
         match (found, intent) {

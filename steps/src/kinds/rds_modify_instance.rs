@@ -113,6 +113,10 @@ impl StepKind for RdsModifyInstance {
         [text("identifier", &before.identifier, &self.new_identifier), retention, class].into_iter().flatten().collect()
     }
 
+    async fn environment(&self, cx: &StepContext<Cloud>) -> Result<Option<String>, StepFailure> {
+        Ok(rds::find(cx, &self.region, &self.instance, cx.env.since_now()).await?.and_then(|instance| instance.environment()))
+    }
+
     async fn observe(&self, cx: &StepContext<Cloud>, intent: Option<&Settings>) -> Result<Observed<Settings>, StepFailure> {
         let instance = self.find(cx, cx.env.since_now()).await?;
         let before = |instance| intent.cloned().unwrap_or_else(|| self.settings_of(instance));

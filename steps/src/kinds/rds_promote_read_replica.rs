@@ -132,6 +132,10 @@ impl StepKind for RdsPromoteReadReplica {
         [Change::new("source", &before.source, "none: it takes writes")].into_iter().chain(retention).collect()
     }
 
+    async fn environment(&self, cx: &StepContext<Cloud>) -> Result<Option<String>, StepFailure> {
+        Ok(rds::find(cx, &self.region, &self.instance, cx.env.since_now()).await?.and_then(|instance| instance.environment()))
+    }
+
     async fn observe(&self, cx: &StepContext<Cloud>, intent: Option<&Replica>) -> Result<Observed<Replica>, StepFailure> {
         if let Some(intent) = intent
             && self.is_under_way(cx).await?
