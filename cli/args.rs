@@ -4,6 +4,7 @@ mod drill;
 mod listing;
 mod orders;
 mod tools;
+mod watch;
 
 use std::path::PathBuf;
 
@@ -17,6 +18,7 @@ pub use drill::Drill;
 pub use listing::{List, StateArg, Status};
 pub use orders::{Adjust, Cancel, MarkDone, OrderRun, OrderStep, Skip};
 pub use tools::{Bench, CommitArg, Journal, Shape, Sim};
+pub use watch::Watch;
 
 use crate::complete::{runs, steps, workflows};
 use crate::report::Format;
@@ -102,6 +104,11 @@ pub enum Verb {
         after_help = "Exit codes: 0 PASS · 21 FAIL · 22 INCONCLUSIVE · 11 something could not be put back\n\nExample:\n  wf drill pilot-light --env staging --sim --yes\n  wf drill history"
     )]
     Drill(Drill),
+    /// Look at a page as a user would, and start a workflow when it stays bad
+    #[command(
+        after_help = "It ends with the run that it starts. Started again, it carries on a run that was cut off, and answers no incident twice.\n\nExample:\n  wf watch workflows/failover.ron --url https://app.company.com/health --sim --yes"
+    )]
+    Watch(Watch),
     /// Approve a step that asks
     #[command(after_help = "Example:\n  wf approve @latest go --reason 'replica lag is 2 s'")]
     Approve(OrderStep),
@@ -296,7 +303,7 @@ impl From<ModeArg> for Mode {
 
 const RUN_HELP: &str = "The run: its id, a unique beginning or end of it, or @latest";
 
-#[derive(Debug, ClapArgs)]
+#[derive(Debug, Default, ClapArgs)]
 pub struct Resume {
     #[arg(value_name = "RUN", default_value = "@latest", help = RUN_HELP, add = ArgValueCandidates::new(runs))]
     pub run: String,

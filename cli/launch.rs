@@ -38,6 +38,16 @@ pub struct Launch<'a> {
     pub follows: Option<Replayed>,
     /// What is exercised, if it is a drill.
     pub drill: Option<Exercise>,
+    /// What a watch has settled beforehand, if one starts it.
+    pub watched: Option<Watched>,
+}
+
+/// What a watch settles before the run that it starts: it was confirmed when the watch began.
+pub struct Watched {
+    /// The run's id, under which the watch remembers it.
+    pub run: RunId,
+    /// Whether approvals are given in advance.
+    pub approve: bool,
 }
 
 /// What a drill exercises.
@@ -53,7 +63,9 @@ impl Launch<'_> {
     pub async fn go(self, console: &mut Console, state_dir: &Path) -> Result<Exit, Failure> {
         let values = self.values()?;
         let bound = self.bind(&offline_registry(), &values)?;
-        let run = new_run_id();
+        let run = self.watched.as_ref().map_or_else(new_run_id, |watched| watched.run.clone());
+        let confirmed = self.options.yes || self.watched.is_some();
+        let approve_all = self.watched.as_ref().map_or(self.options.yes, |watched| watched.approve);
         let mut by = operator::this();
         let (runs, world) = if self.options.sim {
             confirm::simulated(&bound, values.mode, self.options.sim_exec)?;
@@ -61,10 +73,10 @@ impl Launch<'_> {
             by.identity = whoami::ask(console, &world, &self.who(&values)).await?;
             (runs, world)
         } else {
-            confirm::possible(console, &bound, values.mode, self.options.yes)?;
+            confirm::possible(console, &bound, values.mode, confirmed)?;
             let world = World::aws(&run).await;
             by.identity = whoami::ask(console, &world, &self.who(&values)).await?;
-            confirm::run(console, &bound, values.mode, self.options.yes, by.identity.as_ref())?;
+            confirm::run(console, &bound, values.mode, confirmed, by.identity.as_ref())?;
             (Runs::open(state_dir)?, world)
         };
         let bound = self.bind(&world.registry, &values)?;
@@ -90,7 +102,7 @@ impl Launch<'_> {
             drill: self.drill.map(|exercise| exercise.environment),
             incident_at,
             max_parallel: self.options.max_parallel,
-            approve_all: self.options.yes,
+            approve_all,
             world: world.name.to_owned(),
             by,
         };
@@ -98,6 +110,24 @@ impl Launch<'_> {
         Drive { run, world, journal, workflow: self.workflow, earlier: Vec::new(), way: Way::Start(Box::new(plan)) }
             .go(console, &runs)
             .await
+    }
+
+    /// Has the run confirmed that a watch is going to start, once `check` finds nothing against it.
+    pub async fn confirm(
+        &self,
+        console: &mut Console,
+        check: impl FnOnce(&BoundWorkflow, Mode) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let values = self.values()?;
+        let bound = self.bind(&offline_registry(), &values)?;
+        check(&bound, values.mode)?;
+        if self.options.sim {
+            return confirm::simulated(&bound, values.mode, self.options.sim_exec);
+        }
+        confirm::possible(console, &bound, values.mode, self.options.yes)?;
+        let world = World::aws(&new_run_id()).await;
+        let who = whoami::ask(console, &world, &self.who(&values)).await?;
+        confirm::run(console, &bound, values.mode, self.options.yes, who.as_ref())
     }
 
     /// Looks at the world, and says what the run would do there.
@@ -170,7 +200,7 @@ pub fn world_name(options: &RunOptions) -> &'static str {
 }
 
 /// Ids sort by the time of the machine, not by that of the world: a simulated run started later is the later one.
-fn new_run_id() -> RunId {
+pub fn new_run_id() -> RunId {
     let now = wf_engine::clock::SystemClock.now();
     RunId::new(now.as_millisecond().unsigned_abs(), fastrand::u128(..))
 }

@@ -30,6 +30,7 @@ mod sim_world;
 mod source;
 mod usual;
 mod values;
+mod watch;
 mod whoami;
 mod words;
 

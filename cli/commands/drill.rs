@@ -38,9 +38,16 @@ pub async fn drill(console: &mut Console, state_dir: &Path, args: Drill) -> Resu
     if workflow.def().inputs.contains_key(ENVIRONMENT) {
         options.set.insert(0, (ENVIRONMENT.to_owned(), environment.clone()));
     }
-    Launch { source, workflow, options: &options, follows: None, drill: Some(Exercise { environment, production: args.production }) }
-        .go(console, state_dir)
-        .await
+    Launch {
+        source,
+        workflow,
+        options: &options,
+        follows: None,
+        drill: Some(Exercise { environment, production: args.production }),
+        watched: None,
+    }
+    .go(console, state_dir)
+    .await
 }
 
 /// Finds the file of a drill: that of its name, or the one that was named.

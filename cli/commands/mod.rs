@@ -22,6 +22,7 @@ mod rollback;
 mod run;
 mod sim;
 mod status;
+mod watch;
 
 use std::future::Future;
 use std::time::Duration;
@@ -47,6 +48,7 @@ pub fn dispatch(args: Args, console: &mut Console) -> Result<Exit, Failure> {
         Verb::Explain(args) => block_on(explain::explain(console, state_dir, &args.run, args.step.as_deref())),
         Verb::Resume(args) => block_on(resume::resume(console, state_dir, &args)),
         Verb::Rollback(args) => block_on(rollback::rollback(console, state_dir, &args)),
+        Verb::Watch(args) => block_on(watch::watch(console, state_dir, args)),
         Verb::Drill(args) => block_on(drill::drill(console, state_dir, args)),
         Verb::Failback(args) => block_on(failback::failback(console, state_dir, &args)),
         Verb::Approve(args) => block_on(order::step(console, state_dir, args, |step| Order::Approve { step })),

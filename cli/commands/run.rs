@@ -32,5 +32,5 @@ pub async fn launch<'a>(state_dir: &Path, file: &Path, options: &'a RunOptions, 
             Some(followed)
         }
     };
-    Ok(Launch { source, workflow, options, follows, drill: None })
+    Ok(Launch { source, workflow, options, follows, drill: None, watched: None })
 }

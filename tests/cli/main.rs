@@ -19,6 +19,7 @@ mod sandbox;
 mod secrets;
 mod shell;
 mod terminal;
+mod watch;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

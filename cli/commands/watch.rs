@@ -1,0 +1,172 @@
+//! `wf watch`: looks at a page as a user would, and starts a workflow when it stays bad. It ends with that run: after a failover, what it
+//! watched is elsewhere.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use wf_engine::clock::{Clock as _, SystemClock};
+use wf_engine::model::ids::RunId;
+use wf_engine::model::run_state::RunPhase;
+use wf_engine::model::workflow::{StepIx, Workflow};
+
+use super::resume;
+use crate::args::{Resume, Watch};
+use crate::console::Console;
+use crate::diagnostics::Exit;
+use crate::failure::Failure;
+use crate::interrupt::Signals;
+use crate::launch::{Launch, Watched, changes, new_run_id};
+use crate::render::{count, date_and_time, time_of_day};
+use crate::run_summary::summary;
+use crate::runs::Runs;
+use crate::sim_world::{World, offline_registry};
+use crate::source::Source;
+use crate::values::Since;
+use crate::watch::{Detector, Incident, Memory, Seen};
+
+/// The kind that asks a human.
+const APPROVAL: &str = "Approval";
+
+pub async fn watch(console: &mut Console, state_dir: &Path, mut args: Watch) -> Result<Exit, Failure> {
+    let source = Source::read(&args.file)?;
+    let workflow = source.workflow(&offline_registry())?;
+    let runs = Runs::open(state_dir)?;
+    let unkept = |source| Failure::Files { path: state_dir.to_owned(), doing: "written", source };
+    let Some(memory) = Memory::open(state_dir, workflow.name()).map_err(unkept)? else {
+        return Err(Failure::refused(format!("another process watches for `{}` already", workflow.name())));
+    };
+    if let Some(exit) = answered(console, state_dir, &runs, &memory, &args).await? {
+        return Ok(exit);
+    }
+    let launch = Launch { source, workflow: Arc::clone(&workflow), options: &args.options, follows: None, drill: None, watched: None };
+    launch.confirm(console, |bound, mode| asks_first(&workflow, &changes(bound, mode).1, args.auto)).await?;
+    let Some(began_at) = look(console, state_dir, &runs, &args, workflow.name()).await? else { return Ok(Exit::Interrupted) };
+    // Before the run is: whoever restarts the watch then knows that the incident is answered, and by which run.
+    let run = new_run_id();
+    memory.keep(&Incident::new(began_at, run.clone())).map_err(unkept)?;
+    drop(runs);
+    args.options.incident_at = Some(Since::Moment(began_at));
+    let source = Source::read(&args.file)?;
+    let watched = Some(Watched { run, approve: args.auto });
+    Launch { source, workflow, options: &args.options, follows: None, drill: None, watched }.go(console, state_dir).await
+}
+
+/// Carries on the run that answers the last incident, if it is not over. One incident is answered once.
+async fn answered(console: &mut Console, state_dir: &Path, runs: &Runs, memory: &Memory, args: &Watch) -> Result<Option<Exit>, Failure> {
+    let unread = |source| Failure::Files { path: memory.path().to_owned(), doing: "read", source };
+    if args.rearm {
+        memory.forget().map_err(unread)?;
+        return Ok(None);
+    }
+    let Some(Incident { began_at, run, .. }) = memory.last().map_err(unread)? else { return Ok(None) };
+    let began = date_and_time(began_at);
+    if !runs.ids().await?.contains(&run) {
+        console.say(&format!("the incident of {began} UTC was seen, but its run had not begun: looks anew"));
+        memory.forget().map_err(unread)?;
+        return Ok(None);
+    }
+    let (replayed, found) = runs.replayed(&run).await?;
+    match replayed.state.phase() {
+        RunPhase::Forward | RunPhase::Compensating if found.live_at.is_none() => {
+            console.say(&format!("the incident of {began} UTC is answered by run {run}, which was cut off: it goes on"));
+            let simulation = args.options.simulation.clone();
+            let resumed = Resume { run: run.to_string(), yes: args.auto, simulation, ..Resume::default() };
+            resume::resume(console, state_dir, &resumed).await.map(Some)
+        }
+        _ => Err(Failure::refused(format!("the incident of {began} UTC is answered by run {run} already"))
+            .help(format!("`wf status {run}` shows where it is; `wf watch … --rearm` watches for the next incident"))),
+    }
+}
+
+/// Refuses a plan that would do what cannot be undone without asking anybody.
+fn asks_first(workflow: &Workflow, irreversible: &std::collections::BTreeSet<StepIx>, auto: bool) -> Result<(), Failure> {
+    let Some(&unasked) = irreversible.iter().find(|&&ix| !auto && !is_behind_a_question(workflow, ix)) else { return Ok(()) };
+    let id = workflow.id(unasked);
+    Err(Failure::refused(format!("step `{id}` cannot be undone, and `{}` asks nobody before it", workflow.name()))
+        .help(format!("let `{id}` need a step `Approval(message: …)`; or `--auto`, and nobody is asked")))
+}
+
+fn is_behind_a_question(workflow: &Workflow, ix: StepIx) -> bool {
+    let (mut seen, mut open) = (vec![false; workflow.len()], vec![ix]);
+    while let Some(ix) = open.pop() {
+        if workflow.step(ix).kind.value == APPROVAL {
+            return true;
+        }
+        open.extend(workflow.needs(ix).filter(|&need| !std::mem::replace(&mut seen[need], true)));
+    }
+    false
+}
+
+/// Looks at the page until it is an incident, and returns when that began; `None` when somebody ends the watch.
+async fn look(console: &mut Console, state_dir: &Path, runs: &Runs, args: &Watch, workflow: &str) -> Result<Option<Timestamp>, Failure> {
+    let world = match args.options.sim {
+        true => World::sim(state_dir, &(&args.options).into(), &new_run_id())?,
+        false => World::aws(&new_run_id()).await,
+    };
+    let (failures, of) = (args.failures, args.of.unwrap_or(args.failures));
+    let mut detector = Detector::new(as_usize(failures), as_usize(of));
+    let mut signals = Signals::catch()?;
+    let rule = if of > failures {
+        format!("{failures} of {of} looks are bad")
+    } else {
+        format!("{} in a row are bad", count(as_usize(failures), "look"))
+    };
+    console.say(&format!("watches {}, every {}: when {rule}, it starts `{workflow}`", args.url, args.interval));
+    loop {
+        let at = world.clock.now();
+        let bad = ask(&world, &args.url, args.interval.0).await;
+        let time = time_of_day(at);
+        match detector.take(at, bad.is_some()) {
+            Seen::Quiet => {}
+            Seen::Well => console.say(&format!("{time}  well")),
+            Seen::NeverWell => console.say(&format!("{time}  bad, and was never well since the watch began: {}", bad.unwrap_or_default())),
+            Seen::Bad(so_far) => console.say(&format!("{time}  bad, {so_far} of {failures}: {}", bad.unwrap_or_default())),
+            Seen::Incident(began_at) => match too_soon(runs, workflow, args.min_delay.0).await? {
+                None => {
+                    console.say(&format!("{time}  an incident since {}: {}", time_of_day(began_at), bad.unwrap_or_default()));
+                    if let Some(sim) = &world.sim {
+                        sim.flush()?;
+                    }
+                    return Ok(Some(began_at));
+                }
+                Some(run) => {
+                    console.say(&format!("{time}  bad, but run {run} was started less than {} ago: starts nothing", args.min_delay));
+                }
+            },
+        }
+        tokio::select! {
+            () = world.clock.sleep(args.interval.0) => {}
+            signal = signals.next() => {
+                console.say(&format!("{signal}: the watch ends, and nothing was started"));
+                return Ok(None);
+            }
+        }
+    }
+}
+
+/// Looks at the page once, and returns what is bad about it.
+async fn ask(world: &World, url: &str, limit: Duration) -> Option<String> {
+    match world.cloud.get(url, None, limit).await {
+        Ok(answer) if answer.status == 200 => None,
+        Ok(answer) => Some(format!("HTTP {}", answer.status)),
+        Err(failure) => Some(failure.message),
+    }
+}
+
+/// Returns the run of the workflow that was started too recently for another one.
+async fn too_soon(runs: &Runs, workflow: &str, min_delay: Duration) -> Result<Option<RunId>, Failure> {
+    let since = Since::Ago(min_delay).as_ms(SystemClock.now());
+    for run in runs.ids().await?.into_iter().rev().take_while(|run| run.made_at_ms() >= since) {
+        // One that cannot be read may be of this workflow.
+        if summary(runs, &run).await.map_or(true, |summary| summary.workflow == workflow) {
+            return Ok(Some(run));
+        }
+    }
+    Ok(None)
+}
+
+fn as_usize(n: u32) -> usize {
+    usize::try_from(n).unwrap_or(usize::MAX)
+}

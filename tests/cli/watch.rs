@@ -1,0 +1,127 @@
+//! Watches: what starts a run and what does not, on a page of this machine; and on the simulated AWS from the first bad look to healthy users.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+
+use serde_json::{Value, json};
+
+use crate::sandbox::Sandbox;
+
+const SPEED: &str = "300";
+
+/// A page that answers as told, a letter a look, and then as the last one said. Returns its address.
+fn page(looks: &str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}/health", listener.local_addr().expect("bound"));
+    let looks: Vec<char> = looks.chars().collect();
+    std::thread::spawn(move || {
+        for (nth, stream) in listener.incoming().enumerate() {
+            let Ok(mut stream) = stream else { return };
+            // A client may have gone: the next one counts.
+            let _ = stream.read(&mut [0; 2048]);
+            let status = if looks[nth.min(looks.len() - 1)] == 'x' { "503 Service Unavailable" } else { "200 OK" };
+            let _ = write!(stream, "HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+        }
+    });
+    url
+}
+
+fn runs(sandbox: &Sandbox) -> Vec<Value> {
+    sandbox.json(&["list"]).as_array().expect("runs").clone()
+}
+
+#[test]
+fn flapping_starts_nothing_and_a_fall_starts_one_run() {
+    let sandbox = Sandbox::new();
+    sandbox.workflow("w", r#"(id: "a", run: Wait(duration: "0s"))"#);
+    let url = page(&format!("{}xxx", ".x.xx.x.".repeat(6)));
+    let args = ["watch", "w.ron", "--url", &url, "--interval", "20ms", "--yes", "--no-tty"];
+    let watched = sandbox.wf(&args);
+    watched.exits(0).says("bad, 2 of 3: HTTP 503").says("an incident since");
+    assert_eq!(watched.stderr.matches("an incident").count(), 1);
+    assert!(watched.stderr.matches("  well").count() > 12, "it flapped: {}", watched.stderr);
+    assert_eq!(runs(&sandbox).len(), 1);
+    // Started again, it answers the same incident no second time.
+    sandbox.wf(&args).exits(4).says("is answered by run").says("--rearm");
+    // Nor one so soon after the last run.
+    let flaps = page(".xxxxxxxx");
+    let mut again = sandbox.start(&["watch", "w.ron", "--url", &flaps, "--interval", "20ms", "--yes", "--no-tty", "--rearm"]);
+    again.until("was started less than 1h ago: starts nothing");
+    sandbox.wf(&["watch", "w.ron", "--url", &flaps, "--yes"]).exits(4).says("another process watches for `w` already");
+    again.signal("INT");
+    assert_eq!(again.end().code, Some(130));
+    assert_eq!(runs(&sandbox).len(), 1);
+}
+
+#[test]
+fn a_page_that_was_never_well_starts_nothing_and_nobody_is_promoted_unasked() {
+    let sandbox = Sandbox::new();
+    sandbox.workflow("w", r#"(id: "a", run: Wait(duration: "0s"))"#);
+    let url = page("x");
+    let mut watch = sandbox.start(&["watch", "w.ron", "--url", &url, "--interval", "20ms", "--yes", "--no-tty"]);
+    (0..5).for_each(|_| {
+        watch.until("was never well since the watch began");
+    });
+    watch.signal("TERM");
+    watch.end().exits(130).says("the watch ends, and nothing was started");
+    assert_eq!(runs(&sandbox), Vec::<Value>::new());
+    sandbox.workflow("p", r#"(id: "promote", run: RdsPromoteReadReplica(instance: "i", region: "us-west-2"))"#);
+    let refused = sandbox.wf(&["watch", "p.ron", "--url", &url, "--sim", "--yes"]);
+    refused.exits(4).says("step `promote` cannot be undone, and `p` asks nobody before it").says("--auto");
+}
+
+/// A world in which the incident is still to come.
+fn quiet_at_first() -> Sandbox {
+    let sandbox = Sandbox::new();
+    let world = sandbox.wf(&["sim", "world"]).stdout.replace("preroll: 300", "preroll: 120");
+    sandbox.file("world.ron", &world);
+    let failover = concat!(env!("CARGO_MANIFEST_DIR"), "/workflows/failover.ron");
+    sandbox.file("failover.ron", &std::fs::read_to_string(failover).expect("the shipped failover"));
+    sandbox
+}
+
+const WATCH: [&str; 12] = [
+    "watch",
+    "failover.ron",
+    "--url",
+    "https://app.company.com/health",
+    "--sim",
+    "--sim-world",
+    "world.ron",
+    "--sim-speed",
+    SPEED,
+    "--yes",
+    "--no-tty",
+    "--plain",
+];
+
+#[test]
+fn an_outage_is_answered_once_from_the_first_bad_look_to_healthy_users_also_when_the_watch_dies_in_the_middle() {
+    let sandbox = quiet_at_first();
+    let auto = [&WATCH[..], &["--auto"]].concat();
+    let mut live = sandbox.start(&auto);
+    live.until("an incident since 02:58:");
+    live.until("POINT OF NO RETURN");
+    live.kill();
+    let again = sandbox.wf(&auto);
+    again.exits(0).says("which was cut off: it goes on");
+    assert_eq!(runs(&sandbox).len(), 1);
+    let report = sandbox.wf(&["report", "@latest", "--format", "json"]);
+    let report: Value = serde_json::from_str(&report.stdout).expect("JSON");
+    let clocks = &report["summary"]["clocks"];
+    let moments =
+        ["incident", "start", "decision", "writable", "healthy"].map(|clock| clocks[clock].as_str().expect("a moment").to_owned());
+    assert!(moments.is_sorted() && moments[0].starts_with("2026-03-14T02:58:"), "{clocks}");
+    // At 02:58:30 the servers died: three bad looks later, ten seconds apart, the run began.
+    assert!(moments[1].as_str() < "2026-03-14T03:00:30", "{clocks}");
+    assert_eq!(report["summary"]["rto"]["verdict"], json!("met"));
+}
+
+#[test]
+fn without_auto_the_run_prepares_and_asks() {
+    let sandbox = quiet_at_first();
+    let mut live = sandbox.start(&WATCH);
+    live.until("wf approve");
+    sandbox.wf(&["approve", "@latest", "go", "--reason", "it is real"]).exits(0);
+    live.end().exits(0).tells("decision +");
+}
