@@ -126,7 +126,7 @@ fn after_failover(dir: &std::path::Path, faults: Vec<&'static str>) -> Origin {
         let ended = runtime::replay(&stage.run, &story.journal.records(&stage.run).unwrap()).unwrap().state;
         collect_imports(&failback, &resolve_inputs(&failback, &[]).unwrap(), &ended).unwrap()
     });
-    Origin { kept: Some(dir.to_owned()), faults, imports }
+    Origin { kept: Some(dir.to_owned()), faults, imports, ..Origin::default() }
 }
 
 #[test]
@@ -156,6 +156,22 @@ fn failback_rolls_back() {
     let (workflow, outcome) = (shipped("failback.ron"), RunOutcome::RolledBack);
     let origin = after_failover(dir.path(), vec!["fail EksScaleNodegroup"]);
     Scenario { name: "failback rolled back", workflow, origin, outcome, pairs: 20, points_min: 30 }.crash_everywhere();
+}
+
+/// A drill ends rolled back, and its throwaway replica is deleted although it was promoted, wherever the process dies.
+#[test]
+fn drill_is_put_back() {
+    let (workflow, outcome) = (shipped("drill-pilot-light.ron"), RunOutcome::RolledBack);
+    let inputs = [
+        ("env", "prod"),
+        ("zone", "company.com"),
+        ("url", "https://app.company.com/health"),
+        ("primary_balancer", "prod-app-alb-1190425811.us-east-1.elb.amazonaws.com"),
+        ("dr_alb_dns_name", "prod-app-dr-alb-2071366924.us-west-2.elb.amazonaws.com"),
+    ];
+    let inputs = inputs.map(|(name, value)| (name.to_owned(), value.into())).to_vec();
+    let origin = Origin { faults: vec!["primary-alive"], inputs, ..Origin::default() };
+    Scenario { name: "drill", workflow, origin, outcome, pairs: 20, points_min: 40 }.crash_everywhere();
 }
 
 #[test]

@@ -29,6 +29,8 @@ pub struct Origin {
     pub faults: Vec<&'static str>,
     /// What the run takes over from the one it follows.
     pub imports: IndexMap<String, Value>,
+    /// What the run is given.
+    pub inputs: Vec<(String, Value)>,
 }
 
 /// A world of a trial's own.
@@ -36,6 +38,7 @@ pub struct Trial {
     pub sim: Sim,
     pub clock: Arc<dyn Clock>,
     imports: IndexMap<String, Value>,
+    inputs: Vec<(String, Value)>,
     calls_before: usize,
     _dir: Option<tempfile::TempDir>,
 }
@@ -59,7 +62,7 @@ impl Trial {
         let sim = Sim::open(SimOptions { world: brisk_world(), state_dir, speed: 1.0, seed: None, faults }).unwrap();
         let clock = Arc::new(Virtual(sim.clock()));
         let calls_before = sim.calls().len();
-        Self { sim, clock, imports: origin.imports.clone(), calls_before, _dir: dir }
+        Self { sim, clock, imports: origin.imports.clone(), inputs: origin.inputs.clone(), calls_before, _dir: dir }
     }
 
     /// Begins in the night of the fire, in a directory in which the world stays.
@@ -67,7 +70,7 @@ impl Trial {
         let options = SimOptions { world: brisk_world(), state_dir: Some(dir.to_owned()), speed: 1.0, seed: None, faults: vec![] };
         let sim = Sim::open(options).unwrap();
         let clock = Arc::new(Virtual(sim.clock()));
-        Self { sim, clock, imports: IndexMap::new(), calls_before: 0, _dir: None }
+        Self { sim, clock, imports: IndexMap::new(), inputs: Vec::new(), calls_before: 0, _dir: None }
     }
 
     /// Puts a shipped workflow on the stage.
@@ -75,7 +78,7 @@ impl Trial {
         let run = RunId::new(1, 1);
         let of_run = run.clone();
         let plan = move |registry: &Registry| {
-            let inputs = resolve_inputs(workflow, &[]).unwrap();
+            let inputs = resolve_inputs(workflow, &self.inputs).unwrap();
             let bound = registry.bind(Arc::clone(workflow), &inputs, &Imports::Values(&self.imports)).unwrap();
             StartPlan {
                 run: of_run.clone(),
