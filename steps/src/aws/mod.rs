@@ -21,9 +21,11 @@ pub mod rds;
 mod reads;
 pub mod shared;
 mod time;
+mod topic;
 mod web;
 
 pub use ask_once::AskOnce;
 pub use cloud::Cloud;
 pub use identity::Unidentified;
-pub use web::WebAnswer;
+pub use topic::Message;
+pub use web::{WebAnswer, post_json};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aws_smithy_async::rt::sleep::{AsyncSleep, SharedAsyncSleep};
+use aws_smithy_async::rt::sleep::{AsyncSleep, SharedAsyncSleep, TokioSleep};
 use aws_smithy_http_client::tls;
 use aws_smithy_runtime::client::orchestrator::operation::Operation;
 use aws_smithy_runtime_api::client::dns::{DnsFuture, ResolveDns, ResolveDnsError};
@@ -64,12 +64,7 @@ impl Cloud {
         connect_to: Option<&str>,
         timeout: Duration,
     ) -> Result<WebAnswer, StepFailure> {
-        let uri = parse(&request.url)?;
-        let web = self.web();
-        tokio::select! {
-            answer = web.fetch(request, &uri, connect_to, timeout) => answer,
-            () = web.sleep.sleep(timeout) => Err(no_answer(&uri, connect_to).because(format!("no answer within {}", Span(timeout)))),
-        }
+        self.web().exchange(request, connect_to, timeout).await
     }
 
     /// Returns the addresses of a name as this machine's resolver gives them, in order; none when the name has none. An answer may be as
@@ -92,6 +87,20 @@ impl Cloud {
         found.dedup();
         Ok(found)
     }
+}
+
+/// Posts JSON to a page of the live world, whatever world a run acts on. The URL may be a secret, so it is in no failure.
+///
+/// # Errors
+/// When nobody answered. A status that is no success is an answer.
+pub async fn post_json(url: &str, json: String, timeout: Duration) -> Result<WebAnswer, StepFailure> {
+    let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
+    let request = WebRequest { method: "POST", url: url.to_owned(), headers, body: json };
+    let web = Web::live(SharedAsyncSleep::new(TokioSleep::new()));
+    web.exchange(&request, None, timeout).await.map_err(|failure| {
+        let nameless = StepFailure::unreachable("nobody answered");
+        failure.causes.into_iter().fold(nameless, StepFailure::because)
+    })
 }
 
 /// What the simulated name servers answer.
@@ -125,6 +134,14 @@ impl Web {
         match &self.world {
             World::Live => None,
             World::Given(http) => Some((http.clone(), self.sleep.clone())),
+        }
+    }
+
+    async fn exchange(&self, request: &WebRequest, connect_to: Option<&str>, timeout: Duration) -> Result<WebAnswer, StepFailure> {
+        let uri = parse(&request.url)?;
+        tokio::select! {
+            answer = self.fetch(request, &uri, connect_to, timeout) => answer,
+            () = self.sleep.sleep(timeout) => Err(no_answer(&uri, connect_to).because(format!("no answer within {}", Span(timeout)))),
         }
     }
 

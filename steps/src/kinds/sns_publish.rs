@@ -106,8 +106,7 @@ impl StepKind for SnsPublish {
     async fn observe(&self, cx: &StepContext<Cloud>, intent: Option<&Addressee>) -> Result<Observed<Addressee>, StepFailure> {
         let topic_arn = match intent {
             Some(earlier) => earlier.topic_arn.clone(),
-            None if self.topic.starts_with("arn:") => self.topic.clone(),
-            None => self.arn_by_account(cx).await?,
+            None => cx.env.topic_arn(&self.topic, &self.region).await?,
         };
         Ok(Observed::Differs(Addressee { topic_arn }))
     }
@@ -151,13 +150,5 @@ impl SnsPublish {
     fn text(&self, cx: &StepContext<Cloud>) -> String {
         let text = self.message.as_deref().or(self.subject.as_deref()).unwrap_or_default();
         format!("{text}\n\nwf run {}, step {} (copies with the same token are one message: {})", cx.run, cx.step, cx.token())
-    }
-
-    async fn arn_by_account(&self, cx: &StepContext<Cloud>) -> Result<String, StepFailure> {
-        let what = format!("ask STS in {} for the account of the topic {}", self.region, self.topic);
-        let caller = cx.env.sts(&self.region).get_caller_identity().send().await.map_err(errors::reading("sts:GetCallerIdentity", what))?;
-        let partition = caller.arn().and_then(|arn| arn.split(':').nth(1)).unwrap_or("aws");
-        let account = caller.account().ok_or_else(|| StepFailure::transient(format!("STS in {} named no account", self.region)))?;
-        Ok(format!("arn:{partition}:sns:{}:{account}:{}", self.region, self.topic))
     }
 }
