@@ -151,6 +151,27 @@ impl Layout {
         read_if_there(&self.report_file(run, format))
     }
 
+    /// Returns the file that says how far a run was told to whom.
+    pub fn told_file(&self, run: &RunId) -> PathBuf {
+        self.run_dir(run).join("told.json")
+    }
+
+    /// Replaces what is kept of how far a run was told. Readers see the old one or the new one; after a power cut perhaps none.
+    ///
+    /// # Errors
+    /// When it cannot be written; the run needs to exist.
+    pub fn write_told(&self, run: &RunId, json: &[u8]) -> io::Result<()> {
+        replace(&self.told_file(run), json)
+    }
+
+    /// Reads how far a run was told; `None` when nothing is kept.
+    ///
+    /// # Errors
+    /// When it is there and cannot be read.
+    pub fn read_told(&self, run: &RunId) -> io::Result<Option<Vec<u8>>> {
+        read_if_there(&self.told_file(run))
+    }
+
     /// Makes the directory of a run and those above it durable, making them if they are missing.
     pub(crate) fn create_run_dir(&self, run: &RunId) -> io::Result<()> {
         create_dirs_above(&self.state_dir)?;
