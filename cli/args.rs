@@ -2,6 +2,7 @@
 
 mod drill;
 mod listing;
+mod notify;
 mod orders;
 mod tools;
 mod watch;
@@ -16,6 +17,7 @@ use wf_sim::Fault;
 
 pub use drill::Drill;
 pub use listing::{List, StateArg, Status};
+pub use notify::{Notify, Secret};
 pub use orders::{Adjust, Cancel, MarkDone, OrderRun, OrderStep, Skip};
 pub use tools::{Bench, CommitArg, Journal, Shape, Sim};
 pub use watch::Watch;
@@ -214,6 +216,8 @@ pub struct Run {
     /// The run whose recorded values this one uses; `wf failback` finds it by itself
     #[arg(long, value_name = "RUN")]
     pub follows: Option<String>,
+    #[command(flatten)]
+    pub notify: Notify,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -332,6 +336,8 @@ pub struct Resume {
     #[arg(long)]
     pub other_account: bool,
     #[command(flatten)]
+    pub notify: Notify,
+    #[command(flatten)]
     pub simulation: Simulation,
 }
 
@@ -352,6 +358,8 @@ pub struct Rollback {
     #[arg(long)]
     pub other_account: bool,
     #[command(flatten)]
+    pub notify: Notify,
+    #[command(flatten)]
     pub simulation: Simulation,
 }
 
@@ -365,6 +373,8 @@ pub struct Failback {
     pub from: Option<String>,
     #[command(flatten)]
     pub options: RunOptions,
+    #[command(flatten)]
+    pub notify: Notify,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -17,6 +17,7 @@ use crate::control_socket::{ControlSocket, Served};
 use crate::diagnostics::Exit;
 use crate::failure::Failure;
 use crate::ledger::{Ledger, Recorder};
+use crate::notify::{About, Notifier, Targets};
 use crate::render::harmless_json;
 use crate::render::live::{LiveReporter, Suspend};
 use crate::render::summary::{Summary, Users};
@@ -82,22 +83,38 @@ pub struct Drive {
     /// What earlier owners recorded.
     pub earlier: Vec<Record>,
     pub way: Way,
+    /// Who is told, besides whoever sits here.
+    pub notify: Targets,
 }
 
 impl Drive {
     /// Drives the run until it ends, pauses or is interrupted, and tells how it went.
-    pub async fn go(self, console: &mut Console, runs: &Runs) -> Result<Exit, Failure> {
-        let Self { run, world, journal, workflow, earlier, way } = self;
+    pub async fn go(mut self, console: &mut Console, runs: &Runs) -> Result<Exit, Failure> {
+        let live = LiveReporter::new(*console.err_look(), Box::new(std::io::stderr()), Arc::clone(&self.world.clock));
+        let (notifier, deliveries) = std::mem::take(&mut self.notify).begin(About {
+            run: &self.run,
+            workflow: &self.workflow,
+            earlier: &self.earlier,
+            cloud: &self.world.cloud,
+            layout: runs.layout(),
+            suspend: live.suspend_handle(),
+        });
+        let end = self.reported(console, runs, live, notifier).await;
+        deliveries.finish(&end).await;
+        end
+    }
+
+    async fn reported(self, console: &mut Console, runs: &Runs, live: LiveReporter, notifier: Notifier) -> Result<Exit, Failure> {
+        let Self { run, world, journal, workflow, earlier, way, notify: _ } = self;
         // Whatever a cache says is not so any more, even if this process is killed.
         let _ = std::fs::remove_file(runs.layout().summary_file(&run));
         let (controller, control) = runtime::channel();
-        let live = LiveReporter::new(*console.err_look(), Box::new(std::io::stderr()), Arc::clone(&world.clock));
         let suspend = live.suspend_handle();
         let expected = if console.err_look().tty { way.expected(&workflow, &world, &earlier) } else { None };
         let usual = expected.map(|expected| tokio::spawn(expected.tell(runs.clone(), suspend.clone())));
         let drill = way.is_drill(&earlier);
         let ledger = Ledger::new(earlier);
-        let (recorder, questions) = Recorder::new(Arc::clone(&ledger), live);
+        let (recorder, questions) = Recorder::new(Arc::clone(&ledger), live, notifier);
         let served =
             Served { run: run.clone(), ledger: Arc::clone(&ledger), controller: controller.clone(), clock: Arc::clone(&world.clock) };
         let socket = tokio::spawn(serve(runs.layout().control_socket(&run), served, suspend.clone()));

@@ -15,11 +15,12 @@ use wf_engine::registry::{BoundWorkflow, Imports, Registry, resolve_inputs};
 use wf_engine::runtime::{Replayed, StartPlan};
 use wf_engine::step::Reversibility;
 
-use crate::args::{RunOptions, Simulation};
+use crate::args::{Notify, RunOptions, Simulation};
 use crate::console::Console;
 use crate::diagnostics::Exit;
 use crate::drive::{Drive, Way};
 use crate::failure::Failure;
+use crate::notify::Targets;
 use crate::plan::{History, Place, Plan};
 use crate::runs::Runs;
 use crate::sim_world::{AWS, Opening, SIM, World, offline_registry};
@@ -60,7 +61,8 @@ pub struct Exercise {
 
 impl Launch<'_> {
     /// Checks everything that can be checked beforehand, asks for confirmation, and drives the run.
-    pub async fn go(self, console: &mut Console, state_dir: &Path) -> Result<Exit, Failure> {
+    pub async fn go(self, console: &mut Console, state_dir: &Path, notify: &Notify) -> Result<Exit, Failure> {
+        let notify = Targets::of(notify)?;
         let values = self.values()?;
         let bound = self.bind(&offline_registry(), &values)?;
         let run = self.watched.as_ref().map_or_else(new_run_id, |watched| watched.run.clone());
@@ -107,7 +109,7 @@ impl Launch<'_> {
             by,
         };
         let journal = Arc::clone(runs.journal());
-        Drive { run, world, journal, workflow: self.workflow, earlier: Vec::new(), way: Way::Start(Box::new(plan)) }
+        Drive { run, world, journal, workflow: self.workflow, earlier: Vec::new(), way: Way::Start(Box::new(plan)), notify }
             .go(console, &runs)
             .await
     }

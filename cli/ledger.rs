@@ -1,5 +1,5 @@
 //! What this process knows of the run that it drives: [`Ledger`], filled by [`Recorder`], the reporter that keeps every record and
-//! passes it on to the display. The control socket, the questions and the summary read from here, never from the dispatcher.
+//! passes it on to the display and to whoever is notified. The control socket, the questions and the summary read from here, never from the dispatcher.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -10,6 +10,7 @@ use wf_engine::model::record::Record;
 use wf_engine::model::run_state::RunState;
 use wf_engine::report::{Notice, Reporter};
 
+use crate::notify::Notifier;
 use crate::render::live::LiveReporter;
 
 /// The records of one run, from its first on.
@@ -78,13 +79,14 @@ pub enum Question {
 pub struct Recorder {
     ledger: Arc<Ledger>,
     live: LiveReporter,
+    notifier: Notifier,
     questions: mpsc::UnboundedSender<Question>,
 }
 
 impl Recorder {
-    pub fn new(ledger: Arc<Ledger>, live: LiveReporter) -> (Self, mpsc::UnboundedReceiver<Question>) {
+    pub fn new(ledger: Arc<Ledger>, live: LiveReporter, notifier: Notifier) -> (Self, mpsc::UnboundedReceiver<Question>) {
         let (questions, asked) = mpsc::unbounded_channel();
-        (Self { ledger, live, questions }, asked)
+        (Self { ledger, live, notifier, questions }, asked)
     }
 }
 
@@ -92,6 +94,7 @@ impl Reporter for Recorder {
     fn recorded(&mut self, record: &Record, state: &RunState) {
         self.ledger.add(record);
         self.live.recorded(record, state);
+        self.notifier.recorded(record, state);
         if let Some(question) = question(&record.event) {
             // Nobody asks on the terminal when there is none.
             let _ = self.questions.send(question);
@@ -100,6 +103,7 @@ impl Reporter for Recorder {
 
     fn notice(&mut self, notice: &Notice, state: &RunState) {
         self.live.notice(notice, state);
+        self.notifier.notice(notice, state);
     }
 }
 

@@ -18,6 +18,7 @@ mod imports;
 mod interrupt;
 mod launch;
 mod ledger;
+mod notify;
 mod operator;
 mod plan;
 mod redact;
@@ -48,7 +49,7 @@ fn main() -> ExitCode {
         Ok(args) => args,
         Err(refused) => return refuse(&refused),
     };
-    start_tracing(args.global.log_format);
+    start_tracing(args.global.log_format, &args.verb.secrets());
     leave_sleds_panics_to_their_errors();
     let mut console = console::Console::new(&args.global, Box::new(std::io::stdout()), Box::new(std::io::stderr()));
     let exit = commands::dispatch(args, &mut console).unwrap_or_else(|failure| diagnostics::report(&failure, &mut console));
@@ -68,10 +69,10 @@ fn refuse(refused: &clap::Error) -> ExitCode {
 
 /// Writes what the libraries trace to stderr, if `WF_LOG` asks for it: `WF_LOG=debug`, `WF_LOG=wf_engine=trace`. Secrets are masked
 /// at every level.
-fn start_tracing(format: LogFormat) {
+fn start_tracing(format: LogFormat, secrets: &[String]) {
     let filter = std::env::var("WF_LOG").ok().filter(|filter| !filter.is_empty());
     if let Some(filter) = filter.and_then(|filter| EnvFilter::try_new(filter).ok()) {
-        let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(redact::Masked::stderr());
+        let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(redact::Masked::stderr(secrets));
         match format {
             LogFormat::Text => subscriber.init(),
             LogFormat::Json => subscriber.json().init(),

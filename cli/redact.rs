@@ -35,10 +35,10 @@ pub struct Masked {
 }
 
 impl Masked {
-    /// Writes to stderr.
-    pub fn stderr() -> Self {
+    /// Writes to stderr. `secrets` are those of the command line.
+    pub fn stderr(secrets: &[String]) -> Self {
         let known = VARIABLES.iter().filter_map(|name| std::env::var(name).ok());
-        Self::new(known)
+        Self::new(secrets.iter().cloned().chain(known))
     }
 
     fn new(known: impl Iterator<Item = String>) -> Self {

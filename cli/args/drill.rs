@@ -2,7 +2,7 @@
 
 use clap::Args as ClapArgs;
 
-use super::RunOptions;
+use super::{Notify, RunOptions};
 
 #[derive(Debug, ClapArgs)]
 pub struct Drill {
@@ -21,4 +21,6 @@ pub struct Drill {
     pub confirm: Option<String>,
     #[command(flatten)]
     pub options: RunOptions,
+    #[command(flatten)]
+    pub notify: Notify,
 }

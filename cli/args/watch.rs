@@ -6,7 +6,7 @@ use clap::Args as ClapArgs;
 use clap_complete::engine::ArgValueCompleter;
 use wf_engine::units::Span;
 
-use super::RunOptions;
+use super::{Notify, RunOptions};
 use crate::complete::workflows;
 
 #[derive(Debug, ClapArgs)]
@@ -37,4 +37,6 @@ pub struct Watch {
     pub rearm: bool,
     #[command(flatten)]
     pub options: RunOptions,
+    #[command(flatten)]
+    pub notify: Notify,
 }

@@ -46,7 +46,7 @@ pub async fn drill(console: &mut Console, state_dir: &Path, args: Drill) -> Resu
         drill: Some(Exercise { environment, production: args.production }),
         watched: None,
     }
-    .go(console, state_dir)
+    .go(console, state_dir, &args.notify)
     .await
 }
 

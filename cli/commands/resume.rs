@@ -16,6 +16,7 @@ use crate::console::Console;
 use crate::diagnostics::Exit;
 use crate::drive::{Drive, Way};
 use crate::failure::Failure;
+use crate::notify::Targets;
 use crate::run_ids::LATEST;
 use crate::run_summary::kept;
 use crate::runs::{Runs, failed};
@@ -24,7 +25,7 @@ use crate::values::Pair;
 use crate::{edited, operator, whoami};
 
 pub async fn resume(console: &mut Console, state_dir: &Path, args: &Resume) -> Result<Exit, Failure> {
-    let runs = Runs::open(state_dir)?;
+    let (runs, notify) = (Runs::open(state_dir)?, Targets::of(&args.notify)?);
     let run = find(&runs, &args.run).await?;
     let plain = args.redo.is_empty() && args.mark_done.is_empty() && !args.accept_changes;
     if plain && resumed(console, &runs, &run).await? {
@@ -44,7 +45,7 @@ pub async fn resume(console: &mut Console, state_dir: &Path, args: &Resume) -> R
     let world = World::of_run(&replayed, state_dir, &args.simulation).await?;
     plan.by.identity = whoami::ask(console, &world, &whoami::Plan::of(&replayed)).await?;
     whoami::same(console, whoami::recorded(&earlier), plan.by.identity.as_ref(), args.other_account)?;
-    Drive { run, world, journal: Arc::new(claimed), workflow: replayed.started_with, earlier, way: Way::Resume(plan) }
+    Drive { run, world, journal: Arc::new(claimed), workflow: replayed.started_with, earlier, way: Way::Resume(plan), notify }
         .go(console, &runs)
         .await
 }

@@ -12,12 +12,13 @@ use crate::console::Console;
 use crate::diagnostics::Exit;
 use crate::drive::{Drive, Way};
 use crate::failure::Failure;
+use crate::notify::Targets;
 use crate::runs::{Runs, failed};
 use crate::sim_world::{AWS, World};
 use crate::{confirm, operator, whoami};
 
 pub async fn rollback(console: &mut Console, state_dir: &Path, args: &Rollback) -> Result<Exit, Failure> {
-    let runs = Runs::open(state_dir)?;
+    let (runs, notify) = (Runs::open(state_dir)?, Targets::of(&args.notify)?);
     let run = runs.find(&args.run).await?;
     if runs.owner(&run).is_some() {
         return order::roll_back(console, &runs, &run, args.past_point_of_no_return, args.yes, args.reason.clone()).await;
@@ -41,7 +42,7 @@ pub async fn rollback(console: &mut Console, state_dir: &Path, args: &Rollback) 
         confirm::rollback(console, name, steps, args.yes, by.identity.as_ref())?;
     }
     let request = RollbackRequest { by, reason: args.reason.clone(), past_point_of_no_return: args.past_point_of_no_return };
-    Drive { run, world, journal: Arc::new(claimed), workflow: replayed.started_with, earlier, way: Way::Rollback(request) }
+    Drive { run, world, journal: Arc::new(claimed), workflow: replayed.started_with, earlier, way: Way::Rollback(request), notify }
         .go(console, &runs)
         .await
 }

@@ -13,7 +13,7 @@ use crate::sim_world::offline_registry;
 use crate::source::Source;
 
 pub async fn run(console: &mut Console, state_dir: &Path, args: &Run) -> Result<Exit, Failure> {
-    launch(state_dir, &args.file, &args.options, args.follows.as_deref()).await?.go(console, state_dir).await
+    launch(state_dir, &args.file, &args.options, args.follows.as_deref()).await?.go(console, state_dir, &args.notify).await
 }
 
 /// Reads what a run of a file is about to be.

@@ -18,6 +18,7 @@ use crate::diagnostics::Exit;
 use crate::failure::Failure;
 use crate::interrupt::Signals;
 use crate::launch::{Launch, Watched, changes, new_run_id};
+use crate::notify::Targets;
 use crate::render::{count, date_and_time, time_of_day};
 use crate::run_summary::summary;
 use crate::runs::Runs;
@@ -32,6 +33,8 @@ const APPROVAL: &str = "Approval";
 pub async fn watch(console: &mut Console, state_dir: &Path, mut args: Watch) -> Result<Exit, Failure> {
     let source = Source::read(&args.file)?;
     let workflow = source.workflow(&offline_registry())?;
+    // A mistake is told when the watch begins, not at three in the morning.
+    Targets::of(&args.notify)?;
     let runs = Runs::open(state_dir)?;
     let unkept = |source| Failure::Files { path: state_dir.to_owned(), doing: "written", source };
     let Some(memory) = Memory::open(state_dir, workflow.name()).map_err(unkept)? else {
@@ -50,7 +53,7 @@ pub async fn watch(console: &mut Console, state_dir: &Path, mut args: Watch) -> 
     args.options.incident_at = Some(Since::Moment(began_at));
     let source = Source::read(&args.file)?;
     let watched = Some(Watched { run, approve: args.auto });
-    Launch { source, workflow, options: &args.options, follows: None, drill: None, watched }.go(console, state_dir).await
+    Launch { source, workflow, options: &args.options, follows: None, drill: None, watched }.go(console, state_dir, &args.notify).await
 }
 
 /// Carries on the run that answers the last incident, if it is not over. One incident is answered once.
@@ -71,8 +74,8 @@ async fn answered(console: &mut Console, state_dir: &Path, runs: &Runs, memory: 
     match replayed.state.phase() {
         RunPhase::Forward | RunPhase::Compensating if found.live_at.is_none() => {
             console.say(&format!("the incident of {began} UTC is answered by run {run}, which was cut off: it goes on"));
-            let simulation = args.options.simulation.clone();
-            let resumed = Resume { run: run.to_string(), yes: args.auto, simulation, ..Resume::default() };
+            let (simulation, notify) = (args.options.simulation.clone(), args.notify.clone());
+            let resumed = Resume { run: run.to_string(), yes: args.auto, simulation, notify, ..Resume::default() };
             resume::resume(console, state_dir, &resumed).await.map(Some)
         }
         _ => Err(Failure::refused(format!("the incident of {began} UTC is answered by run {run} already"))

@@ -47,6 +47,11 @@ pub fn line(record: &Record, state: &RunState, look: &Look) -> Option<String> {
     Some(laid_out(&time_of_day(record.at), step, &words, look))
 }
 
+/// Returns what a line says of an event, and what follows on lines of its own, without colours or signs; `None` when there is nothing to say.
+pub fn told(record: &Record, state: &RunState) -> Option<(String, Vec<String>)> {
+    words(record, state).map(|words| (words.text, words.more))
+}
+
 /// Writes what a step waits for as a line.
 pub fn progress_line(at: jiff::Timestamp, step: &StepId, text: &str, look: &Look) -> String {
     laid_out(&time_of_day(at), step.as_str(), &say(Ink::Dim, '…', clean(text)), look)
