@@ -12,6 +12,7 @@ mod explain;
 mod failing;
 mod hostile;
 mod locks;
+mod notify;
 mod orders;
 mod plan;
 mod report;

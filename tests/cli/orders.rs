@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::sandbox::Sandbox;
 
 /// A step that says when it began, and ends once told to.
-fn gate(sandbox: &Sandbox, name: &str) -> String {
+pub fn gate(sandbox: &Sandbox, name: &str) -> String {
     let begun = sandbox.pipe(&format!("{name}.begun"));
     let go = sandbox.pipe(&format!("{name}.go"));
     format!(r#"Exec(command: ["sh", "-c", "echo x > {}; cat {}"])"#, begun.display(), go.display())
