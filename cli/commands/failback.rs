@@ -29,5 +29,7 @@ pub async fn failback(console: &mut Console, state_dir: &Path, args: &Failback) 
     // The new run opens the state directory itself.
     drop(runs);
     console.say(&format!("going back from run {run} of `{name}`"));
-    Launch { source, workflow, options: &args.options, follows: Some(followed), drill: None, watched: None }.go(console, state_dir, &args.notify).await
+    Launch { source, workflow, options: &args.options, follows: Some(followed), drill: None, watched: None }
+        .go(console, state_dir, &args.notify)
+        .await
 }
