@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use wf_engine::model::event::{FailureKind, StepFailure};
 use wf_engine::model::ids::RunId;
-use wf_steps::aws::{Cloud, Message, post_json};
+use wf_steps::aws::{self, Cloud, Message};
 
 use super::message::Notification;
 use super::progress::Progress;
@@ -167,7 +167,8 @@ async fn publish(cloud: &Cloud, topic: &Topic, notification: &Notification) -> R
 
 async fn post(webhook: &Webhook, notification: &Notification) -> Result<(), Untaken> {
     let json = notification.json().map_err(|error| Untaken { why: error.to_string(), passes: false })?;
-    let answer = post_json(webhook.url(), json, TRY_TIME_MAX).await.map_err(|failure| {
+    let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
+    let answer = aws::post(webhook.url(), headers, json.into_bytes(), TRY_TIME_MAX).await.map_err(|failure| {
         let untaken = Untaken::from(failure);
         Untaken { why: webhook.masked(&untaken.why), ..untaken }
     })?;

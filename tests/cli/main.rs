@@ -14,6 +14,8 @@ mod hostile;
 mod locks;
 mod notify;
 mod orders;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod plan;
 mod report;
 mod sandbox;

@@ -82,6 +82,7 @@ impl Attempt {
             Ok(end) => Report::Ended(end),
             Err(Left) => Report::Left,
         };
+        end.trace();
         match &end {
             Report::Ended(AttemptEnd::Done(_)) => tracing::debug!("is as desired"),
             Report::Ended(AttemptEnd::Failed(failure)) => tracing::debug!(kind = ?failure.kind, message = failure.message, "failed"),
@@ -100,6 +101,7 @@ impl Attempt {
             Err(Cut::Left) => Report::Left,
             Err(Cut::TimeUp) => Report::Undone(Err(StepFailure::transient("restoring the before-image did not end in time"))),
         };
+        report.trace();
         self.report(report).await;
     }
 
@@ -205,6 +207,25 @@ impl Attempt {
     async fn report(&self, report: Report) {
         // The dispatcher is gone only when the process stops acting; then nobody wants to know.
         let _ = self.reports.send(Message { ix: self.ix, serial: self.serial, report }).await;
+    }
+}
+
+impl Report {
+    /// Tells the attempt's span how it ended, for whoever collects spans.
+    fn trace(&self) {
+        let (outcome, failed) = match self {
+            Self::Ended(AttemptEnd::Done(_)) => ("as desired", false),
+            Self::Ended(AttemptEnd::Failed(_)) | Self::Undone(Err(_)) => ("failed", true),
+            Self::Ended(AttemptEnd::TimedOut { .. }) => ("timed out", true),
+            Self::Undone(Ok(())) => ("undone", false),
+            Self::Observed { .. } | Self::Applied { .. } | Self::Left => ("left", false),
+        };
+        let span = tracing::Span::current();
+        span.record("outcome", outcome);
+        if failed {
+            // A name that OpenTelemetry knows.
+            span.record("otel.status_code", "ERROR");
+        }
     }
 }
 

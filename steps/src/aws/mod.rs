@@ -28,4 +28,4 @@ pub use ask_once::AskOnce;
 pub use cloud::Cloud;
 pub use identity::Unidentified;
 pub use topic::Message;
-pub use web::{WebAnswer, post_json};
+pub use web::{WebAnswer, post};

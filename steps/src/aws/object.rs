@@ -93,7 +93,7 @@ impl Object<'_> {
             method: ask.method,
             url: self.url(cloud),
             headers: self.signed(cloud, ask).await?,
-            body: ask.body.clone().unwrap_or_default(),
+            body: ask.body.clone().unwrap_or_default().into_bytes(),
         };
         let answer = cloud.exchange(&request, None, ANSWER_WITHIN).await;
         answer.map_err(|failure| {

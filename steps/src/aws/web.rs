@@ -36,7 +36,7 @@ pub(super) struct WebRequest {
     pub(super) method: &'static str,
     pub(super) url: String,
     pub(super) headers: Vec<(String, String)>,
-    pub(super) body: String,
+    pub(super) body: Vec<u8>,
 }
 
 /// What a web page answered.
@@ -53,7 +53,7 @@ impl Cloud {
     /// (or address) while `Host` and TLS name stay those of the URL: a load balancer is checked before DNS points at it, against
     /// the certificate that it will serve. `Unreachable` means that nobody answered.
     pub async fn get(&self, url: &str, connect_to: Option<&str>, timeout: Duration) -> Result<WebAnswer, StepFailure> {
-        let request = WebRequest { method: "GET", url: url.to_owned(), headers: Vec::new(), body: String::new() };
+        let request = WebRequest { method: "GET", url: url.to_owned(), headers: Vec::new(), body: Vec::new() };
         self.exchange(&request, connect_to, timeout).await
     }
 
@@ -89,13 +89,12 @@ impl Cloud {
     }
 }
 
-/// Posts JSON to a page of the live world, whatever world a run acts on. The URL may be a secret, so it is in no failure.
+/// Posts to a page of the live world, whatever world a run acts on. The URL may be a secret, so it is in no failure.
 ///
 /// # Errors
 /// When nobody answered. A status that is no success is an answer.
-pub async fn post_json(url: &str, json: String, timeout: Duration) -> Result<WebAnswer, StepFailure> {
-    let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
-    let request = WebRequest { method: "POST", url: url.to_owned(), headers, body: json };
+pub async fn post(url: &str, headers: Vec<(String, String)>, body: Vec<u8>, timeout: Duration) -> Result<WebAnswer, StepFailure> {
+    let request = WebRequest { method: "POST", url: url.to_owned(), headers, body };
     let web = Web::live(SharedAsyncSleep::new(TokioSleep::new()));
     web.exchange(&request, None, timeout).await.map_err(|failure| {
         let nameless = StepFailure::unreachable("nobody answered");

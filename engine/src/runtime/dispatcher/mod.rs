@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::Instrument as _;
+use tracing::field::Empty;
 
 use super::control::{Control, ControlReceiver};
 use super::executor::{Attempt, Message};
@@ -252,11 +253,11 @@ impl Dispatcher {
     fn act(&mut self, action: Action) {
         match action {
             Action::Run(attempt) => {
-                let span = tracing::info_span!("step", step = %attempt.cx.step, attempt = attempt.cx.attempt);
+                let span = tracing::info_span!("step", step = %attempt.cx.step, attempt = attempt.cx.attempt, outcome = Empty, otel.status_code = Empty);
                 self.spawn((attempt.ix, attempt.serial), attempt.run().instrument(span));
             }
             Action::Undo(attempt) => {
-                let span = tracing::info_span!("compensation", step = %attempt.cx.step, attempt = attempt.cx.attempt);
+                let span = tracing::info_span!("compensation", step = %attempt.cx.step, attempt = attempt.cx.attempt, outcome = Empty, otel.status_code = Empty);
                 self.spawn((attempt.ix, attempt.serial), attempt.compensate().instrument(span));
             }
             Action::Retry { ix, serial, at } => {
