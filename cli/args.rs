@@ -101,6 +101,13 @@ pub enum Verb {
     /// Go back: run the workflow that follows the last completed failover, with the values that it recorded
     #[command(after_help = "Example:\n  wf failback --sim\n  wf failback workflows/failback.ron --from 01K2")]
     Failback(Failback),
+    /// Write the newest run of each workflow, and what drills proved, as metrics that Prometheus reads
+    #[command(after_help = "Example:\n  wf metrics --output /var/lib/node_exporter/wf.prom")]
+    Metrics {
+        /// Where they are written to, instead of stdout
+        #[arg(long, short = 'o', value_name = "FILE", value_hint = ValueHint::FilePath)]
+        output: Option<PathBuf>,
+    },
     /// Exercise a failover: bring a failure about, fail over, check, measure, and put everything back
     #[command(
         after_help = "Exit codes: 0 PASS · 21 FAIL · 22 INCONCLUSIVE · 11 something could not be put back\n\nExample:\n  wf drill pilot-light --env staging --sim --yes\n  wf drill history"

@@ -183,7 +183,7 @@ fn a_journal_of_a_newer_wf_is_refused_and_not_called_damaged() {
     let layout = |value: &mut Vec<u8>| value[0] = 9;
     for tamper in [&format as &dyn Fn(&mut Vec<u8>), &layout] {
         alter_an_entry(&scene.file("journal"), tamper);
-        scene.refuses(&["was written by a newer wf", "has format 9", "this wf reads up to 2", "Install the wf that wrote it"]);
+        scene.refuses(&["was written by a newer wf", "has format 9", "this wf reads up to 3", "Install the wf that wrote it"]);
         fs::write(scene.db(), &db).unwrap();
     }
     scene.resumes();

@@ -68,6 +68,10 @@ fn a_drill_that_keeps_its_objectives_passes_and_leaves_nothing() {
     let clocks = ["incident", "writable", "traffic", "healthy"].map(|clock| report["clocks"][clock].as_str().expect("a moment").to_owned());
     assert!(clocks.is_sorted(), "{clocks:?}");
     sandbox.wf(&["drill", "history"]).exits(0).tells("drill-pilot-light staging").tells("of 30m 00s").tells("PASS");
+    let verdict = r#"wf_drill_verdict{workflow="drill-pilot-light",world="sim",environment="staging",verdict="PASS"} 1"#;
+    sandbox.wf(&["metrics"]).exits(0).tells(verdict).tells("wf_run_rto_objective_seconds");
+    sandbox.wf(&["metrics", "--output", "wf.prom"]).exits(0);
+    assert!(std::fs::read_to_string(sandbox.path("wf.prom")).expect("written").contains(verdict));
     sandbox.wf(&["drill", "history", "--env", "other"]).exits(0).says("no drill yet");
 }
 
