@@ -24,6 +24,7 @@ pub mod journal;
 pub mod model;
 pub mod pacer;
 pub mod plan;
+pub mod readiness;
 pub mod registry;
 pub mod report;
 pub mod runtime;

@@ -1,5 +1,6 @@
 //! What a run would do, before it does anything: each step's `observe`, and when it would run. Nothing is applied, nothing is journaled.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,8 +18,6 @@ use crate::step::{Change, Observed, Reversibility, StepContext};
 
 /// How many steps are looked at at once.
 const AT_ONCE: usize = 32;
-/// How long the look at one step may take, in the run's time. Longer than a region that hangs takes to be given up.
-const LOOK_MAX: Duration = Duration::from_secs(60);
 
 /// What a step would meet and do if the run began now.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,33 +62,44 @@ pub struct Looking {
 impl Looking {
     /// Looks at the world of every step of the run, side by side, and returns what each would do. Only `observe` is called, which reads.
     pub async fn look(&self) -> Vec<Verdict> {
+        let looked = self.each(|step, cx| async move { look_at(step.as_ref(), &cx).await }).await;
+        let mut verdicts: Vec<_> = looked.into_iter().map(|looked| looked.unwrap_or_else(|verdict| verdict)).collect();
+        soften(self.bound.workflow(), &mut verdicts);
+        verdicts
+    }
+
+    /// Looks at every step of the run that can be looked at, side by side; the others have their verdict at once.
+    pub(crate) async fn each<T, F>(&self, look: impl Fn(Arc<dyn Step>, StepContext<()>) -> F) -> Vec<Result<T, Verdict>>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
         let workflow = self.bound.workflow();
-        let mut verdicts = vec![Verdict::LeftOut; workflow.len()];
+        let mut all: Vec<_> = (0..workflow.len()).map(|_| Err(Verdict::LeftOut)).collect();
         let (mut tasks, room) = (JoinSet::new(), Arc::new(Semaphore::new(AT_ONCE)));
-        for (ix, verdict) in verdicts.iter_mut().enumerate().filter(|(ix, _)| takes_part(workflow, *ix, self.mode)) {
+        for (ix, one) in all.iter_mut().enumerate().filter(|(ix, _)| takes_part(workflow, *ix, self.mode)) {
             match self.bound.resolve(&self.registry, ix, |_| None) {
                 Ok(step) => {
-                    let (cx, room) = (self.context(ix), Arc::clone(&room));
+                    let (look, room) = (look(step, self.context(ix)), Arc::clone(&room));
                     tasks.spawn(async move {
                         // Closed never, so that a place is always had.
                         let _place = room.acquire_owned().await;
-                        (ix, look_at(step.as_ref(), &cx).await)
+                        (ix, look.await)
                     });
                 }
                 Err(failure) => {
                     let needed = steps_referred_to(workflow, ix);
-                    *verdict = if needed.is_empty() { Verdict::Fails(failure) } else { Verdict::After(needed) };
+                    *one = Err(if needed.is_empty() { Verdict::Fails(failure) } else { Verdict::After(needed) });
                 }
             }
         }
         while let Some(looked) = tasks.join_next().await {
             // A look that panicked leaves its step without a verdict of its own.
-            if let Ok((ix, verdict)) = looked {
-                verdicts[ix] = verdict;
+            if let Ok((ix, looked)) = looked {
+                all[ix] = Ok(looked);
             }
         }
-        soften(workflow, &mut verdicts);
-        verdicts
+        all
     }
 
     /// Asks what each step works on for the environment that its tags name. Steps whose params are not known yet are left out.
@@ -101,7 +111,7 @@ impl Looking {
             let cx = self.context(ix);
             let told = tokio::select! {
                 told = step.environment(&cx) => told,
-                () = cx.sleep(LOOK_MAX) => Err(StepFailure::unreachable(format!("nothing was found out within {} s", LOOK_MAX.as_secs()))),
+                () = cx.sleep(overdue::AFTER) => Err(overdue::failure()),
             };
             found.push((ix, told));
         }
@@ -122,10 +132,26 @@ impl Looking {
     }
 }
 
-async fn look_at(step: &dyn Step, cx: &StepContext<()>) -> Verdict {
+/// A look that takes too long.
+pub(crate) mod overdue {
+    use std::time::Duration;
+
+    use crate::model::event::StepFailure;
+
+    /// How long the look at one step may take, in the run's time. Longer than a region that hangs takes to be given up.
+    pub(crate) const AFTER: Duration = Duration::from_secs(60);
+
+    /// Makes its failure.
+    pub(crate) fn failure() -> StepFailure {
+        StepFailure::unreachable(format!("nothing was found out within {} s", AFTER.as_secs()))
+    }
+}
+
+/// Asks a step's `observe`.
+pub(crate) async fn look_at(step: &dyn Step, cx: &StepContext<()>) -> Verdict {
     let observed = tokio::select! {
         observed = step.observe(cx, None) => observed,
-        () = cx.sleep(LOOK_MAX) => Err(StepFailure::unreachable(format!("nothing was found out within {} s", LOOK_MAX.as_secs()))),
+        () = cx.sleep(overdue::AFTER) => Err(overdue::failure()),
     };
     match observed {
         // What it waits for, it looks at later.
@@ -138,15 +164,22 @@ async fn look_at(step: &dyn Step, cx: &StepContext<()>) -> Verdict {
 }
 
 /// A step whose world is changed by others first cannot be said to fail.
-fn soften(workflow: &Workflow, verdicts: &mut [Verdict]) {
-    let mut after_a_change = vec![false; workflow.len()];
-    for &ix in workflow.order() {
-        after_a_change[ix] =
-            workflow.needs(ix).any(|need| after_a_change[need] || matches!(verdicts[need], Verdict::Changes { .. } | Verdict::After(_)));
-        if let (true, Verdict::Fails(failure)) = (after_a_change[ix], &verdicts[ix]) {
-            verdicts[ix] = Verdict::NotYet(failure.clone());
+pub(crate) fn soften(workflow: &Workflow, verdicts: &mut [Verdict]) {
+    let changed = after_a_change(workflow, verdicts);
+    for (verdict, changed) in verdicts.iter_mut().zip(changed) {
+        if let (true, Verdict::Fails(failure)) = (changed, &*verdict) {
+            *verdict = Verdict::NotYet(failure.clone());
         }
     }
+}
+
+/// Tells for each step whether one that it comes after changes the world.
+fn after_a_change(workflow: &Workflow, verdicts: &[Verdict]) -> Vec<bool> {
+    let mut after = vec![false; workflow.len()];
+    for &ix in workflow.order() {
+        after[ix] = workflow.needs(ix).any(|need| after[need] || matches!(verdicts[need], Verdict::Changes { .. } | Verdict::After(_)));
+    }
+    after
 }
 
 /// Tells whether a step is part of a run in this mode.

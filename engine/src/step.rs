@@ -13,9 +13,11 @@ use tokio::sync::oneshot;
 
 use crate::clock::{Clock, Sleep};
 use crate::model::account::Account;
+use crate::model::definition::Objectives;
 use crate::model::event::{Fields, Mode, StepFailure};
 use crate::model::ids::{RunId, StepId};
 use crate::pacer::Pacer;
+use crate::readiness::Check;
 
 /// Whether a step can be undone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -250,6 +252,13 @@ pub trait StepKind: DeserializeOwned + Send + Sync + 'static {
     /// same plan. A kind that names nothing is told by its summary.
     fn changes(&self, _before: &Self::Before) -> Vec<Change> {
         Vec::new()
+    }
+
+    /// Checks, for `wf check --live`, what a run needs of the world beyond what `observe` finds out, each with what to do about it. It only
+    /// reads, by actions that [`KindInfo::iam`] names under `read`. What must be there for `observe` need not be checked again; a failure is
+    /// that nothing could be checked.
+    async fn readiness(&self, _cx: &StepContext<Self::Env>, _objectives: &Objectives) -> Result<Vec<Check>, StepFailure> {
+        Ok(Vec::new())
     }
 
     /// Changes the world with one call, idempotent by [`StepContext::token`] where AWS takes a token.

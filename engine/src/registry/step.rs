@@ -7,7 +7,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::model::definition::Objectives;
 use crate::model::event::{Fields, StepFailure};
+use crate::readiness::Check;
 use crate::step::{Change, Iam, Interruption, KindInfo, Observed, Reversibility, StepContext, StepKind, told_by};
 
 /// A step with its params decoded: [`StepKind`] without its types, as the runtime drives it.
@@ -33,6 +35,8 @@ pub trait Step: Send + Sync {
     async fn observe(&self, cx: &StepContext<()>, intent: Option<&Value>) -> Result<Observed<Value>, StepFailure>;
     /// See [`StepKind::changes`]. Nothing for a before-image that is none of this kind's.
     fn changes(&self, before: &Value) -> Vec<Change>;
+    /// See [`StepKind::readiness`].
+    async fn readiness(&self, cx: &StepContext<()>, objectives: &Objectives) -> Result<Vec<Check>, StepFailure>;
     /// See [`StepKind::apply`].
     async fn apply(&self, cx: &StepContext<()>, before: &Value) -> Result<Value, StepFailure>;
     /// See [`StepKind::settle`].
@@ -90,6 +94,10 @@ impl<K: StepKind> Step for Bound<K> {
 
     fn changes(&self, before: &Value) -> Vec<Change> {
         read::<K::Before>(before).map(|before| self.params.changes(&before)).unwrap_or_default()
+    }
+
+    async fn readiness(&self, cx: &StepContext<()>, objectives: &Objectives) -> Result<Vec<Check>, StepFailure> {
+        told_by(&cx.signals, self.params.readiness(&cx.with_env(self.env.clone()), objectives)).await
     }
 
     async fn apply(&self, cx: &StepContext<()>, before: &Value) -> Result<Value, StepFailure> {

@@ -24,10 +24,12 @@ use tokio::sync::Notify;
 use super::{MemoryJournal, laws, somebody};
 use crate::clock::Clock;
 use crate::journal::{Claim, Journal, JournalError};
+use crate::model::definition::Objectives;
 use crate::model::event::{Event, Fields, StepFailure};
 use crate::model::ids::{RunId, StepId};
 use crate::model::record::{Epoch, Record, Sealed};
 use crate::model::run_state::{RunPhase, RunState, StepState};
+use crate::readiness::Check;
 use crate::registry::{Registry, Step, Wrapping};
 use crate::report::{Notice, Reporter};
 use crate::runtime::{self, Control, Controller, Refusal, ResumePlan, RunEnd, RunError, Runtime, StartPlan, channel};
@@ -370,6 +372,10 @@ impl Step for Mortal {
 
     fn changes(&self, before: &Value) -> Vec<Change> {
         self.step.changes(before)
+    }
+
+    async fn readiness(&self, cx: &StepContext<()>, objectives: &Objectives) -> Result<Vec<Check>, StepFailure> {
+        self.step.readiness(cx, objectives).await
     }
 
     async fn apply(&self, cx: &StepContext<()>, before: &Value) -> Result<Value, StepFailure> {
