@@ -115,9 +115,24 @@ pub(crate) struct RegionDef {
     pub(crate) clusters: Vec<ClusterDef>,
     #[serde(default)]
     pub(crate) topics: Vec<String>,
+    /// Who is told what is published to the topics.
+    #[serde(default)]
+    pub(crate) subscriptions: Vec<SubscriptionDef>,
     /// Buckets of S3, empty.
     #[serde(default)]
     pub(crate) buckets: Vec<String>,
+}
+
+/// A subscription of a topic of its region.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SubscriptionDef {
+    pub(crate) topic: String,
+    pub(crate) protocol: String,
+    pub(crate) endpoint: String,
+    /// Whether it waits to be confirmed.
+    #[serde(default)]
+    pub(crate) pending: bool,
 }
 
 /// A database instance.
@@ -127,6 +142,9 @@ pub(crate) struct DatabaseDef {
     pub(crate) id: String,
     #[serde(default)]
     pub(crate) replica_of: Option<SourceDef>,
+    /// What is shown of its replication, such as "error", in place of how it goes.
+    #[serde(default)]
+    pub(crate) replication: Option<String>,
     pub(crate) engine: String,
     pub(crate) engine_version: String,
     pub(crate) class: String,
@@ -171,6 +189,24 @@ pub(crate) struct GroupDef {
     pub(crate) instance_type: String,
     #[serde(default)]
     pub(crate) target_groups: Vec<String>,
+    #[serde(default = "a_template")]
+    pub(crate) launch_template: Option<String>,
+    /// In how many zones its instances are, the first of the region.
+    #[serde(default = "three")]
+    pub(crate) zones: usize,
+    /// Its suspended processes, such as "Launch".
+    #[serde(default)]
+    pub(crate) suspended: Vec<String>,
+}
+
+/// The launch template of a group that names none.
+pub(crate) fn a_template() -> Option<String> {
+    Some("application".to_owned())
+}
+
+/// In how many zones a group is that does not say.
+pub(crate) fn three() -> usize {
+    3
 }
 
 /// An EKS cluster.
@@ -194,6 +230,9 @@ pub(crate) struct NodegroupDef {
     pub(crate) max: i64,
     pub(crate) desired: i64,
     pub(crate) instance_type: String,
+    /// Its health issues, in EKS's codes.
+    #[serde(default)]
+    pub(crate) issues: Vec<String>,
 }
 
 /// A Route 53 health check on a load balancer's host name or an object of S3, or one that is calculated from others.
@@ -331,7 +370,13 @@ impl WorldDef {
                 return Err(WorldError::Impossible(format!("{region}: '{user}' uses target group '{target_group}', which is not there")));
             }
         }
+        if let Some(lost) = def.subscriptions.iter().find(|one| !def.topics.contains(&one.topic)) {
+            return Err(WorldError::Impossible(format!("{region}: there is no topic '{}' to subscribe to", lost.topic)));
+        }
         for group in &def.groups {
+            if !(1..=3).contains(&group.zones) {
+                return Err(WorldError::Impossible(format!("{region}: '{}' needs 1 to 3 zones", group.name)));
+            }
             if !(0 <= group.min && group.min <= group.desired && group.desired <= group.max && group.max <= 1000) {
                 return Err(WorldError::Impossible(format!("{region}: '{}' needs 0 <= min <= desired <= max <= 1000", group.name)));
             }
@@ -432,6 +477,8 @@ mod tests {
             ("start: \"2026", "start: \"9999", "start: 9999"),
             ("children: [\"5f4c7a1e", "children: [\"ffff", "is none of an endpoint"),
             ("interval: 30, failure_threshold: 3", "interval: 30", "needs fqdn, interval"),
+            ("topics: [\"production-dr-alerts\"]", "topics: []", "no topic 'production-dr-alerts'"),
+            ("max: 10, desired: 6,", "max: 10, desired: 6, zones: 4,", "1 to 3 zones"),
         ] {
             let message = DEFAULT_WORLD.replace(from, to).parse::<WorldDef>().unwrap_err().to_string();
             assert!(message.contains(part), "{message}");

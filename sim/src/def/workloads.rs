@@ -145,6 +145,9 @@ pub(crate) struct AutoscalerDef {
 pub(crate) struct VeleroDef {
     pub(crate) location: String,
     pub(crate) bucket: String,
+    /// Whether the bucket cannot be reached.
+    #[serde(default)]
+    pub(crate) unavailable: bool,
     #[serde(default)]
     pub(crate) schedules: Vec<ScheduleDef>,
 }

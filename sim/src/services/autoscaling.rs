@@ -142,9 +142,16 @@ fn render(world: &World, region: &str, group: &Group) -> Element {
     let arn =
         world.arn("autoscaling", region, &format!("autoScalingGroup:{:016x}:autoScalingGroupName/{}", hash(7, &group.name, 0), group.name));
     let member = |text: String| Element { name: "member".to_owned(), text, children: Vec::new() };
-    let zones = ["a", "b", "c"].map(|z| member(format!("{region}{z}")));
+    let zones = group.zone_letters().iter().map(|z| member(format!("{region}{z}")));
     let target_groups =
         group.target_groups.iter().filter_map(|t| world.region(region)?.target_groups.get(t)).map(|t| member(t.arn.clone()));
+    let template = group.launch_template.as_ref().map(|name| {
+        let id = format!("lt-0{:016x}", hash(11, name, 0));
+        Element::new("LaunchTemplate").with("LaunchTemplateId", id).with("LaunchTemplateName", name).with("Version", "$Latest")
+    });
+    let suspended = group.suspended.iter().map(|process| {
+        Element::new("member").with("ProcessName", process).with("SuspensionReason", "User suspended at the world's beginning")
+    });
     Element::new("member")
         .with("AutoScalingGroupName", &group.name)
         .with("AutoScalingGroupARN", arn)
@@ -159,6 +166,8 @@ fn render(world: &World, region: &str, group: &Group) -> Element {
         .with_list("Instances", group.instances.iter().map(|i| instance(group, i)))
         .with("CreatedTime", timestamp(group.created))
         .with("NewInstancesProtectedFromScaleIn", false)
+        .with_children(template)
+        .with_list("SuspendedProcesses", suspended)
 }
 
 fn instance(group: &Group, instance: &Instance) -> Element {

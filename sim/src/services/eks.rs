@@ -156,11 +156,11 @@ fn render_cluster(world: &World, call: &Call, cluster: &Cluster) -> Value {
 }
 
 fn render(world: &World, region: &str, cluster: &str, group: &Nodegroup) -> Value {
-    let issues = if group.launch_failure {
-        json!([{ "code": "AsgInstanceLaunchFailures", "message": group.launch_failure_message(), "resourceIds": [asg_name(group)] }])
-    } else {
-        json!([])
-    };
+    let launches = group.launch_failure.then(|| ("AsgInstanceLaunchFailures", group.launch_failure_message()));
+    let others = group.issues.iter().map(|code| (code.as_str(), format!("The world file says that the node group has {code}.")));
+    let issues: Vec<_> = launches.into_iter().chain(others).collect();
+    let issues: Vec<_> =
+        issues.into_iter().map(|(code, message)| json!({ "code": code, "message": message, "resourceIds": [asg_name(group)] })).collect();
     let resource = format!("nodegroup/{cluster}/{}/{:08x}", group.name, hash(9, &group.name, 0) >> 32);
     json!({
         "nodegroupName": group.name,

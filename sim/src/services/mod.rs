@@ -93,6 +93,7 @@ pub(crate) const ACTIONS: &[Action] = &[
     mutates("s3", "DeleteObject"),
     reads("sns", "ListTopics"),
     reads("sns", "GetTopicAttributes"),
+    reads("sns", "ListSubscriptionsByTopic"),
     mutates("sns", "CreateTopic"),
     mutates("sns", "Publish"),
     reads("sts", "GetCallerIdentity"),

@@ -82,6 +82,7 @@ pub(super) fn create_replica(world: &mut World, region: &str, params: &Params) -
         work: Some(Work::Creating { until }),
         deferred: Changes::default(),
         source: Some(Source {
+            shown: None,
             region: source_region,
             resource_id: master.resource_id.clone(),
             id: master.id.clone(),

@@ -81,6 +81,8 @@ fn replication(world: &World, region: &str, database: &Database) -> Vec<Element>
         (false, true) => (true, "replicating"),
         (false, false) => (false, "terminated"),
     };
+    let (normal, status) =
+        source.shown.as_deref().filter(|_| !source.detached).map_or((normal, status), |shown| (shown == "replicating", shown));
     let info = Element::new("DBInstanceStatusInfo").with("StatusType", "read replication").with("Normal", normal).with("Status", status);
     vec![
         Element { name: "ReadReplicaSourceDBInstanceIdentifier".to_owned(), text: name, children: Vec::new() },

@@ -1,7 +1,7 @@
 //! SNS, query protocol of 2010-03-31: topics and publishing. Nothing is delivered anywhere; the call log shows it.
 
 use super::{Answer, Call, Params, ServiceError};
-use crate::world::World;
+use crate::world::{Subscription, World};
 use crate::xml::Element;
 
 /// SNS forgets a deduplication id after five minutes.
@@ -16,6 +16,7 @@ pub(super) fn answer(world: &mut World, call: &Call) -> Result<Answer, ServiceEr
         "Publish" => publish(world, region, params),
         "CreateTopic" => create(world, region, params),
         "GetTopicAttributes" => attributes(world, region, params),
+        "ListSubscriptionsByTopic" => subscriptions(world, region, params),
         _ => list(world, region),
     }
 }
@@ -79,12 +80,33 @@ fn create(world: &mut World, region: &str, params: &Params) -> Result<Answer, Se
 
 fn attributes(world: &World, region: &str, params: &Params) -> Result<Answer, ServiceError> {
     let arn = find(world, region, params.require("TopicArn", "InvalidParameter")?)?;
+    let confirmed = subscribed(world, region, &arn).filter(|one| one.arn.is_some()).count();
     let entry = |key: &str, value: &str| Element::new("entry").with("key", key).with("value", value);
-    let mut entries = vec![entry("TopicArn", &arn), entry("Owner", &world.account), entry("SubscriptionsConfirmed", "0")];
+    let mut entries =
+        vec![entry("TopicArn", &arn), entry("Owner", &world.account), entry("SubscriptionsConfirmed", &confirmed.to_string())];
     if arn.ends_with(".fifo") {
         entries.push(entry("FifoTopic", "true"));
     }
     Ok(Answer::xml(Element::new("GetTopicAttributesResult").with_list("Attributes", entries)))
+}
+
+/// Returns the subscriptions of a topic.
+fn subscribed<'a>(world: &'a World, region: &str, topic_arn: &'a str) -> impl Iterator<Item = &'a Subscription> {
+    let name = topic_arn.rsplit(':').next().unwrap_or_default();
+    world.region(region).into_iter().flat_map(|r| &r.subscriptions).filter(move |one| one.topic == name)
+}
+
+fn subscriptions(world: &World, region: &str, params: &Params) -> Result<Answer, ServiceError> {
+    let arn = find(world, region, params.require("TopicArn", "InvalidParameter")?)?;
+    let members = subscribed(world, region, &arn).map(|one| {
+        Element::new("member")
+            .with("SubscriptionArn", one.arn.as_deref().unwrap_or("PendingConfirmation"))
+            .with("Owner", &world.account)
+            .with("Protocol", &one.protocol)
+            .with("Endpoint", &one.endpoint)
+            .with("TopicArn", &arn)
+    });
+    Ok(Answer::xml(Element::new("ListSubscriptionsByTopicResult").with_list("Subscriptions", members)))
 }
 
 fn list(world: &World, region: &str) -> Result<Answer, ServiceError> {

@@ -13,6 +13,8 @@ const LAUNCH_RETRY: Ms = 60_000;
 /// Target health checks: the interval, and how many in a row decide.
 pub(crate) const CHECK_INTERVAL: Ms = 30_000;
 const CHECKS_IN_A_ROW: u32 = 2;
+/// The letters of a region's zones.
+const ZONES: [&str; 3] = ["a", "b", "c"];
 
 /// An Auto Scaling group.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -27,6 +29,12 @@ pub(crate) struct Group {
     pub(crate) instances: Vec<Instance>,
     pub(crate) activities: VecDeque<Activity>,
     pub(crate) next_launch: Ms,
+    #[serde(default = "crate::def::a_template")]
+    pub(crate) launch_template: Option<String>,
+    #[serde(default = "crate::def::three")]
+    pub(crate) zones: usize,
+    #[serde(default)]
+    pub(crate) suspended: Vec<String>,
 }
 
 /// An instance of a group.
@@ -78,6 +86,16 @@ impl Instance {
 }
 
 impl Group {
+    /// Reports whether it carries a process out, such as "Launch".
+    fn goes_on(&self, process: &str) -> bool {
+        !self.suspended.iter().any(|suspended| suspended == process)
+    }
+
+    /// Returns the letters of its zones.
+    pub(crate) fn zone_letters(&self) -> &'static [&'static str] {
+        &ZONES[..self.zones.clamp(1, ZONES.len())]
+    }
+
     /// Counts the instances in service.
     pub(crate) fn in_service(&self) -> usize {
         self.instances.iter().filter(|i| i.state == Lifecycle::InService).count()
@@ -170,6 +188,9 @@ impl World {
         };
         let wanted = group.instances.iter().filter(|i| i.is_wanted()).count() as i64;
         let missing = group.desired - wanted;
+        if !group.goes_on(if missing > 0 { "Launch" } else { "Terminate" }) {
+            return;
+        }
         if missing > 0 && self.conditions.has_no_capacity(name) {
             self.fail_to_launch(region, name);
         } else if missing > 0 {
@@ -188,7 +209,8 @@ impl World {
         let Some(group) = self.region_mut(region).groups.get_mut(name) else {
             return;
         };
-        let zone = format!("{region}{}", ["a", "b", "c"][group.instances.len() % 3]);
+        let zones = group.zone_letters();
+        let zone = format!("{region}{}", zones[group.instances.len() % zones.len()]);
         group.tell(Activity {
             id: activity.clone(),
             description: format!("Launching a new EC2 instance: {id}"),

@@ -53,6 +53,9 @@ pub(crate) struct Source {
     pub(crate) lag_by_minute: VecDeque<(i64, f64)>,
     /// Set when a promotion has cut replication.
     pub(crate) detached: bool,
+    /// What is shown of the replication in place of how it goes.
+    #[serde(default)]
+    pub(crate) shown: Option<String>,
 }
 
 /// Work in progress on an instance.

@@ -35,6 +35,9 @@ pub(crate) struct Nodegroup {
     pub(crate) nodes: i64,
     pub(crate) updates: Vec<Update>,
     pub(crate) launch_failure: bool,
+    /// Health issues that do not pass, in EKS's codes.
+    #[serde(default)]
+    pub(crate) issues: Vec<String>,
 }
 
 /// An update of a node group's configuration.
@@ -75,7 +78,7 @@ impl Nodegroup {
     pub(crate) fn status(&self) -> &'static str {
         if self.is_updating() {
             "UPDATING"
-        } else if self.launch_failure {
+        } else if self.launch_failure || !self.issues.is_empty() {
             "DEGRADED"
         } else {
             "ACTIVE"

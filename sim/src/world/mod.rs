@@ -82,9 +82,22 @@ pub(crate) struct Region {
     pub(crate) target_groups: BTreeMap<String, app::TargetGroup>,
     pub(crate) clusters: BTreeMap<String, eks::Cluster>,
     pub(crate) topics: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(crate) subscriptions: Vec<Subscription>,
     /// The objects of S3 by bucket and key.
     #[serde(default)]
     pub(crate) objects: BTreeMap<String, BTreeMap<String, objects::Object>>,
+}
+
+/// Who is told what is published to a topic.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Subscription {
+    /// The topic's name.
+    pub(crate) topic: String,
+    /// `None` while it waits to be confirmed.
+    pub(crate) arn: Option<String>,
+    pub(crate) protocol: String,
+    pub(crate) endpoint: String,
 }
 
 impl World {

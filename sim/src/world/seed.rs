@@ -10,8 +10,8 @@ use super::eks::{Cluster, Nodegroup};
 use super::rows::Rows;
 use super::users::Traffic;
 use super::workloads::Kube;
-use super::{Conditions, Incident, Ms, Region, World, hash};
-use crate::def::{DatabaseDef, GroupDef, HealthCheckDef, RecordDef, RegionDef, WorldDef, ZoneDef};
+use super::{Conditions, Incident, Ms, Region, Subscription, World, hash};
+use crate::def::{DatabaseDef, GroupDef, HealthCheckDef, RecordDef, RegionDef, SubscriptionDef, WorldDef, ZoneDef};
 use crate::xml::Element;
 
 /// Resources are this much older than the world.
@@ -94,6 +94,7 @@ impl World {
                     nodes: n.desired,
                     updates: Vec::new(),
                     launch_failure: false,
+                    issues: n.issues.clone(),
                 };
                 (n.name.clone(), group)
             });
@@ -107,12 +108,23 @@ impl World {
             (c.name.clone(), cluster)
         });
         let objects = def.buckets.iter().map(|bucket| (bucket.clone(), BTreeMap::new()));
+        let subscription = |one: &SubscriptionDef| Subscription {
+            topic: one.topic.clone(),
+            arn: (!one.pending).then(|| {
+                let hash = hash(8, &format!("{}/{}", one.protocol, one.endpoint), 0);
+                self.arn("sns", name, &format!("{}:{:08x}-0000-4000-8000-{:012x}", one.topic, hash >> 32, hash & 0xffff_ffff_ffff))
+            }),
+            protocol: one.protocol.clone(),
+            endpoint: one.endpoint.clone(),
+        };
+        let subscriptions = def.subscriptions.iter().map(subscription).collect();
         let topics = def.topics.iter().map(|t| (t.clone(), self.arn("sns", name, t)));
         Region {
             load_balancers: load_balancers.collect(),
             target_groups: target_groups.collect(),
             clusters: clusters.collect(),
             topics: topics.collect(),
+            subscriptions,
             objects: objects.collect(),
             databases,
             snapshots: BTreeMap::new(),
@@ -129,6 +141,7 @@ impl World {
             catching_up: None,
             lag_by_minute: VecDeque::new(),
             detached: false,
+            shown: def.replication.clone(),
         });
         Database {
             id: def.id.clone(),
@@ -156,7 +169,7 @@ impl World {
     fn seed_group(&self, region: &str, def: &GroupDef) -> Group {
         let instances = (0..def.desired).map(|n| Instance {
             id: format!("i-0{:016x}", hash(3, &def.name, n.unsigned_abs())),
-            zone: format!("{region}{}", ["a", "b", "c"][(n % 3).unsigned_abs() as usize]),
+            zone: format!("{region}{}", ["a", "b", "c"][n.unsigned_abs() as usize % def.zones]),
             state: Lifecycle::InService,
             health: TargetHealth {
                 healthy: Some(true),
@@ -176,6 +189,9 @@ impl World {
             instances: instances.collect(),
             activities: VecDeque::new(),
             next_launch: 0,
+            launch_template: def.launch_template.clone(),
+            zones: def.zones,
+            suspended: def.suspended.clone(),
         }
     }
 }

@@ -33,7 +33,9 @@ fn seed_groups(draw: &Draw) -> Vec<Call> {
 
 /// What the simulator has of a sequence.
 pub fn simulated_groups(draw: &Draw) -> String {
-    let group = |name| format!(r#"(name: "{name}", min: 1, max: 6, desired: 2, instance_type: "m5.large")"#);
+    let template = draw.name("template");
+    let group =
+        |name| format!(r#"(name: "{name}", min: 1, max: 6, desired: 2, instance_type: "m5.large", launch_template: Some("{template}"))"#);
     format!("{}, {}", group(group_name(draw)), group(other(draw)))
 }
 

@@ -219,7 +219,11 @@ fn velero_objects(def: &VeleroDef, objects: &mut Vec<Made>) {
     });
     objects.push((DEPLOYMENTS, named(space, "velero", json!({ "spec": spec }))));
     let spec = json!({ "provider": "aws", "default": true, "objectStorage": { "bucket": def.bucket } });
-    objects.push((LOCATIONS, named(space, &def.location, json!({ "spec": spec }))));
+    let mut location = json!({ "spec": spec });
+    if def.unavailable {
+        location["status"] = json!({ "phase": velero::UNAVAILABLE, "message": "AccessDenied: Access Denied" });
+    }
+    objects.push((LOCATIONS, named(space, &def.location, location)));
     for schedule in &def.schedules {
         let template = json!({
             "includedNamespaces": schedule.namespaces, "storageLocation": def.location, "volumeSnapshotLocations": ["aws-ebs"],

@@ -17,6 +17,8 @@ use crate::world::{Ms, timestamp};
 
 pub(super) const NAMESPACE: &str = "velero";
 pub(super) const SCHEDULE_LABEL: &str = "velero.io/schedule-name";
+/// The phase of a location that a world file says cannot be reached.
+pub(super) const UNAVAILABLE: &str = "Unavailable";
 const LOCATION_LABEL: &str = "velero.io/storage-location";
 
 /// The backups in an S3 bucket, by name.
@@ -67,7 +69,7 @@ fn synchronise(tick: &mut Tick) {
             tick.kube.change(BACKUPS, &key, |b| put(b, &["status"], resource["status"].clone()));
         }
         let stamp = tick.stamp();
-        if text(&location, "/status/phase") != "Available" {
+        if !["Available", UNAVAILABLE].contains(&text(&location, "/status/phase")) {
             let status = json!({ "phase": "Available", "lastSyncedTime": stamp, "lastValidationTime": stamp });
             tick.kube.change(LOCATIONS, &key_of(&location), |l| put(l, &["status"], status));
         }
