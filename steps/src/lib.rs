@@ -26,6 +26,7 @@ pub mod k8s;
 pub mod kinds;
 mod named_record;
 mod output;
+mod record_readiness;
 mod record_set;
 mod sizes;
 mod zone_queue;

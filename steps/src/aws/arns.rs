@@ -16,7 +16,9 @@ pub fn resource(action: &str, account: &str, param: impl Fn(&str) -> Option<Stri
         "eks:DescribeNodegroup" | "eks:UpdateNodegroupConfig" | "eks:DescribeUpdate" => {
             format!("arn:aws:eks:{region}:{account}:nodegroup/{}/{}/*", known("cluster"), known("nodegroup"))
         }
-        "rds:PromoteReadReplica" | "rds:DeleteDBInstance" | "rds:DescribeDBInstances" => instance(),
+        "rds:PromoteReadReplica" | "rds:DeleteDBInstance" => instance(),
+        // The source of a replica, in another region, is looked at too; and the names that are there, when one is not.
+        "rds:DescribeDBInstances" => format!("arn:aws:rds:*:{account}:db:*"),
         // The new name of an instance is a resource of the call too.
         "rds:ModifyDBInstance" | "rds:CreateDBInstanceReadReplica" | "rds:AddTagsToResource" | "rds:RebootDBInstance" => {
             format!("arn:aws:rds:*:{account}:*")
@@ -26,10 +28,10 @@ pub fn resource(action: &str, account: &str, param: impl Fn(&str) -> Option<Stri
             format!("arn:aws:route53:::hostedzone/{}", known("zone_id"))
         }
         "route53:GetChange" => "arn:aws:route53:::change/*".to_owned(),
-        "route53:GetHealthCheck" => "arn:aws:route53:::healthcheck/*".to_owned(),
+        "route53:GetHealthCheck" | "route53:GetHealthCheckStatus" => "arn:aws:route53:::healthcheck/*".to_owned(),
         "s3:GetObject" | "s3:PutObject" | "s3:DeleteObject" => format!("arn:aws:s3:::{}/{}", known("bucket"), known("key")),
         "s3:ListBucket" => format!("arn:aws:s3:::{}", known("bucket")),
-        "sns:Publish" => match param("topic") {
+        "sns:Publish" | "sns:ListSubscriptionsByTopic" => match param("topic") {
             Some(arn) if arn.starts_with("arn:") => arn,
             topic => format!("arn:aws:sns:{region}:{account}:{}", topic.unwrap_or_else(|| "*".to_owned())),
         },

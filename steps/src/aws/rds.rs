@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use aws_sdk_rds::types::DbInstance;
+use aws_sdk_rds::types::{DbInstance, DbInstanceStatusInfo};
 use wf_engine::clock::between;
 use wf_engine::model::event::{FailureKind, StepFailure};
 use wf_engine::step::StepContext;
@@ -39,6 +39,8 @@ pub struct Instance {
     pub status: String,
     /// The instance that it replicates: an ARN when that is in another region, a name otherwise. `None` for a primary.
     pub source: Option<String>,
+    /// What is wrong with its replication, such as `error`, in RDS's words; `None` while it goes on, and for a primary.
+    pub replication_trouble: Option<String>,
     /// The names of its replicas, or their ARNs when they are in other regions.
     pub replicas: Vec<String>,
     /// Its host name; it has none while it is created.
@@ -72,6 +74,7 @@ impl Instance {
             arn: described.db_instance_arn().unwrap_or_default().to_owned(),
             status: described.db_instance_status().unwrap_or("unknown").to_owned(),
             source: text(described.read_replica_source_db_instance_identifier()),
+            replication_trouble: described.status_infos().iter().find_map(replication_trouble),
             replicas: described.read_replica_db_instance_identifiers().to_vec(),
             endpoint: text(endpoint.and_then(|endpoint| endpoint.address())),
             port: endpoint.and_then(|endpoint| endpoint.port()),
@@ -134,6 +137,18 @@ impl Instance {
     pub fn replicates(&self, source: &str) -> bool {
         self.source.as_deref().is_some_and(|found| same_instance(found, source, &self.region))
     }
+}
+
+fn replication_trouble(info: &DbInstanceStatusInfo) -> Option<String> {
+    let status = info.status().unwrap_or_default();
+    let is_over = matches!(status, "error" | "stopped" | "terminated");
+    if info.status_type() != Some("read replication") || !(is_over || info.normal() == Some(false)) {
+        return None;
+    }
+    Some(match info.message().filter(|message| !message.is_empty()) {
+        Some(message) => format!("`{status}`: {message}"),
+        None => format!("`{status}`"),
+    })
 }
 
 /// Tells whether two texts, ARNs or names in `region`, mean the same instance.

@@ -8,6 +8,7 @@ mod connection;
 mod errors;
 mod kubernetes;
 pub(crate) mod manifest;
+pub(crate) mod readiness;
 mod token;
 mod transport;
 pub(crate) mod velero;

@@ -3,6 +3,9 @@
 use jiff::Timestamp;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
 use serde_json::Value;
+use wf_engine::readiness::Check;
+
+use super::{Cluster, Kubernetes};
 
 /// The label by which the backups of a schedule are known.
 pub(crate) const SCHEDULE_LABEL: &str = "velero.io/schedule-name";
@@ -17,6 +20,33 @@ pub(crate) fn velero(kind: &str, plural: &str) -> ApiResource {
 /// Returns a part of an object's `spec` or `status`, by a JSON pointer such as `/status/phase`.
 pub(crate) fn at<'a>(object: &'a DynamicObject, pointer: &str) -> Option<&'a Value> {
     object.data.pointer(pointer)
+}
+
+/// The right in Kubernetes that [`location`] needs.
+pub(crate) const LIST_LOCATIONS: &str = "list backupstoragelocations.velero.io";
+
+/// Checks, for `wf check --live`, that Velero reaches the storage that its backups lie in: the location of this name, or the default one.
+pub(crate) async fn location(kubernetes: &Kubernetes<'_>, cluster: &Cluster, namespace: &str, name: Option<&str>) -> Check {
+    let locations = kubernetes.custom(namespace, &velero("BackupStorageLocation", "backupstoragelocations"));
+    let check = Check::of("storage location", format!("Velero of {cluster}"));
+    let all = match kubernetes.list("list the backup storage locations", &locations, None).await {
+        Ok(all) => all,
+        Err(failure) => return check.fail_on::<()>(Err(failure)),
+    };
+    let is_default = |location: &&DynamicObject| at(location, "/spec/default").and_then(Value::as_bool).unwrap_or_default();
+    let found = match name {
+        Some(name) => all.iter().find(|location| location.metadata.name.as_deref() == Some(name)),
+        None => all.iter().find(is_default).or_else(|| all.first()),
+    };
+    let tells = format!("`velero backup-location get -n {namespace}` tells more: its bucket, and the credentials that Velero has for it");
+    let Some(found) = found else {
+        let which = name.map_or_else(|| "any backup storage location".to_owned(), |name| format!("backup storage location {name}"));
+        return check.fail_if(true, format!("there is not {which} in namespace {namespace} of {cluster}"), tells);
+    };
+    let (name, phase) = (found.metadata.name.as_deref().unwrap_or_default(), phase(found));
+    let said = at(found, "/status/message").and_then(Value::as_str).map(|said| format!(": {said}")).unwrap_or_default();
+    let why = format!("backup storage location {name} of {cluster} is `{phase}`, not `Available`{said}");
+    check.fail_if(phase != "Available", why, tells)
 }
 
 /// The phase of what Velero has not seen yet.

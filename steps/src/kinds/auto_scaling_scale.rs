@@ -8,7 +8,9 @@ use aws_sdk_autoscaling::types::{AutoScalingGroup, Instance, LifecycleState, Sca
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use wf_engine::model::definition::Objectives;
 use wf_engine::model::event::{Fields, StepFailure};
+use wf_engine::readiness::Check;
 use wf_engine::step::{Change, Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields};
 
 use crate::aws::missing::{Missing, names};
@@ -132,13 +134,22 @@ impl StepKind for AutoScalingScale {
         let sizes = sizes_of(&group);
         let before = *intent.unwrap_or(&sizes);
         let wanted = self.wanted(&before)?;
-        if let Some(process) = self.suspended(&group, wanted) {
-            return Err(StepFailure::permanent(format!("{self} cannot scale: its process {process} is suspended")).hint(format!(
-                "aws autoscaling resume-processes --auto-scaling-group-name {} --scaling-processes {process} --region {}",
-                self.group, self.region
-            )));
-        }
+        self.must_not_be_suspended(&group, wanted)?;
         Ok(if sizes == wanted { Observed::Satisfied(before) } else { Observed::Differs(before) })
+    }
+
+    async fn readiness(&self, cx: &StepContext<Cloud>, _objectives: &Objectives) -> Result<Vec<Check>, StepFailure> {
+        let group = self.describe(cx, cx.env.since_now()).await?;
+        let wanted = self.wanted(&sizes_of(&group));
+        let mut checks =
+            vec![Check::of("sizes", self).as_observed().mended_by(&[Self::INFO.name]).fail_on(wanted.as_ref().map_err(Clone::clone))];
+        if let Ok(wanted) = wanted
+            && wanted.desired > count(group.instances()).1
+        {
+            checks.push(Check::of("processes", self).as_observed().fail_on(self.must_not_be_suspended(&group, wanted)));
+            checks.extend(self.can_launch(&group));
+        }
+        Ok(checks)
     }
 
     async fn apply(&self, cx: &StepContext<Cloud>, before: &Sizes) -> Result<Applied, StepFailure> {
@@ -259,6 +270,34 @@ impl AutoScalingScale {
             .await
             .map_err(errors::reading("autoscaling:DescribeScalingActivities", format!("read the activities of {self}")))?;
         Ok(answer.activities.unwrap_or_default())
+    }
+
+    /// Checks what a group needs to launch instances, and to go on when a zone has none to give.
+    fn can_launch(&self, group: &AutoScalingGroup) -> [Check; 2] {
+        let template =
+            group.launch_template().is_some() || group.launch_configuration_name().is_some() || group.mixed_instances_policy().is_some();
+        let change = format!("aws autoscaling update-auto-scaling-group --auto-scaling-group-name {} --region {}", self.group, self.region);
+        let zones = group.availability_zones();
+        [
+            Check::of("launch template", self).fail_if(
+                !template,
+                format!("{self} has no launch template: it cannot launch an instance"),
+                format!("`{change} --launch-template 'LaunchTemplateName=…,Version=$Latest'`"),
+            ),
+            Check::of("zones", self).fail_if(
+                zones.len() < 2,
+                format!("{self} has instances in one zone only ({}): when that has no capacity, there are none", zones.join(", ")),
+                format!("`{change} --vpc-zone-identifier subnet-…,subnet-…`, subnets of several zones"),
+            ),
+        ]
+    }
+
+    fn must_not_be_suspended(&self, group: &AutoScalingGroup, wanted: Sizes) -> Result<(), StepFailure> {
+        let Some(process) = self.suspended(group, wanted) else { return Ok(()) };
+        Err(StepFailure::permanent(format!("{self} cannot scale: its process {process} is suspended")).hint(format!(
+            "aws autoscaling resume-processes --auto-scaling-group-name {} --scaling-processes {process} --region {}",
+            self.group, self.region
+        )))
     }
 
     /// Returns the suspended process without which the group cannot reach the wanted size.

@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use aws_sdk_eks::types::{Nodegroup, NodegroupScalingConfig, NodegroupStatus, Update, UpdateStatus};
+use aws_sdk_eks::types::{ClusterStatus, Nodegroup, NodegroupScalingConfig, NodegroupStatus, Update, UpdateStatus};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use wf_engine::clock::between;
+use wf_engine::model::definition::Objectives;
 use wf_engine::model::event::{Fields, StepFailure};
+use wf_engine::readiness::Check;
 use wf_engine::step::{Change, Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields};
 
 use crate::aws::missing::{Missing, names};
@@ -81,7 +83,7 @@ impl StepKind for EksScaleNodegroup {
             Field::new("max", FieldType::Integer, "the largest size before"),
         ],
         iam: Iam {
-            read: &["eks:DescribeNodegroup", "eks:DescribeUpdate", "eks:ListNodegroups"],
+            read: &["eks:DescribeNodegroup", "eks:DescribeUpdate", "eks:ListNodegroups", "eks:DescribeCluster"],
             apply: &["eks:UpdateNodegroupConfig"],
             compensate: &[],
         },
@@ -121,6 +123,12 @@ impl StepKind for EksScaleNodegroup {
             Ok(if is_busy(&group) { Look::Waiting("another update to end".to_owned()) } else { Look::Done(Observed::Differs(before)) })
         })
         .await
+    }
+
+    async fn readiness(&self, cx: &StepContext<Cloud>, _objectives: &Objectives) -> Result<Vec<Check>, StepFailure> {
+        let group = self.describe(cx, cx.env.since_now()).await?;
+        let sizes = Check::of("sizes", self).as_observed().mended_by(&[Self::INFO.name]).fail_on(self.wanted(&sizes_of(&group)));
+        Ok(vec![sizes, self.status(&group), self.health(&group), self.version(cx).await])
     }
 
     async fn apply(&self, cx: &StepContext<Cloud>, before: &Sizes) -> Result<UpdateHandle, StepFailure> {
@@ -172,6 +180,52 @@ impl StepKind for EksScaleNodegroup {
 impl std::fmt::Display for EksScaleNodegroup {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "node group {}/{} in {}", self.cluster, self.nodegroup, self.region)
+    }
+}
+
+/// What is checked beforehand, for `wf check --live`.
+impl EksScaleNodegroup {
+    fn status(&self, group: &Nodegroup) -> Check {
+        let Self { cluster, nodegroup, region, .. } = self;
+        let status = group.status().map_or("without a status", |status| status.as_str());
+        Check::of("status", self).as_observed().mended_by(&[Self::INFO.name]).fail_on(self.refuse_lost(group)).fail_if(
+            is_busy(group),
+            format!("{self} is {status}: EKS takes no other change until that has ended"),
+            format!("wait for it: `aws eks wait nodegroup-active --cluster-name {cluster} --nodegroup-name {nodegroup} --region {region}`"),
+        )
+    }
+
+    fn health(&self, group: &Nodegroup) -> Check {
+        let Self { cluster, nodegroup, region, .. } = self;
+        let issues = issues_of(group);
+        let found = if issues.is_empty() { "EKS names no issue".to_owned() } else { issues.join("; ") };
+        Check::of("health", self).fail_if(
+            !issues.is_empty() || group.status() == Some(&NodegroupStatus::Degraded),
+            format!("{self} is not healthy: {found}"),
+            format!("mend what it names; `aws eks describe-nodegroup --cluster-name {cluster} --nodegroup-name {nodegroup} --region {region}` tells when it is gone"),
+        )
+    }
+
+    /// Checks the cluster: that it is active, and of the same version as the others of the workflow. Manifests of one version need not be
+    /// good for another.
+    async fn version(&self, cx: &StepContext<Cloud>) -> Check {
+        let Self { cluster, region, .. } = self;
+        let place = format!("cluster {cluster} in {region}");
+        let answer = cx.env.eks(region).describe_cluster().name(cluster).send().await;
+        let found = answer.map_err(errors::reading("eks:DescribeCluster", format!("look at {place}")));
+        let check = Check::of("cluster version", &place);
+        let found = match found {
+            Ok(answer) => answer.cluster,
+            Err(failure) => return check.fail_on::<()>(Err(failure)),
+        };
+        let status = found.as_ref().and_then(|found| found.status());
+        let said = status.map_or("without a status", |status| status.as_str());
+        let version = found.as_ref().and_then(|found| found.version()).unwrap_or_default();
+        check.agreeing_on(version).fail_if(
+            !matches!(status, Some(ClusterStatus::Active | ClusterStatus::Updating)),
+            format!("{place} is {said}"),
+            format!("`aws eks describe-cluster --name {cluster} --region {region}` tells more"),
+        )
     }
 }
 

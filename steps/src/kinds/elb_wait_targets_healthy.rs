@@ -7,7 +7,9 @@ use async_trait::async_trait;
 use aws_sdk_elasticloadbalancingv2::types::{TargetHealth, TargetHealthStateEnum};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use wf_engine::model::definition::Objectives;
 use wf_engine::model::event::{Fields, StepFailure};
+use wf_engine::readiness::Check;
 use wf_engine::step::{Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields, nothing_to_apply};
 
 use crate::aws::missing::{Missing, names};
@@ -96,19 +98,25 @@ impl StepKind for ElbWaitTargetsHealthy {
     }
 
     async fn observe(&self, cx: &StepContext<Cloud>, _intent: Option<&TargetGroup>) -> Result<Observed<TargetGroup>, StepFailure> {
-        let call = cx.env.elb(&self.region).describe_target_groups();
-        let one = if self.is_arn() { call.clone().target_group_arns(&self.target_group) } else { call.clone().names(&self.target_group) };
-        let found = match one.send().await {
-            Ok(answer) => answer.target_groups.unwrap_or_default().into_iter().find_map(|group| group.target_group_arn),
-            Err(error) if errors::has_code(&error, "TargetGroupNotFound") => None,
-            Err(error) => return Err(errors::reading("elasticloadbalancing:DescribeTargetGroups", format!("read {self}"))(error)),
+        let (arn, _) = self.find(cx).await?;
+        Ok(Observed::Satisfied(TargetGroup { arn }))
+    }
+
+    async fn readiness(&self, cx: &StepContext<Cloud>, _objectives: &Objectives) -> Result<Vec<Check>, StepFailure> {
+        let there = Check::of("target group", self).as_observed();
+        let (arn, load_balancers) = match self.find(cx).await {
+            Ok(found) => found,
+            Err(failure) => return Ok(vec![there.fail_on::<()>(Err(failure))]),
         };
-        if let Some(arn) = found {
-            return Ok(Observed::Satisfied(TargetGroup { arn }));
-        }
-        let names = names(call.into_paginator().items().send(), |group| group.target_group_name).await;
-        let missing = Missing { what: "target group", name: &self.target_group, place: &self.region, region: Some(&self.region) };
-        Err(missing.failure(cx, names).await)
+        let used = Check::of("load balancer", self).fail_if(
+            load_balancers.is_empty(),
+            format!("{self} belongs to no load balancer: its targets are `unused`, and never healthy"),
+            format!(
+                "`aws elbv2 modify-listener --listener-arn … --default-actions Type=forward,TargetGroupArn={arn} --region {}`",
+                self.region
+            ),
+        );
+        Ok(vec![there, used])
     }
 
     async fn apply(&self, _cx: &StepContext<Cloud>, _before: &TargetGroup) -> Result<(), StepFailure> {
@@ -142,6 +150,25 @@ impl std::fmt::Display for ElbWaitTargetsHealthy {
 impl ElbWaitTargetsHealthy {
     fn is_arn(&self) -> bool {
         self.target_group.starts_with("arn:")
+    }
+
+    /// Finds the target group: its ARN, and those of the load balancers that use it.
+    async fn find(&self, cx: &StepContext<Cloud>) -> Result<(String, Vec<String>), StepFailure> {
+        let call = cx.env.elb(&self.region).describe_target_groups();
+        let one = if self.is_arn() { call.clone().target_group_arns(&self.target_group) } else { call.clone().names(&self.target_group) };
+        let found = match one.send().await {
+            Ok(answer) => answer.target_groups.unwrap_or_default().into_iter().next(),
+            Err(error) if errors::has_code(&error, "TargetGroupNotFound") => None,
+            Err(error) => return Err(errors::reading("elasticloadbalancing:DescribeTargetGroups", format!("read {self}"))(error)),
+        };
+        if let Some(group) = found
+            && let Some(arn) = group.target_group_arn
+        {
+            return Ok((arn, group.load_balancer_arns.unwrap_or_default()));
+        }
+        let names = names(call.into_paginator().items().send(), |group| group.target_group_name).await;
+        let missing = Missing { what: "target group", name: &self.target_group, place: &self.region, region: Some(&self.region) };
+        Err(missing.failure(cx, names).await)
     }
 
     /// Returns how many targets must be healthy: at least one, so that an empty group never passes.

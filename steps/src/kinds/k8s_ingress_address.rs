@@ -7,13 +7,15 @@ use k8s_openapi::api::networking::v1::Ingress;
 use kube::api::Api;
 use serde::Deserialize;
 use serde_json::json;
+use wf_engine::model::definition::Objectives;
 use wf_engine::model::event::{Fields, StepFailure};
 use wf_engine::model::problem::nearest;
+use wf_engine::readiness::Check;
 use wf_engine::step::{Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields, nothing_to_apply};
 
 use crate::aws::Cloud;
 use crate::aws::poll::{self, Look};
-use crate::k8s::{Cluster, Kubernetes};
+use crate::k8s::{Cluster, Kubernetes, readiness};
 
 /// Waits for the address of an Ingress.
 #[derive(Debug, Clone, Deserialize)]
@@ -46,7 +48,7 @@ impl StepKind for K8sIngressAddress {
         outputs: &[Field::new("hostname", FieldType::Text, "the load balancer's host name, or its address where it has none")],
         before: &[],
         iam: Iam { read: &["eks:DescribeCluster", "eks:ListClusters"], apply: &[], compensate: &[] },
-        rbac: Rbac { read: &["get,list ingresses.networking.k8s.io"], apply: &[], compensate: &[] },
+        rbac: Rbac { read: &["get,list ingresses.networking.k8s.io", readiness::GET_NAMESPACES], apply: &[], compensate: &[] },
         facts: &[
             "the address comes from the ingress controller: without one there will never be any, and the step's timeout says so",
             "the load balancer's certificate is for the application's name: check it with HttpCheck's connect_to",
@@ -57,6 +59,10 @@ impl StepKind for K8sIngressAddress {
 
     async fn observe(&self, cx: &StepContext<Cloud>, _intent: Option<&()>) -> Result<Observed<()>, StepFailure> {
         self.address(cx).await.map(|_| Observed::Satisfied(()))
+    }
+
+    async fn readiness(&self, cx: &StepContext<Cloud>, _objectives: &Objectives) -> Result<Vec<Check>, StepFailure> {
+        readiness::namespace(cx, &self.cluster, &self.namespace).await
     }
 
     async fn apply(&self, _cx: &StepContext<Cloud>, _before: &()) -> Result<(), StepFailure> {

@@ -9,14 +9,16 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, DeleteParams, LogParams, PostParams};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use wf_engine::model::definition::Objectives;
 use wf_engine::model::event::{Fields, StepFailure};
+use wf_engine::readiness::Check;
 use wf_engine::step::{Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields};
 
 use crate::aws::Cloud;
 use crate::aws::poll::{self, Look};
 use crate::k8s::manifest::Manifest;
 use crate::k8s::workload::{pods, why_not_ready};
-use crate::k8s::{Cluster, Kubernetes, MANAGER};
+use crate::k8s::{Cluster, Kubernetes, MANAGER, readiness};
 
 /// Runs a Job.
 #[derive(Debug, Clone, Deserialize)]
@@ -65,7 +67,7 @@ impl StepKind for K8sJob {
         before: &[Field::new("job", FieldType::Text, "the Job's name")],
         iam: Iam { read: &["eks:DescribeCluster", "eks:ListClusters"], apply: &[], compensate: &[] },
         rbac: Rbac {
-            read: &["get jobs.batch", "list pods", "get pods/log"],
+            read: &["get jobs.batch", "list pods", "get pods/log", readiness::GET_NAMESPACES],
             apply: &["create jobs.batch"],
             compensate: &["delete jobs.batch"],
         },
@@ -86,6 +88,10 @@ impl StepKind for K8sJob {
         let kubernetes = Kubernetes::reach(cx, &self.cluster).await?;
         let found = kubernetes.find(&self.doing("read", &planned.job), self.jobs(&kubernetes).get(&planned.job)).await?;
         Ok(if found.is_some() { Observed::Satisfied(planned) } else { Observed::Differs(planned) })
+    }
+
+    async fn readiness(&self, cx: &StepContext<Cloud>, _objectives: &Objectives) -> Result<Vec<Check>, StepFailure> {
+        readiness::namespace(cx, &self.cluster, &self.namespace).await
     }
 
     async fn apply(&self, cx: &StepContext<Cloud>, before: &JobPlanned) -> Result<(), StepFailure> {

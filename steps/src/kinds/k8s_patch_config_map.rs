@@ -8,11 +8,13 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, Patch, PatchParams};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use wf_engine::model::definition::Objectives;
 use wf_engine::model::event::{Fields, StepFailure};
+use wf_engine::readiness::Check;
 use wf_engine::step::{Change, Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields};
 
 use crate::aws::Cloud;
-use crate::k8s::{Cluster, Kubernetes, MANAGER};
+use crate::k8s::{Cluster, Kubernetes, MANAGER, readiness};
 
 /// Sets keys of a ConfigMap.
 #[derive(Debug, Clone, Deserialize)]
@@ -58,7 +60,7 @@ impl StepKind for K8sPatchConfigMap {
         outputs: &[Field::new("changed", FieldType::Integer, "how many keys had to be changed")],
         before: &[],
         iam: Iam { read: &["eks:DescribeCluster", "eks:ListClusters"], apply: &[], compensate: &[] },
-        rbac: Rbac { read: &["get configmaps"], apply: &["patch configmaps"], compensate: &[] },
+        rbac: Rbac { read: &["get configmaps", readiness::GET_NAMESPACES], apply: &["patch configmaps"], compensate: &[] },
         facts: &[
             "old and new values are recorded in the journal: what is secret belongs into a Secret",
             "the change is made against the version that was read: one by somebody else in between is not overwritten, the step looks again",
@@ -92,6 +94,10 @@ impl StepKind for K8sPatchConfigMap {
         // What was found at first is what is restored.
         let before = intent.filter(|earlier| !earlier.old.is_empty()).cloned().unwrap_or(ConfigBefore { old });
         Ok(if as_wished { Observed::Satisfied(before) } else { Observed::Differs(before) })
+    }
+
+    async fn readiness(&self, cx: &StepContext<Cloud>, _objectives: &Objectives) -> Result<Vec<Check>, StepFailure> {
+        readiness::namespace(cx, &self.cluster, &self.namespace).await
     }
 
     async fn apply(&self, cx: &StepContext<Cloud>, _before: &ConfigBefore) -> Result<(), StepFailure> {

@@ -14,12 +14,14 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use wf_engine::model::definition::Objectives;
 use wf_engine::model::event::{Fields, StepFailure};
 use wf_engine::model::problem::nearest;
+use wf_engine::readiness::Check;
 use wf_engine::step::{Change, Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields};
 
 use crate::aws::Cloud;
-use crate::k8s::{Cluster, Kubernetes, MANAGER};
+use crate::k8s::{Cluster, Kubernetes, MANAGER, readiness};
 
 /// Sets keys of a Secret.
 #[derive(Debug, Clone, Deserialize)]
@@ -99,7 +101,11 @@ impl StepKind for K8sPatchSecret {
         ],
         before: &[Field::new("kept_in", FieldType::Text, "the Secret that keeps the old values")],
         iam: Iam { read: &["eks:DescribeCluster", "eks:ListClusters"], apply: &[], compensate: &[] },
-        rbac: Rbac { read: &["get,list secrets"], apply: &["create,patch secrets"], compensate: &["delete secrets"] },
+        rbac: Rbac {
+            read: &["get,list secrets", readiness::GET_NAMESPACES],
+            apply: &["create,patch secrets"],
+            compensate: &["delete secrets"],
+        },
         facts: &[
             "pods that read the Secret into their environment see a change only when they are started anew: follow it with K8sRolloutRestart",
             "the old values are kept in a Secret wf-before-… in the same namespace, owned by the changed one, until the step is rolled back or that Secret goes",
@@ -144,6 +150,10 @@ impl StepKind for K8sPatchSecret {
         let absent = keys.iter().filter(|key| !now.contains_key(*key)).cloned().collect();
         let before = SecretBefore { absent, keys, kept_in: Some(format!("wf-before-{}", &cx.token()["wf-".len()..])) };
         Ok(Observed::Differs(intent.cloned().filter(|earlier| earlier.kept_in.is_some()).unwrap_or(before)))
+    }
+
+    async fn readiness(&self, cx: &StepContext<Cloud>, _objectives: &Objectives) -> Result<Vec<Check>, StepFailure> {
+        readiness::namespace(cx, &self.cluster, &self.namespace).await
     }
 
     async fn apply(&self, cx: &StepContext<Cloud>, before: &SecretBefore) -> Result<Patched, StepFailure> {

@@ -8,13 +8,15 @@ use jiff::Timestamp;
 use kube::api::{DynamicObject, Patch, PatchParams};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use wf_engine::model::definition::Objectives;
 use wf_engine::model::event::{Fields, StepFailure};
+use wf_engine::readiness::Check;
 use wf_engine::step::{Change, Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields};
 
 use crate::aws::Cloud;
 use crate::aws::poll::{self, Look};
 use crate::k8s::workload::{Rollout, WorkloadKind, pod_selector, pods, rollout, why_not_ready};
-use crate::k8s::{Cluster, Kubernetes, MANAGER};
+use crate::k8s::{Cluster, Kubernetes, MANAGER, readiness};
 
 /// Restarts workloads.
 #[derive(Debug, Clone, Deserialize)]
@@ -70,7 +72,7 @@ impl StepKind for K8sRolloutRestart {
         before: &[Field::new("at", FieldType::Text, "the instant that marks the restart")],
         iam: Iam { read: &["eks:DescribeCluster", "eks:ListClusters"], apply: &[], compensate: &[] },
         rbac: Rbac {
-            read: &["get,list deployments.apps,statefulsets.apps,daemonsets.apps", "list pods"],
+            read: &["get,list deployments.apps,statefulsets.apps,daemonsets.apps", "list pods", readiness::GET_NAMESPACES],
             apply: &["patch deployments.apps,statefulsets.apps,daemonsets.apps"],
             compensate: &[],
         },
@@ -106,6 +108,10 @@ impl StepKind for K8sRolloutRestart {
         let found = self.named(&kubernetes, &intent.names).await?;
         let marked = found.values().all(|object| mark(object) == Some(&intent.at.to_string()));
         Ok(if marked { Observed::Satisfied(intent.clone()) } else { Observed::Differs(intent.clone()) })
+    }
+
+    async fn readiness(&self, cx: &StepContext<Cloud>, _objectives: &Objectives) -> Result<Vec<Check>, StepFailure> {
+        readiness::namespace(cx, &self.cluster, &self.namespace).await
     }
 
     async fn apply(&self, cx: &StepContext<Cloud>, before: &Restart) -> Result<(), StepFailure> {

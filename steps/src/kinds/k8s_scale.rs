@@ -7,13 +7,15 @@ use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use kube::api::{Api, Patch, PatchParams};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use wf_engine::model::definition::Objectives;
 use wf_engine::model::event::{Fields, StepFailure};
+use wf_engine::readiness::Check;
 use wf_engine::step::{Change, Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields};
 
 use crate::aws::Cloud;
 use crate::aws::poll::{self, Look};
 use crate::k8s::workload::{Rollout, WorkloadKind, replicas, rollout};
-use crate::k8s::{Cluster, Kubernetes, MANAGER};
+use crate::k8s::{Cluster, Kubernetes, MANAGER, readiness};
 
 /// Scales a workload.
 #[derive(Debug, Clone, Deserialize)]
@@ -80,7 +82,7 @@ impl StepKind for K8sScale {
         before: &[Field::new("replicas", FieldType::Integer, "how many pods it was to have before")],
         iam: Iam { read: &["eks:DescribeCluster", "eks:ListClusters"], apply: &[], compensate: &[] },
         rbac: Rbac {
-            read: &["get deployments.apps,statefulsets.apps", "list horizontalpodautoscalers.autoscaling"],
+            read: &["get deployments.apps,statefulsets.apps", "list horizontalpodautoscalers.autoscaling", readiness::GET_NAMESPACES],
             apply: &["patch deployments.apps/scale,statefulsets.apps/scale", "patch horizontalpodautoscalers.autoscaling"],
             compensate: &[],
         },
@@ -114,6 +116,10 @@ impl StepKind for K8sScale {
         let as_wished = now == self.wished(&now);
         let before = intent.cloned().unwrap_or(now);
         Ok(if as_wished { Observed::Satisfied(before) } else { Observed::Differs(before) })
+    }
+
+    async fn readiness(&self, cx: &StepContext<Cloud>, _objectives: &Objectives) -> Result<Vec<Check>, StepFailure> {
+        readiness::namespace(cx, &self.cluster, &self.namespace).await
     }
 
     async fn apply(&self, cx: &StepContext<Cloud>, before: &ScaleBefore) -> Result<(), StepFailure> {

@@ -8,11 +8,13 @@ use k8s_openapi::api::batch::v1::CronJob;
 use kube::api::{Api, Patch, PatchParams};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use wf_engine::model::definition::Objectives;
 use wf_engine::model::event::{Fields, StepFailure};
+use wf_engine::readiness::Check;
 use wf_engine::step::{Change, Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields};
 
 use crate::aws::Cloud;
-use crate::k8s::{Cluster, Kubernetes, MANAGER};
+use crate::k8s::{Cluster, Kubernetes, MANAGER, readiness};
 
 /// Suspends CronJobs, or resumes them.
 #[derive(Debug, Clone, Deserialize)]
@@ -61,7 +63,11 @@ impl StepKind for K8sSuspendCronJobs {
         outputs: &[Field::new("changed", FieldType::Integer, "how many had to be changed")],
         before: &[],
         iam: Iam { read: &["eks:DescribeCluster", "eks:ListClusters"], apply: &[], compensate: &[] },
-        rbac: Rbac { read: &["list cronjobs.batch"], apply: &["patch cronjobs.batch"], compensate: &["get cronjobs.batch"] },
+        rbac: Rbac {
+            read: &["list cronjobs.batch", readiness::GET_NAMESPACES],
+            apply: &["patch cronjobs.batch"],
+            compensate: &["get cronjobs.batch"],
+        },
         facts: &[
             "a Job that a CronJob has started already goes on",
             "when a CronJob is resumed, Kubernetes may start what it missed, within its startingDeadlineSeconds",
@@ -85,6 +91,10 @@ impl StepKind for K8sSuspendCronJobs {
         let before =
             CronJobsBefore { suspended: suspended.into_iter().chain(intent.cloned().into_iter().flat_map(|b| b.suspended)).collect() };
         Ok(if as_wished { Observed::Satisfied(before) } else { Observed::Differs(before) })
+    }
+
+    async fn readiness(&self, cx: &StepContext<Cloud>, _objectives: &Objectives) -> Result<Vec<Check>, StepFailure> {
+        readiness::namespace(cx, &self.cluster, &self.namespace).await
     }
 
     async fn apply(&self, cx: &StepContext<Cloud>, before: &CronJobsBefore) -> Result<(), StepFailure> {

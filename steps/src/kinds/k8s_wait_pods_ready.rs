@@ -6,13 +6,15 @@ use async_trait::async_trait;
 use k8s_openapi::api::core::v1::Pod;
 use serde::Deserialize;
 use serde_json::json;
+use wf_engine::model::definition::Objectives;
 use wf_engine::model::event::{Fields, StepFailure};
+use wf_engine::readiness::Check;
 use wf_engine::step::{Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields, nothing_to_apply};
 
 use crate::aws::Cloud;
 use crate::aws::poll::{self, Look};
 use crate::k8s::workload::{is_ready, pods, why_not_ready};
-use crate::k8s::{Cluster, Kubernetes};
+use crate::k8s::{Cluster, Kubernetes, readiness};
 
 /// Waits for pods.
 #[derive(Debug, Clone, Deserialize)]
@@ -51,7 +53,7 @@ impl StepKind for K8sWaitPodsReady {
         outputs: &[Field::new("ready", FieldType::Integer, "how many are ready")],
         before: &[],
         iam: Iam { read: &["eks:DescribeCluster", "eks:ListClusters"], apply: &[], compensate: &[] },
-        rbac: Rbac { read: &["list pods"], apply: &[], compensate: &[] },
+        rbac: Rbac { read: &["list pods", readiness::GET_NAMESPACES], apply: &[], compensate: &[] },
         facts: &["a pod that is being deleted does not count, ready or not", "no pods at all are not ready"],
         typical: Duration::from_secs(60),
         timeout: Duration::from_secs(15 * 60),
@@ -66,6 +68,10 @@ impl StepKind for K8sWaitPodsReady {
 
     async fn observe(&self, cx: &StepContext<Cloud>, _intent: Option<&()>) -> Result<Observed<()>, StepFailure> {
         self.pods(cx).await.map(|_| Observed::Satisfied(()))
+    }
+
+    async fn readiness(&self, cx: &StepContext<Cloud>, _objectives: &Objectives) -> Result<Vec<Check>, StepFailure> {
+        readiness::namespace(cx, &self.cluster, &self.namespace).await
     }
 
     async fn apply(&self, _cx: &StepContext<Cloud>, _before: &()) -> Result<(), StepFailure> {

@@ -7,7 +7,9 @@ use aws_sdk_rds::config::Config;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use wf_engine::clock::between;
+use wf_engine::model::definition::Objectives;
 use wf_engine::model::event::{Fields, StepFailure};
+use wf_engine::readiness::Check;
 use wf_engine::step::{Change, Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields};
 use wf_engine::units::Span;
 
@@ -157,6 +159,24 @@ impl StepKind for RdsPromoteReadReplica {
         }))
     }
 
+    async fn readiness(&self, cx: &StepContext<Cloud>, objectives: &Objectives) -> Result<Vec<Check>, StepFailure> {
+        let there = Check::of("replica", self).as_observed().mended_by(&["RdsCreateReadReplica", "RdsModifyInstance"]);
+        let Some(replica) = rds::find(cx, &self.region, &self.instance, cx.env.since_now()).await? else {
+            return Ok(vec![there.fail_on::<()>(Err(rds::missing(cx, &self.region, &self.instance).await))]);
+        };
+        let Some(source) = &replica.source else {
+            return Ok(vec![there.fail_on::<()>(Err(self.promoted_by_someone_else()))]);
+        };
+        let mut checks = vec![there, self.status(&replica), self.replication(&replica), self.lag(cx, objectives).await];
+        checks.push(Check::of("backups after the promotion", self).fail_if(
+            self.backup_retention_days == 0,
+            format!("the new primary would have no backups: {self} is promoted with `backup_retention_days: 0`"),
+            "`backup_retention_days: 7` in the step",
+        ));
+        checks.extend(self.beside_its_source(cx, &replica, source).await);
+        Ok(checks)
+    }
+
     async fn apply(&self, cx: &StepContext<Cloud>, _before: &Replica) -> Result<Accepted, StepFailure> {
         cx.env
             .rds(&self.region)
@@ -190,6 +210,89 @@ impl StepKind for RdsPromoteReadReplica {
         let failure =
             StepFailure::permanent(format!("{} in {} cannot be made a replica of {} again", self.instance, self.region, before.source));
         Err(failure.hint("fail back instead (`wf failback`): a new replica in the old region, and then its promotion"))
+    }
+}
+
+impl std::fmt::Display for RdsPromoteReadReplica {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} in {}", self.instance, self.region)
+    }
+}
+
+/// What is checked beforehand, for `wf check --live`.
+impl RdsPromoteReadReplica {
+    fn status(&self, replica: &Instance) -> Check {
+        let Self { instance, region, .. } = self;
+        Check::of("status", self)
+            .as_observed()
+            .mended_by(&["RdsCreateReadReplica", "RdsModifyInstance"])
+            .fail_on(replica.must_not_be_broken())
+            .fail_if(
+                !replica.is_available(),
+                format!("{self} is `{}`, and only an `available` instance can be promoted: a run would wait for it", replica.status),
+                format!("wait for it: `aws rds wait db-instance-available --db-instance-identifier {instance} --region {region}`"),
+            )
+    }
+
+    fn replication(&self, replica: &Instance) -> Check {
+        let Self { instance, region, .. } = self;
+        let trouble = replica.replication_trouble.as_deref();
+        Check::of("replication", self).fail_if(
+            trouble.is_some(),
+            format!("the replication of {self} is {}", trouble.unwrap_or_default()),
+            format!("`aws rds describe-events --source-type db-instance --source-identifier {instance} --region {region}` tells why; a replica that does not recover is deleted and made anew"),
+        )
+    }
+
+    /// Checks the lag against the limit of the step, or else of the workflow.
+    async fn lag(&self, cx: &StepContext<Cloud>, objectives: &Objectives) -> Check {
+        const LIMIT: &str = "`max_replica_lag: \"5m\"` in the step: then a larger lag stops it before anything is lost";
+        let check = Check::of("lag", self).mended_by(&["RdsWaitReplicaLag"]);
+        if self.max_replica_lag.is_some() {
+            return check.as_observed().fail_on(self.lag_within_limit(cx).await);
+        }
+        match (lag::latest(cx, &self.region, &self.instance).await, objectives.rpo) {
+            (Err(failure), _) => check.fail_on::<()>(Err(failure)),
+            (Ok(None), _) => {
+                check.warn_if(true, format!("the lag of {self} is unknown: CloudWatch has none of the last five minutes"), LIMIT)
+            }
+            (Ok(Some(seconds)), Some(Span(rpo))) => check.warn_if(
+                seconds > rpo.as_secs_f64(),
+                format!(
+                    "{self} is {} behind its source, more than the RPO of {}, and the step would promote it",
+                    lag::show(seconds),
+                    Span(rpo)
+                ),
+                LIMIT,
+            ),
+            (Ok(Some(_)), None) => check,
+        }
+    }
+
+    /// Checks what only its source tells: whether there is a way back, and whether the replica can carry what the source does.
+    async fn beside_its_source(&self, cx: &StepContext<Cloud>, replica: &Instance, source: &str) -> Vec<Check> {
+        let (region, id) = rds::split(source, &self.region);
+        let backups = Check::of("backups of the source", format!("{id} in {region}"));
+        let source = match rds::get(cx, &region, &id, cx.env.since_now()).await {
+            Ok(source) => source,
+            Err(failure) => return vec![backups.fail_on::<()>(Err(failure))],
+        };
+        let Instance { id: replica_id, class, .. } = replica;
+        vec![
+            backups.fail_if(
+                source.backup_retention_days == 0,
+                format!("{id} in {region} has no backups: what is lost before a failover cannot be had back, and RDS makes no replica of it"),
+                format!("`aws rds modify-db-instance --db-instance-identifier {id} --backup-retention-period 7 --apply-immediately --region {region}`"),
+            ),
+            Check::of("instance class", self).warn_if(
+                source.class != *class,
+                format!("{self} is a {class}, and its source a {}: it may not carry the load", source.class),
+                format!(
+                    "`aws rds modify-db-instance --db-instance-identifier {replica_id} --db-instance-class {} --apply-immediately --region {}`, or RdsModifyInstance after the promotion",
+                    source.class, self.region
+                ),
+            ),
+        ]
     }
 }
 

@@ -9,12 +9,15 @@ use async_trait::async_trait;
 use aws_sdk_route53::types::{ChangeAction, RrType};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use wf_engine::model::definition::Objectives;
 use wf_engine::model::event::{Fields, StepFailure};
+use wf_engine::readiness::Check;
 use wf_engine::step::{Change, Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields};
 use wf_engine::units::Span;
 
 use crate::aws::Cloud;
 use crate::named_record::{ChangeHandle, NamedRecord};
+use crate::record_readiness;
 use crate::record_set::{Alias, RecordSet, canonical};
 
 /// Points a DNS record to another place.
@@ -176,6 +179,7 @@ impl StepKind for Route53Failover {
                 "route53:ListResourceRecordSets",
                 "route53:GetChange",
                 "route53:GetHealthCheck",
+                "route53:GetHealthCheckStatus",
                 "s3:GetObject",
                 "s3:ListBucket",
             ],
@@ -230,7 +234,13 @@ impl StepKind for Route53Failover {
     fn iam(&self) -> Iam {
         match self.via {
             Via::RecordEdit => Iam {
-                read: &["route53:ListHostedZonesByName", "route53:ListResourceRecordSets", "route53:GetChange"],
+                read: &[
+                    "route53:ListHostedZonesByName",
+                    "route53:ListResourceRecordSets",
+                    "route53:GetChange",
+                    "route53:GetHealthCheck",
+                    "route53:GetHealthCheckStatus",
+                ],
                 apply: &["route53:ChangeResourceRecordSets"],
                 compensate: &[],
             },
@@ -239,6 +249,7 @@ impl StepKind for Route53Failover {
                     "route53:ListHostedZonesByName",
                     "route53:ListResourceRecordSets",
                     "route53:GetHealthCheck",
+                    "route53:GetHealthCheckStatus",
                     "s3:GetObject",
                     "s3:ListBucket",
                 ],
@@ -273,6 +284,26 @@ impl StepKind for Route53Failover {
         let desired = self.desired(&before);
         let as_desired = record.is_some_and(|record| record.says_the_same_as(&desired));
         Ok(if as_desired { Observed::Satisfied(before) } else { Observed::Differs(before) })
+    }
+
+    async fn readiness(&self, cx: &StepContext<Cloud>, _objectives: &Objectives) -> Result<Vec<Check>, StepFailure> {
+        let record_readiness::Found { check, records } = record_readiness::find(cx, self.named(), self.create).await;
+        let mut checks = vec![check];
+        if records.is_empty() {
+            return Ok(checks);
+        }
+        checks.push(record_readiness::ttl(self.named(), &records));
+        if let Some((object, _)) = self.object() {
+            let watched = self.watched_record(cx, object).await;
+            let watched = watched
+                .and_then(|seen| seen.ok_or_else(|| StepFailure::unreachable(format!("Route 53 does not say what watches {object}"))));
+            checks.push(Check::of("stop object", object).as_observed().fail_on(watched));
+            if checks.iter().any(|check| !check.is_good()) {
+                return Ok(checks);
+            }
+        }
+        checks.extend(record_readiness::pair(cx, self.named(), &records).await);
+        Ok(checks)
     }
 
     async fn apply(&self, cx: &StepContext<Cloud>, before: &RecordBefore) -> Result<Followed, StepFailure> {

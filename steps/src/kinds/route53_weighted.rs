@@ -7,12 +7,15 @@ use async_trait::async_trait;
 use aws_sdk_route53::types::{ChangeAction, RrType};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use wf_engine::model::definition::Objectives;
 use wf_engine::model::event::{Fields, StepFailure};
+use wf_engine::readiness::Check;
 use wf_engine::step::{Change, Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields};
 
 use crate::aws::Cloud;
 use crate::hosted_zone;
 use crate::named_record::{ChangeHandle, NamedRecord, RECORD_LEN_MAX};
+use crate::record_readiness;
 use crate::record_set::{RecordSet, canonical};
 
 /// Gives a weighted record its share of the users.
@@ -130,6 +133,12 @@ impl StepKind for Route53Weighted {
         };
         let as_desired = self.desired(&before.records).iter().all(|then| records.iter().any(|now| now.says_the_same_as(then)));
         Ok(if as_desired { Observed::Satisfied(before) } else { Observed::Differs(before) })
+    }
+
+    async fn readiness(&self, cx: &StepContext<Cloud>, _objectives: &Objectives) -> Result<Vec<Check>, StepFailure> {
+        let named = self.named(Some(&self.to));
+        let record_readiness::Found { check, records } = record_readiness::find(cx, named, false).await;
+        Ok(vec![check, record_readiness::ttl(named, &records)])
     }
 
     async fn apply(&self, cx: &StepContext<Cloud>, before: &WeightsBefore) -> Result<ChangeHandle, StepFailure> {

@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use aws_sdk_sns::types::Subscription;
 use serde::{Deserialize, Serialize};
+use wf_engine::model::definition::Objectives;
 use wf_engine::model::event::{Fields, StepFailure};
+use wf_engine::readiness::Check;
 use wf_engine::step::{Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields};
 
 use crate::aws::missing::{Missing, names};
@@ -67,7 +70,7 @@ impl StepKind for SnsPublish {
             Field::new("topic_arn", FieldType::Text, "the topic's ARN"),
         ],
         before: &[Field::new("topic_arn", FieldType::Text, "the topic's ARN")],
-        iam: Iam { read: &["sts:GetCallerIdentity"], apply: &["sns:Publish"], compensate: &[] },
+        iam: Iam { read: &["sts:GetCallerIdentity", "sns:ListSubscriptionsByTopic"], apply: &["sns:Publish"], compensate: &[] },
         rbac: Rbac::NONE,
         facts: &[
             "SNS has no idempotency token but that of FIFO topics: an interrupted step may publish twice, so the message names run and step",
@@ -111,6 +114,26 @@ impl StepKind for SnsPublish {
         Ok(Observed::Differs(Addressee { topic_arn }))
     }
 
+    async fn readiness(&self, cx: &StepContext<Cloud>, _objectives: &Objectives) -> Result<Vec<Check>, StepFailure> {
+        let arn = cx.env.topic_arn(&self.topic, &self.region).await?;
+        let topic = Check::of("topic", &arn);
+        let mut pages = cx.env.sns(&self.region).list_subscriptions_by_topic().topic_arn(&arn).into_paginator().items().send();
+        let mut all = Vec::new();
+        while let Some(subscription) = pages.next().await {
+            match subscription {
+                Ok(subscription) => all.push(subscription),
+                Err(error) if errors::has_code(&error, "NotFound") => {
+                    return Ok(vec![topic.fail_on::<()>(Err(self.missing(cx, &arn).await))]);
+                }
+                Err(error) => {
+                    let failure = errors::reading("sns:ListSubscriptionsByTopic", format!("list the subscriptions of {arn}"))(error);
+                    return Ok(vec![topic.fail_on::<()>(Err(failure))]);
+                }
+            }
+        }
+        Ok(vec![topic, self.subscriptions(&arn, &all)])
+    }
+
     async fn apply(&self, cx: &StepContext<Cloud>, before: &Addressee) -> Result<Published, StepFailure> {
         let fifo = before.topic_arn.ends_with(".fifo");
         let sns = cx.env.sns(&self.region);
@@ -125,11 +148,7 @@ impl StepKind for SnsPublish {
             .await;
         match answer {
             Ok(answer) => Ok(Published { message_id: answer.message_id().unwrap_or_default().to_owned() }),
-            Err(error) if errors::has_code(&error, "NotFound") => {
-                let topics = names(sns.list_topics().into_paginator().items().send(), |topic| topic.topic_arn).await;
-                let missing = Missing { what: "SNS topic", name: &before.topic_arn, place: &self.region, region: Some(&self.region) };
-                Err(missing.failure(cx, topics).await)
-            }
+            Err(error) if errors::has_code(&error, "NotFound") => Err(self.missing(cx, &before.topic_arn).await),
             // A second copy does no harm, so that a topic out of reach is just that.
             Err(error) => Err(errors::reading("sns:Publish", format!("publish to {}", before.topic_arn))(error)),
         }
@@ -150,5 +169,32 @@ impl SnsPublish {
     fn text(&self, cx: &StepContext<Cloud>) -> String {
         let text = self.message.as_deref().or(self.subject.as_deref()).unwrap_or_default();
         format!("{text}\n\nwf run {}, step {} (copies with the same token are one message: {})", cx.run, cx.step, cx.token())
+    }
+
+    /// Checks that a message reaches somebody. Until who is subscribed confirms it, SNS sends nothing there.
+    fn subscriptions(&self, arn: &str, all: &[Subscription]) -> Check {
+        let is_confirmed = |subscription: &&Subscription| subscription.subscription_arn().is_some_and(|arn| arn.starts_with("arn:"));
+        let to = |subscription: &Subscription| {
+            format!("{} {}", subscription.protocol().unwrap_or_default(), subscription.endpoint().unwrap_or_default())
+        };
+        let confirmed = all.iter().filter(is_confirmed).count();
+        let pending: Vec<_> = all.iter().filter(|one| one.subscription_arn() == Some("PendingConfirmation")).map(to).collect();
+        let waiting = if pending.is_empty() { String::new() } else { format!("; not confirmed yet: {}", pending.join(", ")) };
+        let confirm = "whoever is not confirmed follows the link that SNS sent; `aws sns subscribe` with the same protocol and endpoint sends it again";
+        let subscribe = format!(
+            "`aws sns subscribe --topic-arn {arn} --protocol email --notification-endpoint … --region {}`, and confirm it",
+            self.region
+        );
+        let fix = if pending.is_empty() { subscribe.as_str() } else { confirm };
+        Check::of("subscriptions", arn)
+            .fail_if(confirmed == 0, format!("{arn} has no confirmed subscription: nobody would be told{waiting}"), fix)
+            .warn_if(!pending.is_empty(), format!("{arn} does not reach everybody{waiting}"), confirm)
+    }
+
+    /// Makes the failure of a topic that is not there.
+    async fn missing(&self, cx: &StepContext<Cloud>, arn: &str) -> StepFailure {
+        let topics = cx.env.sns(&self.region).list_topics().into_paginator().items().send();
+        let topics = names(topics, |topic| topic.topic_arn).await;
+        Missing { what: "SNS topic", name: arn, place: &self.region, region: Some(&self.region) }.failure(cx, topics).await
     }
 }

@@ -6,7 +6,9 @@ use async_trait::async_trait;
 use kube::api::{Api, DynamicObject, PostParams};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use wf_engine::model::definition::Objectives;
 use wf_engine::model::event::{Fields, StepFailure};
+use wf_engine::readiness::Check;
 use wf_engine::step::{Change, Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields};
 use wf_engine::units::Span;
 
@@ -70,7 +72,11 @@ impl StepKind for VeleroBackup {
         ],
         before: &[Field::new("backup", FieldType::Text, "the backup's name")],
         iam: Iam { read: &["eks:DescribeCluster", "eks:ListClusters"], apply: &[], compensate: &[] },
-        rbac: Rbac { read: &["get backups.velero.io,schedules.velero.io"], apply: &["create backups.velero.io"], compensate: &[] },
+        rbac: Rbac {
+            read: &["get backups.velero.io,schedules.velero.io", velero::LIST_LOCATIONS],
+            apply: &["create backups.velero.io"],
+            compensate: &[],
+        },
         facts: &[
             "the backup is named after run and step, so that a repeated call finds it and there is one",
             "`PartiallyFailed` is no success: what is missing would be missed after a restore",
@@ -102,6 +108,13 @@ impl StepKind for VeleroBackup {
         };
         let found = self.find(&kubernetes, &planned.backup).await?;
         Ok(if found.is_some() { Observed::Satisfied(planned.clone()) } else { Observed::Differs(planned.clone()) })
+    }
+
+    async fn readiness(&self, cx: &StepContext<Cloud>, _objectives: &Objectives) -> Result<Vec<Check>, StepFailure> {
+        let kubernetes = Kubernetes::reach(cx, &self.cluster).await?;
+        let spec = self.spec(&kubernetes).await?;
+        let name = spec["storageLocation"].as_str().filter(|name| !name.is_empty());
+        Ok(vec![velero::location(&kubernetes, &self.cluster, &self.namespace, name).await])
     }
 
     async fn apply(&self, cx: &StepContext<Cloud>, before: &Planned) -> Result<(), StepFailure> {

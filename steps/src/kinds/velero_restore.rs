@@ -8,7 +8,9 @@ use kube::api::{Api, DynamicObject, PostParams};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use wf_engine::clock::between;
+use wf_engine::model::definition::Objectives;
 use wf_engine::model::event::{Fields, StepFailure};
+use wf_engine::readiness::Check;
 use wf_engine::step::{Change, Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields};
 use wf_engine::units::Span;
 
@@ -118,7 +120,7 @@ impl StepKind for VeleroRestore {
         before: &[Field::new("backup", FieldType::Text, "the backup's name")],
         iam: Iam { read: &["eks:DescribeCluster", "eks:ListClusters"], apply: &[], compensate: &[] },
         rbac: Rbac {
-            read: &["get,list backups.velero.io", "get restores.velero.io"],
+            read: &["get,list backups.velero.io", "get restores.velero.io", velero::LIST_LOCATIONS],
             apply: &["create restores.velero.io"],
             compensate: &[],
         },
@@ -146,6 +148,17 @@ impl StepKind for VeleroRestore {
         let found = kubernetes.find(&format!("read restore {name}"), self.restores(&kubernetes).get(&name)).await?;
         let chosen = chosen.clone();
         Ok(if found.is_some() { Observed::Satisfied(chosen) } else { Observed::Differs(chosen) })
+    }
+
+    async fn readiness(&self, cx: &StepContext<Cloud>, objectives: &Objectives) -> Result<Vec<Check>, StepFailure> {
+        let kubernetes = Kubernetes::reach(cx, &self.cluster).await?;
+        let location = velero::location(&kubernetes, &self.cluster, &self.namespace, None).await;
+        let backup = Check::of("backup", format!("Velero of {}", self.cluster)).as_observed().mended_by(&["VeleroBackup"]);
+        let chosen = match self.choose(cx, &kubernetes).await {
+            Ok(chosen) => chosen,
+            Err(failure) => return Ok(vec![location, backup.fail_on::<()>(Err(failure))]),
+        };
+        Ok(vec![location, backup, self.age(&chosen, objectives)])
     }
 
     async fn apply(&self, cx: &StepContext<Cloud>, before: &Chosen) -> Result<Restoring, StepFailure> {
@@ -237,6 +250,22 @@ impl VeleroRestore {
                     .none(&format!("backup {name}, the newest that is complete, is {age} old and max_age is {max}: nothing was restored")))
             }
             _ => Ok(Chosen { backup: name, taken_at, age: age.as_secs_f64() }),
+        }
+    }
+
+    /// Checks how much the volumes would lose. A `max_age` says that so much is meant; without one the workflow's RPO decides.
+    fn age(&self, chosen: &Chosen, objectives: &Objectives) -> Check {
+        let age = Span(Duration::from_secs(chosen.age as u64));
+        let check = Check::of("backup age", &chosen.backup).mended_by(&["VeleroBackup"]);
+        let Some(rpo) = objectives.rpo.filter(|rpo| chosen.age > rpo.0.as_secs_f64()) else { return check };
+        let why = format!(
+            "backup {}, the newest that is complete, is {age} old, and the RPO is {rpo}: the volumes would lose more",
+            chosen.backup
+        );
+        let fix = "take backups more often (`spec.schedule` of the Velero schedule), or replicate what must not be lost in another way";
+        match self.max_age {
+            Some(_) => check.warn_if(true, why, fix),
+            None => check.fail_if(true, why, format!("{fix}; `max_age` in the step says how much may be lost")),
         }
     }
 

@@ -4,7 +4,9 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
+use wf_engine::model::definition::Objectives;
 use wf_engine::model::event::FailureKind;
+use wf_engine::readiness::Check;
 use wf_engine::step::{KindInfo, Reversibility};
 use wf_steps::aws::Cloud;
 
@@ -207,6 +209,9 @@ async fn no_part_needs_a_right_that_it_does_not_declare() {
         let mut known = Known::default();
         let _ = step.drive(&mut known, Some(Cut::Observed)).await;
         check("observe", &read);
+        let checks = step.step.readiness(&step.cx, &Objectives::default()).await.unwrap();
+        assert!(checks.iter().all(Check::is_good), "{}: {checks:?}", kind.name);
+        check("readiness", &read);
         let _ = step.drive(&mut known, Some(Cut::Applied)).await;
         check("apply", &apply);
         step.drive(&mut known, None).await.unwrap();

@@ -14,7 +14,9 @@ mod virtual_clock;
 use std::collections::BTreeSet;
 
 use stage::{Cut, Known, Stage, Stepped};
+use wf_engine::model::definition::Objectives;
 use wf_engine::model::event::FailureKind;
+use wf_engine::readiness::Check;
 use wf_engine::step::{KindInfo, Reversibility};
 use wf_steps::aws::Cloud;
 
@@ -160,6 +162,9 @@ async fn no_part_needs_an_iam_action_that_it_does_not_declare() {
         let mut known = Known::default();
         let _ = step.drive(&mut known, Some(Cut::Observed)).await;
         check("observe", &read);
+        let checks = step.step.readiness(&step.cx, &Objectives::default()).await.unwrap();
+        assert!(checks.iter().all(Check::is_good), "{}: {checks:?}", kind.name);
+        check("readiness", &read);
         let _ = step.drive(&mut known, Some(Cut::Applied)).await;
         check("apply", &apply);
         step.drive(&mut known, None).await.unwrap();

@@ -282,6 +282,7 @@ fn action(request: &HttpRequest) -> Option<String> {
             ("POST", [_, "hostedzone", _, "rrset"]) => "ChangeResourceRecordSets".to_owned(),
             ("GET", [_, "change", _]) => "GetChange".to_owned(),
             ("GET", [_, "healthcheck", _]) => "GetHealthCheck".to_owned(),
+            ("GET", [_, "healthcheck", _, "status"]) => "GetHealthCheckStatus".to_owned(),
             (method, segments) => format!("{method} {}", segments.join("/")),
         },
         "s3" => match request.method() {

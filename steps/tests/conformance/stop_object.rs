@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use wf_engine::model::definition::Objectives;
 use wf_engine::model::event::FailureKind;
+use wf_engine::readiness::Check;
 
 use crate::carry_on;
 use crate::stage::{Cut, Known, Stage, Stepped};
@@ -79,9 +81,13 @@ async fn a_lost_answer_has_one_effect() {
 async fn it_needs_exactly_the_rights_that_it_names() {
     let (stage, step) = ready(&[]).await;
     let iam = step.step.iam();
+    let checks = step.step.readiness(&step.cx, &Objectives::default()).await.unwrap();
+    assert!(checks.iter().all(Check::is_good), "{checks:?}");
+    let mut used = stage.take_actions();
+    assert!(used.is_subset(&names(&[iam.read])), "{used:?}");
     let mut known = Known::default();
     step.drive(&mut known, None).await.unwrap();
-    let mut used = stage.take_actions();
+    used.extend(stage.take_actions());
     assert!(used.is_subset(&names(&[iam.read, iam.apply])), "{used:?}");
     step.undo(&known).await.unwrap();
     used.extend(stage.take_actions());

@@ -4,6 +4,7 @@
 
 mod cluster_faults;
 mod dns;
+mod readiness;
 mod rights;
 #[path = "../common/sizes.rs"]
 mod sizes;

@@ -3,12 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_sdk_eks::types::NodegroupScalingConfig;
 use serde_json::Value;
 use wf_engine::clock::{Clock, between};
 use wf_engine::model::event::{Mode, StepFailure};
 use wf_engine::model::ids::RunId;
 use wf_engine::model::run_state::{RunState, StepState};
 use wf_engine::model::workflow::Workflow;
+use wf_engine::plan::Looking;
+use wf_engine::readiness::StepReadiness;
 use wf_engine::registry::{Imports, Registry, collect_imports, resolve_inputs};
 use wf_engine::report::Silent;
 use wf_engine::runtime::{self, ResumePlan, RunEnd, Runtime, StartPlan, channel};
@@ -138,6 +141,35 @@ impl Shipped {
         let plan = ResumePlan { by: somebody(), approve_all: true, redo: Vec::new(), mark_done: Vec::new(), adopt: None };
         let end = runtime::resume(runtime, &ended.run, plan).await.unwrap();
         Ended { run: ended.run.clone(), end, journal: self.journal.clone() }
+    }
+
+    /// Checks a workflow, as `wf check --live` does. By step.
+    pub async fn readiness(&self, text: &str) -> Vec<(String, StepReadiness)> {
+        let workflow = Arc::new(Workflow::parse(text).unwrap());
+        let inputs = resolve_inputs(&workflow, &[]).unwrap();
+        let bound = self.registry.bind(Arc::clone(&workflow), &inputs, &Imports::None).unwrap();
+        let run = RunId::new(1, self.seed.into());
+        let (registry, clock) = (Arc::clone(&self.registry), Arc::clone(&self.clock));
+        let looking = Looking { bound: Arc::new(bound), registry, clock, mode: Mode::Unplanned, run };
+        looking.readiness().await.into_iter().map(|readiness| (workflow.id(readiness.step).to_string(), readiness)).collect()
+    }
+
+    fn cloud(&self) -> Cloud {
+        Cloud::with_http_client(self.sim.http_client(), Arc::clone(&self.clock))
+    }
+
+    /// Has somebody else change the replica: it does not take another change for a minute.
+    pub async fn change_the_replica(&self) {
+        let call = self.cloud().rds("us-west-2").modify_db_instance().db_instance_identifier("prod-db-replica-west");
+        call.multi_az(true).apply_immediately(true).send().await.unwrap();
+        self.clock.sleep(Duration::from_secs(20)).await;
+    }
+
+    /// Has somebody else scale the standby nodes: EKS does not take another change for two minutes.
+    pub async fn change_the_nodes(&self) {
+        let sizes = NodegroupScalingConfig::builder().min_size(0).desired_size(1).max_size(20).build();
+        let call = self.cloud().eks("us-west-2").update_nodegroup_config().cluster_name("production-dr").nodegroup_name("general");
+        call.scaling_config(sizes).send().await.unwrap();
     }
 
     /// How many calls of an action took effect.

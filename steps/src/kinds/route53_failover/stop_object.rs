@@ -131,7 +131,7 @@ impl Route53Failover {
 
     /// Reads the record whose health check watches the object, with its zone; `None` when Route 53 does not say. A health check that does
     /// not watch the object is a failure: the object would move nobody.
-    async fn watched_record(
+    pub(super) async fn watched_record(
         &self,
         cx: &StepContext<Cloud>,
         object: Object<'_>,

@@ -1,0 +1,298 @@
+//! Readiness: a healthy world is ready for the shipped failovers, and each thing that is broken is found by its own check, and by no other.
+
+use std::collections::BTreeSet;
+
+use wf_engine::readiness::{Finding, Later};
+use wf_sim::DEFAULT_WORLD;
+
+use crate::world::{Shipped, text_of};
+
+/// What a healthy world is warned of: the shipped plan restores volumes out of a daily backup, and has an RPO of five minutes.
+const ALWAYS: &str = "restore/backup age warned";
+
+const FAILOVER: &str = "failover.ron";
+const STOP: &str = "failover-stop.ron";
+
+/// Something that is broken, and the checks that find it.
+struct Break {
+    /// In which workflow.
+    file: &'static str,
+    /// What is written otherwise in the workflow.
+    plan: &'static [(&'static str, &'static str)],
+    /// What is written otherwise in the world file.
+    world: &'static [(&'static str, &'static str)],
+    fault: &'static str,
+    /// What is under way.
+    busy: Busy,
+    /// The checks that are not passed, beyond [`ALWAYS`].
+    found: &'static [&'static str],
+    /// What the first of them says, or advises.
+    says: &'static str,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Busy {
+    Nothing,
+    Replica,
+    Nodes,
+}
+
+const WHOLE: Break = Break { file: FAILOVER, plan: &[], world: &[], fault: "primary-alive", busy: Busy::Nothing, found: &[], says: "" };
+
+/// A break of the world file.
+const fn world(edits: &'static [(&'static str, &'static str)], found: &'static [&'static str], says: &'static str) -> Break {
+    Break { world: edits, found, says, ..WHOLE }
+}
+
+/// A break of the workflow.
+const fn plan(edits: &'static [(&'static str, &'static str)], found: &'static [&'static str], says: &'static str) -> Break {
+    Break { plan: edits, found, says, ..WHOLE }
+}
+
+/// A break by a fault.
+const fn fault(fault: &'static str, found: &'static [&'static str], says: &'static str) -> Break {
+    Break { fault, found, says, ..WHOLE }
+}
+
+const REPLICA: &str = r#"replica_of: (region: "us-east-1", id: "prod-db-primary"),"#;
+const DR_GROUP: &str = r#"name: "prod-app-dr-asg", min: 0, max: 10,"#;
+const DR_NODES: &str = r#"name: "general", min: 0, max: 20,"#;
+const DR_VELERO: &str = r#"(velero: (location: "aws-s3", bucket: "production-velero-backups"))"#;
+const PRIMARY_ALIAS: &str = r#"alias: (region: "us-east-1", load_balancer: "prod-app-alb", evaluate_target_health: true)"#;
+const WATCHED: &str = r#"health_check: "c8d5e2b7-1f40-4a6d-9e83-72b6a0c94d15","#;
+const DR_TOPIC: &str = r#"endpoint: "oncall@company.com")],
+            buckets"#;
+
+const BREAKS: &[Break] = &[
+    // The database.
+    plan(&[("\"prod-db-replica-west\"", "\"prod-db-replica-wets\"")], &["promote/replica failed"], "did you mean prod-db-replica-west?"),
+    world(&[(REPLICA, "")], &["promote/replica failed"], "replicates nothing"),
+    Break { busy: Busy::Replica, ..world(&[], &["promote/status failed"], "aws rds wait db-instance-available") },
+    world(
+        &[(REPLICA, r#"replica_of: (region: "us-east-1", id: "prod-db-primary"), replication: "error","#)],
+        &["promote/replication failed"],
+        "`error`",
+    ),
+    fault("lag prod-db-replica-west 2h", &["promote/lag failed"], "2h behind its source"),
+    world(&[("backup_retention: 30", "backup_retention: 0")], &["promote/backups of the source failed"], "--backup-retention-period 7"),
+    plan(
+        &[("backup_retention_days: 7", "backup_retention_days: 0")],
+        &["promote/backups after the promotion failed"],
+        "backup_retention_days: 7",
+    ),
+    world(
+        &[(
+            "engine_version: \"15.4\", class: \"db.r6g.xlarge\",\n                    allocated_storage: 500, multi_az: false",
+            "engine_version: \"15.4\", class: \"db.t3.medium\",\n                    allocated_storage: 500, multi_az: false",
+        )],
+        &["promote/instance class warned"],
+        "--db-instance-class db.r6g.xlarge",
+    ),
+    plan(&[("max_replica_lag: \"${max_replica_lag}\", ", "")], &[], ""),
+    Break {
+        plan: &[("max_replica_lag: \"${max_replica_lag}\", ", "")],
+        ..fault("lag prod-db-replica-west 2h", &["promote/lag warned"], "more than the RPO of 5m")
+    },
+    // The application's servers.
+    plan(&[("\"prod-app-dr-asg\"", "\"prod-app-dr-asgs\"")], &["scale_app/observe failed"], "did you mean prod-app-dr-asg?"),
+    world(&[(DR_GROUP, r#"name: "prod-app-dr-asg", min: 0, max: 4,"#)], &["scale_app/sizes failed"], "it has"),
+    world(
+        &[(DR_GROUP, r#"name: "prod-app-dr-asg", min: 0, max: 10, launch_template: None,"#)],
+        &["scale_app/launch template failed"],
+        "--launch-template",
+    ),
+    world(
+        &[(DR_GROUP, r#"name: "prod-app-dr-asg", min: 0, max: 10, zones: 1,"#)],
+        &["scale_app/zones failed"],
+        "one zone only (us-west-2a)",
+    ),
+    world(
+        &[(DR_GROUP, r#"name: "prod-app-dr-asg", min: 0, max: 10, suspended: ["Launch"],"#)],
+        &["scale_app/processes failed"],
+        "resume-processes",
+    ),
+    // A fence launches nothing: what it would need for that is no matter.
+    world(
+        &[("min: 3, max: 10, desired: 6,", "min: 3, max: 10, desired: 6, suspended: [\"Launch\"], launch_template: None, zones: 1,")],
+        &[],
+        "",
+    ),
+    world(
+        &[("min: 3, max: 10, desired: 6,", "min: 3, max: 10, desired: 6, suspended: [\"Terminate\"],")],
+        &["fence/observe failed"],
+        "Terminate",
+    ),
+    // The cluster's nodes.
+    Break {
+        plan: &[("desired: \"${dr_desired}\", max: 20)", "desired: \"${dr_desired}\")")],
+        ..world(&[(DR_NODES, r#"name: "general", min: 0, max: 4,"#)], &["scale_eks/sizes failed"], "it has")
+    },
+    world(
+        &[(DR_NODES, r#"name: "general", min: 0, max: 20, issues: ["InsufficientFreeAddresses"],"#)],
+        &["scale_eks/health failed"],
+        "InsufficientFreeAddresses",
+    ),
+    Break { busy: Busy::Nodes, ..world(&[], &["scale_eks/status failed"], "aws eks wait nodegroup-active") },
+    world(
+        &[("name: \"production-dr\", version: \"1.28\"", "name: \"production-dr\", version: \"1.27\"")],
+        &["scale_eks/cluster version failed"],
+        "has 1.27, and cluster production-primary in us-east-1 has 1.28",
+    ),
+    // The load balancer.
+    plan(&[("\"prod-app-dr-tg\"", "\"prod-app-dr-gt\"")], &["targets/target group failed"], "did you mean prod-app-dr-tg?"),
+    world(
+        &[("zone_id: \"Z1H1FL5HABSF5\", target_groups: [\"prod-app-dr-tg\"]", "zone_id: \"Z1H1FL5HABSF5\", target_groups: []")],
+        &["targets/load balancer failed"],
+        "modify-listener",
+    ),
+    // DNS.
+    plan(
+        &[
+            ("\"company.com\"", "\"company.net\""),
+            ("\"app.company.com\"", "\"app.company.net\""),
+            ("\"shop.company.com\"", "\"shop.company.net\""),
+        ],
+        &["dns/record failed"],
+        "no public hosted zone company.net",
+    ),
+    plan(&[("\"app.company.com\"", "\"ap.company.com\"")], &["dns/record failed"], "no record ap.company.com A (primary)"),
+    world(
+        &[(
+            "name: \"app.company.com\", type: \"A\", set_identifier: \"secondary\"",
+            "name: \"old.company.com\", type: \"A\", set_identifier: \"secondary\"",
+        )],
+        &["dns/failover pair failed"],
+        "\"Failover\": \"SECONDARY\"",
+    ),
+    world(&[(WATCHED, "")], &["dns/health check warned"], "HealthCheckId"),
+    world(
+        &[(WATCHED, ""), (PRIMARY_ALIAS, r#"alias: (region: "us-east-1", load_balancer: "prod-app-alb")"#)],
+        &["dns/health check failed"],
+        "healthy for ever",
+    ),
+    world(
+        &[("fqdn: \"prod-app-alb-1190425811", "fqdn: \"prod-app-alb-0000000000")],
+        &["dns/health failed"],
+        "already answers with the SECONDARY",
+    ),
+    world(&[(PRIMARY_ALIAS, "ttl: 300, values: [\"192.0.2.1\"]")], &["dns/time to live failed"], "\"TTL\": 60"),
+    fault("service-outage route53", &["dns/record unknown"], "the service failed"),
+    Break {
+        file: STOP,
+        ..plan(&[("\"failover/app.company.com\"", "\"failover/ap.company.com\"")], &["dns/stop object failed"], "does not watch")
+    },
+    // Who is told.
+    plan(&[("\"production-dr-alerts\"", "\"production-dr-alert\"")], &["announce/topic failed"], "production-dr-alerts"),
+    world(
+        &[(DR_TOPIC, "endpoint: \"oncall@company.com\", pending: true)],\n            buckets")],
+        &["announce/subscriptions failed"],
+        "not confirmed yet: email oncall@company.com",
+    ),
+    world(
+        &[(
+            DR_TOPIC,
+            "endpoint: \"oncall@company.com\"), (topic: \"production-dr-alerts\", protocol: \"sms\", endpoint: \"+15550100\", pending: true)],\n            buckets",
+        )],
+        &["announce/subscriptions warned"],
+        "not confirmed yet: sms +15550100",
+    ),
+    fault("deny ListSubscriptionsByTopic", &["announce/topic failed"], "sns:ListSubscriptionsByTopic"),
+    // What is restored.
+    world(
+        &[(DR_VELERO, r#"(velero: (location: "aws-s3", bucket: "production-velero-backups", unavailable: true))"#)],
+        &["restore/storage location failed"],
+        "Access Denied",
+    ),
+    Break { plan: &[("\"26h\"", "\"3h\"")], ..fault("backup-partial", &["restore/backup failed"], "max_age is 3h") },
+    plan(&[("max_age: \"${max_backup_age}\", ", "")], &["restore/backup age failed"], "the RPO is 5m"),
+    // The clusters.
+    plan(
+        &[("\"namespace\": \"production\"", "\"namespace\": \"producton\"")],
+        &["fence_cron/namespace failed", "fence_shop/namespace failed"],
+        "there is no namespace producton",
+    ),
+    fault("k8s-down production-primary", &["fence_cron/observe failed", "fence_shop/observe failed"], "production-primary"),
+    // A region that is gone.
+    fault(
+        "region-outage us-east-1",
+        &[
+            "fence/observe failed",
+            "fence_cron/observe failed",
+            "fence_eks/observe failed",
+            "fence_shop/observe failed",
+            "promote/backups of the source unknown",
+        ],
+        "the region's health",
+    ),
+];
+
+fn edited(text: &str, edits: &[(&str, &str)]) -> String {
+    edits.iter().fold(text.to_owned(), |text, (from, to)| {
+        assert!(text.contains(from), "there is no {from:?} to break");
+        text.replacen(from, to, 1)
+    })
+}
+
+/// What is not in order, and what is said of it.
+async fn found(case: &Break) -> Vec<(String, String)> {
+    let text = edited(&text_of(case.file), case.plan);
+    let world = Shipped::in_world(&edited(DEFAULT_WORLD, case.world), None, &["primary-alive", case.fault]);
+    match case.busy {
+        Busy::Nothing => {}
+        Busy::Replica => world.change_the_replica().await,
+        Busy::Nodes => world.change_the_nodes().await,
+    }
+    let mut found = Vec::new();
+    for (step, readiness) in world.readiness(&text).await {
+        for check in readiness.checks {
+            let word = match &check.found {
+                Finding::Passed => continue,
+                Finding::Warned { .. } => "warned",
+                Finding::Failed { .. } => "failed",
+                Finding::Unknown { .. } => "unknown",
+            };
+            assert!(!check.why().is_empty() && !check.fix().is_empty(), "{check:?}");
+            found.push((format!("{step}/{} {word}", check.name), format!("{} {}", check.why(), check.fix())));
+        }
+    }
+    assert!(
+        world.sim.calls().iter().all(|call| !call.effective || case.busy != Busy::Nothing),
+        "a check only reads: {:?}",
+        world.sim.calls()
+    );
+    found
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_healthy_world_is_ready() {
+    for (file, always) in [(FAILOVER, vec![ALWAYS.to_owned()]), (STOP, Vec::new())] {
+        let found: Vec<_> = found(&Break { file, ..WHOLE }).await;
+        assert_eq!(found.iter().map(|(check, _)| check.clone()).collect::<Vec<_>>(), always, "{found:#?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_break_is_found_by_its_own_check_and_by_no_other() {
+    let mut wrong = Vec::new();
+    for case in BREAKS {
+        let found = found(case).await;
+        let is_expected = |check: &String| case.found.contains(&check.as_str());
+        let names: BTreeSet<_> = found.iter().map(|(check, _)| check.as_str()).filter(|check| *check != ALWAYS).collect();
+        let says = case.found.is_empty() || found.iter().any(|(check, said)| is_expected(check) && said.contains(case.says));
+        if names != case.found.iter().copied().collect() || !says {
+            wrong.push(format!("{:?} {:?} {}: {found:#?}", case.plan, case.world, case.fault));
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {} breaks:\n{}", wrong.len(), BREAKS.len(), wrong.join("\n"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_checked_yet_says_after_what() {
+    let world = Shipped::in_world(DEFAULT_WORLD, None, &["primary-alive"]);
+    let all = world.readiness(&text_of(FAILOVER)).await;
+    let later = |id: &str| all.iter().find(|(step, _)| step == id).and_then(|(_, readiness)| readiness.later.clone());
+    assert!(matches!(later("shop_dns"), Some(Later::After(steps)) if steps.len() == 1));
+    assert!(matches!(later("restart"), Some(Later::NotYet(_)) | None), "{:?}", later("restart"));
+    assert!(matches!(later("cron"), Some(Later::NotYet(why)) if why.contains("namespace production")), "{:?}", later("cron"));
+    assert_eq!(later("promote"), None);
+}
