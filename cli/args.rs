@@ -1,5 +1,6 @@
 //! What can be typed: clap types, whose doc comments are the help text. Knows nothing of what the verbs do.
 
+mod check;
 mod drill;
 mod listing;
 mod notify;
@@ -15,6 +16,7 @@ use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter};
 use wf_engine::model::event::Mode;
 use wf_sim::Fault;
 
+pub use check::Check;
 pub use drill::Drill;
 pub use listing::{List, StateArg, Status};
 pub use notify::{Notify, Secret};
@@ -29,8 +31,8 @@ use crate::values::{Pair, Since, pair, reason, since, speed};
 const EXIT_CODES: &str = "\
 Exit codes:
   0 completed · 1 unexpected · 2 usage · 3 invalid workflow · 4 refused: locked by another process, or not confirmed
-  10 rolled back · 11 stuck · 12 paused, needs the operator · 13 journal unusable · 20 `plan --exit-code`: changes
-  21 a drill failed · 22 a drill proved nothing · 130 interrupted, resumable
+  10 rolled back · 11 stuck · 12 paused, needs the operator · 13 journal unusable · 14 `check --live`: not ready
+  20 `plan --exit-code`: changes · 21 a drill failed · 22 a drill proved nothing · 130 interrupted, resumable
 
 Start here:
   wf run workflows/failover.ron --sim     the whole failover on an embedded two-region AWS: no account needed
@@ -152,9 +154,11 @@ pub enum Verb {
         after_help = "Example:\n  wf plan workflows/failover.ron --sim\n  wf plan workflows/failover.ron --exit-code   (0: nothing to change, 20: something is, 1: a step would fail)"
     )]
     Plan(Plan),
-    /// Find every mistake in a workflow file, offline
-    #[command(after_help = "Example:\n  wf check workflows/failover.ron")]
-    Check(File),
+    /// Find every mistake in a workflow file, offline; with --live, also what in the world is in the way of a run
+    #[command(
+        after_help = "Example:\n  wf check workflows/failover.ron\n  wf check workflows/failover.ron --live --json   (0: ready, 14: not ready; for cron and CI)\n  wf check workflows/failover.ron --live --sim --sim-fault primary-alive"
+    )]
+    Check(Check),
     /// List the runs, newest first
     #[command(
         after_help = "Example:\n  wf list --json | jq '.[0].run'\n  wf list --workflow failover --state paused,interrupted --since 2d",
@@ -382,13 +386,6 @@ pub struct Failback {
     pub options: RunOptions,
     #[command(flatten)]
     pub notify: Notify,
-}
-
-#[derive(Debug, ClapArgs)]
-pub struct File {
-    /// The workflow file
-    #[arg(value_name = "FILE", add = ArgValueCompleter::new(workflows))]
-    pub file: PathBuf,
 }
 
 #[derive(Debug, ClapArgs)]

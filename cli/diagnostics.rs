@@ -35,6 +35,8 @@ pub enum Exit {
     Stuck = 11,
     Paused = 12,
     JournalUnusable = 13,
+    /// `wf check --live`: a run would not work, or nobody can tell.
+    NotReady = 14,
     /// `wf plan --exit-code`: a run would change something.
     Changes = 20,
     /// `wf drill`: the failover does not work, or missed an objective.

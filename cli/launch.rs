@@ -22,6 +22,7 @@ use crate::drive::{Drive, Way};
 use crate::failure::Failure;
 use crate::notify::Targets;
 use crate::plan::{History, Place, Plan};
+use crate::readiness::Readiness;
 use crate::runs::Runs;
 use crate::sim_world::{AWS, Opening, SIM, World, offline_registry};
 use crate::source::Source;
@@ -147,6 +148,18 @@ impl Launch<'_> {
     /// A drill begins in a quiet world, in which the environment has its name.
     fn opening(&self) -> Opening {
         Opening::from(self.options).of_environment(self.drill.as_ref().map(|exercise| exercise.environment.clone()))
+    }
+
+    /// Looks at the world, and says whether the run would work there.
+    pub async fn readiness(&self, console: &mut Console, state_dir: &Path) -> Result<Readiness, Failure> {
+        let values = self.values()?;
+        self.bind(&offline_registry(), &values)?;
+        let run = new_run_id();
+        let world = if self.options.sim { World::sim(state_dir, &self.opening(), &run)? } else { World::aws(&run).await };
+        let identity = whoami::ask(console, &world, &self.who(&values)).await?;
+        let bound = self.bind(&world.registry, &values)?;
+        let place = Place { world: world.name, identity, run: self.who(&values) };
+        Ok(Readiness::make(self.source.path.clone(), &looking(&world, bound, values.mode), place).await)
     }
 
     /// Puts together the values that the run would have.

@@ -23,6 +23,7 @@ mod operator;
 #[cfg(feature = "otlp")]
 mod otlp;
 mod plan;
+mod readiness;
 mod redact;
 mod render;
 mod report;

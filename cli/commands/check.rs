@@ -1,4 +1,4 @@
-//! `wf check`: every mistake of a workflow file at once, offline.
+//! `wf check`: every mistake of a workflow file at once, offline; with `--live`, what in the world is in the way of a run.
 
 use std::path::Path;
 
@@ -7,6 +7,8 @@ use wf_engine::model::event::Mode;
 use wf_engine::model::problem::{Problem, line_column};
 use wf_engine::model::workflow::Workflow;
 
+use crate::args::{Check as Args, RunOptions, Simulation};
+use crate::commands::run;
 use crate::console::Console;
 use crate::diagnostics::Exit;
 use crate::failure::Failure;
@@ -34,7 +36,25 @@ struct Told<'a> {
     help: Option<&'a str>,
 }
 
-pub fn check(console: &mut Console, file: &Path) -> Result<Exit, Failure> {
+pub async fn check(console: &mut Console, state_dir: &Path, args: &Args) -> Result<Exit, Failure> {
+    if !args.live {
+        if args.simulation != Simulation::default() {
+            return Err(Failure::usage("--sim-speed and --sim-fault only have a place beside --live --sim"));
+        }
+        return offline(console, &args.file);
+    }
+    let options = RunOptions::from(args);
+    let launch = run::launch(state_dir, &args.file, &options, args.follows.as_deref()).await?;
+    let readiness = launch.readiness(console, state_dir).await?;
+    if console.json() {
+        console.document(&readiness)?;
+    } else {
+        console.data(&readiness.text(console.out_look()))?;
+    }
+    Ok(if readiness.ready { Exit::Completed } else { Exit::NotReady })
+}
+
+fn offline(console: &mut Console, file: &Path) -> Result<Exit, Failure> {
     let checked = Source::read(file).and_then(|source| source.workflow_with_followed(&offline_registry()));
     match checked {
         Ok(workflow) => {

@@ -63,7 +63,7 @@ pub fn dispatch(args: Args, console: &mut Console) -> Result<Exit, Failure> {
         Verb::Adjust(args) => block_on(order::adjust(console, state_dir, args)),
         Verb::Escalate(args) => block_on(order::run(console, state_dir, args, Order::Escalate)),
         Verb::Plan(args) => block_on(plan::plan(console, state_dir, &args)),
-        Verb::Check(args) => check::check(console, &args.file),
+        Verb::Check(args) => block_on(check::check(console, state_dir, &args)),
         Verb::List(args) => block_on(list::list(console, state_dir, &args)),
         Verb::Status(args) => block_on(status::status(console, state_dir, &args)),
         Verb::Log(args) => block_on(log::log(console, state_dir, &args)),

@@ -20,6 +20,7 @@ use wf_engine::step::{Change, Reversibility};
 use wf_steps::aws::budget;
 
 pub use history::History;
+pub use warnings::beforehand;
 
 use crate::whoami;
 

@@ -19,6 +19,11 @@ use crate::whoami;
 /// Longer than this, resolvers hold users back for longer than the rest of a failover's last steps takes.
 const TTL_MAX: u64 = 120;
 
+/// What only Route 53's one control plane can do.
+const ROUTE53_CHANGE: &str = "route53:ChangeResourceRecordSets";
+/// Where that control plane is.
+const ROUTE53_REGION: &str = "us-east-1";
+
 /// Returns the warnings, a sentence each.
 pub fn of(
     bound: &BoundWorkflow,
@@ -28,9 +33,52 @@ pub fn of(
     (rto, expected): (Option<Duration>, Duration),
 ) -> Vec<String> {
     let workflow = bound.workflow();
+    let mut warnings = of_the_plan(bound, regions, order);
+    for &ix in order {
+        match &verdicts[ix] {
+            Verdict::Changes { before, .. } => {
+                if let Some(ttl) = before.pointer("/record/ttl").and_then(serde_json::Value::as_u64).filter(|ttl| *ttl > TTL_MAX) {
+                    warnings.push(format!(
+                        "the record of `{}` has a TTL of {ttl} s: that long users may be led to the old place",
+                        workflow.id(ix)
+                    ));
+                }
+            }
+            Verdict::Fails(failure) => warnings.push(format!("`{}` would fail: {}", workflow.id(ix), failure.message)),
+            Verdict::Unreachable(failure) => warnings.push(format!("`{}` could not be looked at: {}", workflow.id(ix), failure.message)),
+            Verdict::LeftOut | Verdict::AsDesired | Verdict::Waits | Verdict::After(_) | Verdict::NotYet(_) => {}
+        }
+    }
+    if let Some(rto) = rto.filter(|rto| expected > *rto) {
+        warnings.push(format!("nine runs of ten take up to {}, and the RTO is {}", span(expected), span(rto)));
+    }
+    warnings
+}
+
+/// Returns the warnings that need no look at the world, those of the control planes that a plan leans on among them: what is to be known long
+/// before a run.
+pub fn beforehand(bound: &BoundWorkflow, regions: &whoami::Plan<'_>, order: &[StepIx]) -> Vec<String> {
+    let mut warnings = of_the_plan(bound, regions, order);
+    let leaves = regions.mode == Mode::Unplanned && failing(bound, regions, order).contains(ROUTE53_REGION);
+    for &ix in order.iter().filter(|&&ix| leaves && bound.declared(ix).iam().apply.contains(&ROUTE53_CHANGE)) {
+        warnings.push(format!(
+            "`{}` needs Route 53's control plane, which is in {ROUTE53_REGION}, the region that is being left: `via: StopObject(…)` moves the users without it",
+            bound.workflow().id(ix)
+        ));
+    }
+    warnings
+}
+
+/// Returns the regions that the plan passes over when they are gone.
+fn failing(bound: &BoundWorkflow, regions: &whoami::Plan<'_>, order: &[StepIx]) -> BTreeSet<String> {
+    order.iter().filter(|&&ix| is_a_fence(bound, ix)).filter_map(|&ix| regions.region(ix)).collect()
+}
+
+fn of_the_plan(bound: &BoundWorkflow, regions: &whoami::Plan<'_>, order: &[StepIx]) -> Vec<String> {
+    let workflow = bound.workflow();
     let mut warnings = Vec::new();
     if regions.mode == Mode::Unplanned {
-        let failing: BTreeSet<String> = order.iter().filter(|&&ix| is_a_fence(bound, ix)).filter_map(|&ix| regions.region(ix)).collect();
+        let failing = failing(bound, regions, order);
         for &ix in order.iter().filter(|&&ix| workflow.step(ix).on_unreachable != StepPolicy::Continue) {
             if let Some(region) = regions.region(ix).filter(|region| failing.contains(region)) {
                 warnings.push(format!(
@@ -51,24 +99,6 @@ pub fn of(
             warnings
                 .push(format!("`{}` makes a second database that takes writes, and no step before it stops the first", workflow.id(ix)));
         }
-    }
-    for &ix in order {
-        match &verdicts[ix] {
-            Verdict::Changes { before, .. } => {
-                if let Some(ttl) = before.pointer("/record/ttl").and_then(serde_json::Value::as_u64).filter(|ttl| *ttl > TTL_MAX) {
-                    warnings.push(format!(
-                        "the record of `{}` has a TTL of {ttl} s: that long users may be led to the old place",
-                        workflow.id(ix)
-                    ));
-                }
-            }
-            Verdict::Fails(failure) => warnings.push(format!("`{}` would fail: {}", workflow.id(ix), failure.message)),
-            Verdict::Unreachable(failure) => warnings.push(format!("`{}` could not be looked at: {}", workflow.id(ix), failure.message)),
-            Verdict::LeftOut | Verdict::AsDesired | Verdict::Waits | Verdict::After(_) | Verdict::NotYet(_) => {}
-        }
-    }
-    if let Some(rto) = rto.filter(|rto| expected > *rto) {
-        warnings.push(format!("nine runs of ten take up to {}, and the RTO is {}", span(expected), span(rto)));
     }
     warnings
 }

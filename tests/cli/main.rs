@@ -17,6 +17,7 @@ mod orders;
 #[cfg(feature = "otlp")]
 mod otlp;
 mod plan;
+mod ready;
 mod report;
 mod sandbox;
 mod secrets;

@@ -1,0 +1,138 @@
+//! [`Readiness`]: whether a workflow would work if it were run now, as `wf check --live` tells it. Knows nothing of what a kind checks.
+
+mod text;
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+use wf_engine::clock::{Clock as _, SystemClock, between};
+use wf_engine::model::event::{Identity, Mode};
+use wf_engine::model::ids::StepId;
+use wf_engine::model::workflow::StepIx;
+use wf_engine::plan::{Looking, takes_part};
+use wf_engine::readiness::{Finding, Later, StepReadiness};
+
+use crate::plan::{Place, beforehand};
+
+/// What was found out about a workflow and its world.
+#[derive(Debug, Serialize)]
+pub struct Readiness {
+    /// The workflow's file.
+    pub file: PathBuf,
+    /// Its name.
+    pub workflow: String,
+    /// In which mode it would run.
+    pub mode: Mode,
+    /// Where was looked: `aws`, or `sim`.
+    pub world: String,
+    /// As whom.
+    pub identity: Option<Identity>,
+    /// Whether nothing is in the way: no check failed, and none is unknown.
+    pub ready: bool,
+    /// How long it took.
+    pub seconds: f64,
+    /// How many checks passed, of [`Self::checks`].
+    pub passed: usize,
+    /// Every check, by step.
+    pub checks: Vec<Told>,
+    /// The steps of which not all could be checked yet.
+    pub later: Vec<ToldLater>,
+    /// What the plan itself leans on, and should not.
+    pub warnings: Vec<String>,
+}
+
+/// A check, as it is told.
+#[derive(Debug, Serialize)]
+pub struct Told {
+    pub step: StepId,
+    pub kind: String,
+    pub check: &'static str,
+    /// What it was checked on; empty where that is the step.
+    pub subject: String,
+    pub verdict: Verdict,
+    /// What is wrong.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub why: String,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub fix: String,
+}
+
+/// How a check ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    Passed,
+    /// It passed, and somebody should look.
+    Warned,
+    Failed,
+    Unknown,
+}
+
+impl From<&Finding> for Verdict {
+    fn from(found: &Finding) -> Self {
+        match found {
+            Finding::Passed => Self::Passed,
+            Finding::Warned { .. } => Self::Warned,
+            Finding::Failed { .. } => Self::Failed,
+            Finding::Unknown { .. } => Self::Unknown,
+        }
+    }
+}
+
+/// A step of which not all could be checked yet.
+#[derive(Debug, Serialize)]
+pub struct ToldLater {
+    pub step: StepId,
+    /// The steps whose outputs it uses.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<StepId>,
+    /// What is no obstacle yet, as steps before it change the world.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_yet: Option<String>,
+}
+
+impl Readiness {
+    /// Looks at the world, and tells whether the workflow would work there.
+    pub async fn make(file: PathBuf, looking: &Looking, place: Place<'_>) -> Self {
+        let begun = SystemClock.now();
+        let found = looking.readiness().await;
+        let seconds = between(begun, SystemClock.now()).as_secs_f64();
+        let workflow = looking.bound.workflow();
+        let order: Vec<StepIx> = (0..workflow.len()).filter(|&ix| takes_part(workflow, ix, looking.mode)).collect();
+        let checks: Vec<_> = found.iter().flat_map(|step| told(looking, step)).collect();
+        let id = |ix: StepIx| workflow.id(ix).clone();
+        let later = |step: &StepReadiness| match step.later.as_ref()? {
+            Later::After(steps) => Some(ToldLater { step: id(step.step), after: steps.iter().map(|&ix| id(ix)).collect(), not_yet: None }),
+            Later::NotYet(why) => Some(ToldLater { step: id(step.step), after: Vec::new(), not_yet: Some(why.clone()) }),
+        };
+        let passed = checks.iter().filter(|check| matches!(check.verdict, Verdict::Passed | Verdict::Warned)).count();
+        Self {
+            file,
+            workflow: workflow.name().to_owned(),
+            mode: looking.mode,
+            world: place.world.to_owned(),
+            identity: place.identity,
+            ready: passed == checks.len(),
+            seconds,
+            passed,
+            later: found.iter().filter_map(later).collect(),
+            warnings: beforehand(&looking.bound, &place.run, &order),
+            checks,
+        }
+    }
+}
+
+fn told(looking: &Looking, step: &StepReadiness) -> Vec<Told> {
+    let workflow = looking.bound.workflow();
+    let one = |check: &wf_engine::readiness::Check| Told {
+        step: workflow.id(step.step).clone(),
+        kind: workflow.step(step.step).kind.value.clone(),
+        check: check.name,
+        subject: check.subject.clone(),
+        verdict: (&check.found).into(),
+        why: check.why().to_owned(),
+        fix: check.fix().to_owned(),
+    };
+    step.checks.iter().map(one).collect()
+}
