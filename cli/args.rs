@@ -1,6 +1,7 @@
 //! What can be typed: clap types, whose doc comments are the help text. Knows nothing of what the verbs do.
 
 mod check;
+mod diagnose;
 mod drill;
 mod listing;
 mod notify;
@@ -17,6 +18,7 @@ use wf_engine::model::event::Mode;
 use wf_sim::Fault;
 
 pub use check::Check;
+pub use diagnose::{Diagnose, Lag};
 pub use drill::Drill;
 pub use listing::{List, StateArg, Status};
 pub use notify::{Notify, Secret};
@@ -103,6 +105,9 @@ pub enum Verb {
     /// Go back: run the workflow that follows the last completed failover, with the values that it recorded
     #[command(after_help = "Example:\n  wf failback --sim\n  wf failback workflows/failback.ron --from 01K2")]
     Failback(Failback),
+    /// Tell what is wrong in the world, why, and what to do about it
+    #[command(subcommand)]
+    Diagnose(Diagnose),
     /// Write the newest run of each workflow, and what drills proved, as metrics that Prometheus reads
     #[command(after_help = "Example:\n  wf metrics --output /var/lib/node_exporter/wf.prom")]
     Metrics {

@@ -132,8 +132,13 @@ pub async fn not_production(looking: &Looking, environment: &str) -> Result<(), 
     Ok(())
 }
 
+/// What is called after production without being it.
+const NOT_PRODUCTION: [&str; 4] = ["nonprod", "non-prod", "preprod", "pre-prod"];
+
+/// Tells whether an environment is production by its name. In doubt it is.
 fn is_production(name: &str) -> bool {
-    name.to_lowercase().contains("prod")
+    let name = NOT_PRODUCTION.iter().fold(name.to_lowercase(), |name, other| name.replace(other, ""));
+    name.contains("prod")
 }
 
 fn confirmed(console: &mut Console, facts: &str, name: &str, verb: &str, help: &str) -> Result<(), Failure> {
@@ -154,4 +159,19 @@ fn place(who: Option<&Identity>) -> String {
     let who = who.map(|who| format!("as {} in account {}", who.arn, who.account));
     let told: Vec<_> = who.into_iter().chain(["AWS_PROFILE", "AWS_ENDPOINT_URL"].into_iter().filter_map(set)).collect();
     if told.is_empty() { "the AWS account of your default credentials".to_owned() } else { told.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn production_is_told_by_its_name() {
+        for name in ["prod", "Production", "eu-prod-1", "PRD-prod", "product"] {
+            assert!(is_production(name), "{name}");
+        }
+        for name in ["staging", "nonprod", "Pre-Prod", "preproduction", "test"] {
+            assert!(!is_production(name), "{name}");
+        }
+    }
 }

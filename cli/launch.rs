@@ -7,7 +7,7 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use serde_json::Value;
 use wf_engine::clock::Clock as _;
-use wf_engine::model::event::{Mode, clip};
+use wf_engine::model::event::{Identity, Mode, clip};
 use wf_engine::model::ids::RunId;
 use wf_engine::model::workflow::Workflow;
 use wf_engine::plan::Looking;
@@ -135,31 +135,32 @@ impl Launch<'_> {
 
     /// Looks at the world, and says what the run would do there.
     pub async fn plan(&self, console: &mut Console, state_dir: &Path, history: &History) -> Result<Plan, Failure> {
+        let (world, identity, values, bound) = self.opened(console, state_dir).await?;
+        let place = Place { world: world.name, identity, run: self.who(&values) };
+        Ok(Plan::make(&looking(&world, bound, values.mode), history, place).await)
+    }
+
+    /// Looks at the world, and says whether the run would work there.
+    pub async fn readiness(&self, console: &mut Console, state_dir: &Path) -> Result<Readiness, Failure> {
+        let (world, identity, values, bound) = self.opened(console, state_dir).await?;
+        let place = Place { world: world.name, identity, run: self.who(&values) };
+        Ok(Readiness::make(self.source.path.clone(), &looking(&world, bound, values.mode), place).await)
+    }
+
+    /// Opens the world only to look at it. Whatever is wrong with the file is told before.
+    async fn opened(&self, console: &mut Console, state_dir: &Path) -> Result<(World, Option<Identity>, Values, BoundWorkflow), Failure> {
         let values = self.values()?;
         self.bind(&offline_registry(), &values)?;
         let run = new_run_id();
         let world = if self.options.sim { World::sim(state_dir, &self.opening(), &run)? } else { World::aws(&run).await };
         let identity = whoami::ask(console, &world, &self.who(&values)).await?;
         let bound = self.bind(&world.registry, &values)?;
-        let place = Place { world: world.name, identity, run: self.who(&values) };
-        Ok(Plan::make(&looking(&world, bound, values.mode), history, place).await)
+        Ok((world, identity, values, bound))
     }
 
     /// A drill begins in a quiet world, in which the environment has its name.
     fn opening(&self) -> Opening {
         Opening::from(self.options).of_environment(self.drill.as_ref().map(|exercise| exercise.environment.clone()))
-    }
-
-    /// Looks at the world, and says whether the run would work there.
-    pub async fn readiness(&self, console: &mut Console, state_dir: &Path) -> Result<Readiness, Failure> {
-        let values = self.values()?;
-        self.bind(&offline_registry(), &values)?;
-        let run = new_run_id();
-        let world = if self.options.sim { World::sim(state_dir, &self.opening(), &run)? } else { World::aws(&run).await };
-        let identity = whoami::ask(console, &world, &self.who(&values)).await?;
-        let bound = self.bind(&world.registry, &values)?;
-        let place = Place { world: world.name, identity, run: self.who(&values) };
-        Ok(Readiness::make(self.source.path.clone(), &looking(&world, bound, values.mode), place).await)
     }
 
     /// Puts together the values that the run would have.

@@ -68,6 +68,7 @@ impl Verb {
             | Self::Sim(_)
             | Self::Completions { .. }
             | Self::Man { .. }
+            | Self::Diagnose(_)
             | Self::Metrics { .. }
             | Self::Bench(_) => return Vec::new(),
         };

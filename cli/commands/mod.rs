@@ -3,6 +3,7 @@
 mod bench;
 mod check;
 pub mod completions;
+mod diagnose;
 mod drill;
 mod explain;
 mod failback;
@@ -49,6 +50,7 @@ pub fn dispatch(args: Args, console: &mut Console) -> Result<Exit, Failure> {
         Verb::Explain(args) => block_on(explain::explain(console, state_dir, &args.run, args.step.as_deref())),
         Verb::Resume(args) => block_on(resume::resume(console, state_dir, &args)),
         Verb::Rollback(args) => block_on(rollback::rollback(console, state_dir, &args)),
+        Verb::Diagnose(args) => block_on(diagnose::diagnose(console, state_dir, &args)),
         Verb::Metrics { output } => block_on(metrics::write(console, state_dir, output.as_deref())),
         Verb::Watch(args) => block_on(watch::watch(console, state_dir, args)),
         Verb::Drill(args) => block_on(drill::drill(console, state_dir, args)),

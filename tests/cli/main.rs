@@ -5,6 +5,7 @@
 mod bad_files;
 mod crash;
 mod damage;
+mod diagnose;
 mod display;
 mod drill;
 mod edited;

@@ -90,6 +90,10 @@ fn cases(server: &'static str, seeded: &Value) -> Vec<Case> {
         if server == "moto" { ("us-west-2", "arn:aws:rds:us-east-1:123456789012:db:alone") } else { ("us-east-1", "alone") };
     cases.push(case("RdsCreateReadReplica", format!(r#"RdsCreateReadReplica(instance: "new", region: "{region}", source: "{source}")"#)));
     cases.push(case(
+        "RdsCreateReadReplica",
+        format!(r#"RdsCreateReadReplica(instance: "new", region: "{region}", source: "{source}", throwaway: true)"#),
+    ));
+    cases.push(case(
         "RdsWaitReplicaLag",
         format!(r#"RdsWaitReplicaLag(instance: "prod-db-replica-west", region: "{region}", max_lag: "10s")"#),
     ));

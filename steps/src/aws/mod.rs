@@ -11,6 +11,7 @@ pub mod errors;
 mod gate;
 mod identity;
 pub mod lag;
+pub mod lag_diagnosis;
 pub mod meaning;
 pub(crate) mod missing;
 pub(crate) mod object;
