@@ -90,10 +90,6 @@ fn cases(server: &'static str, seeded: &Value) -> Vec<Case> {
         if server == "moto" { ("us-west-2", "arn:aws:rds:us-east-1:123456789012:db:alone") } else { ("us-east-1", "alone") };
     cases.push(case("RdsCreateReadReplica", format!(r#"RdsCreateReadReplica(instance: "new", region: "{region}", source: "{source}")"#)));
     cases.push(case(
-        "RdsCreateReadReplica",
-        format!(r#"RdsCreateReadReplica(instance: "new", region: "{region}", source: "{source}", throwaway: true)"#),
-    ));
-    cases.push(case(
         "RdsWaitReplicaLag",
         format!(r#"RdsWaitReplicaLag(instance: "prod-db-replica-west", region: "{region}", max_lag: "10s")"#),
     ));
@@ -293,4 +289,28 @@ async fn the_kinds_on_moto() {
 #[tokio::test]
 async fn the_kinds_on_ministack() {
     conform("ministack").await;
+}
+
+/// A drill's replica is told by its tag: nobody else adopts it, and it is deleted although it was promoted.
+#[tokio::test]
+async fn a_throwaway_replica_is_one_runs_own_and_goes_once_promoted_too() {
+    let servers = Servers::start();
+    let stage = Stage::new(&servers, "moto");
+    seed(&servers, "moto");
+    let at_rest = at_rest(&servers, "moto").await;
+    let ron = r#"RdsCreateReadReplica(instance: "new", region: "us-west-2", source: "arn:aws:rds:us-east-1:123456789012:db:alone", throwaway: true)"#;
+    let (step, mut known) = (stage.step(ron), Known::default());
+    step.drive(&mut known).await.unwrap();
+    step.drive(&mut Known { handle: None, ..known.clone() }).await.unwrap();
+    let other = stage.step(ron).drive(&mut Known::default()).await.expect_err("it is another run's");
+    assert!(other.message.contains("belongs to the drill of run"), "{other:?}");
+    servers.ask(&json!({
+        "do": "call", "at": "moto", "region": "us-west-2", "service": "rds", "operation": "promote_read_replica",
+        "params": { "DBInstanceIdentifier": "new" },
+    }));
+    assert!(self::at_rest(&servers, "moto").await["us-west-2"]["databases"]["new"]["source"].is_null(), "it is promoted");
+    for time in ["once", "twice"] {
+        step.undo(&known).await.unwrap_or_else(|failure| panic!("{time}: {failure:?}"));
+        assert_eq!(self::at_rest(&servers, "moto").await, at_rest, "undone {time}");
+    }
 }
