@@ -38,10 +38,16 @@ pub fn commands(run: &RunId, state: &RunState, live: bool) -> Vec<Next> {
         RunPhase::Paused => paused(run, state),
         RunPhase::Finished(RunOutcome::Stuck) => {
             let failed = with_status(state, &[StepStatus::CompensationFailed]);
-            vec![
-                next(format!("wf resume {run}"), format!("tries again to undo {}", names(state, &failed))),
-                next(format!("wf log {run}"), "shows everything that happened".to_owned()),
-            ]
+            let again = match failed.is_empty() {
+                true => "carries the rollback to its end".to_owned(),
+                false => format!("tries again to undo {}", names(state, &failed)),
+            };
+            let by_hand = failed.first().map(|&ix| {
+                let step = state.workflow().id(ix);
+                next(format!("wf mark-done {run} {step} --reason …"), format!("if you undid {step} by hand; then `wf resume`"))
+            });
+            let log = next(format!("wf log {run}"), "shows everything that happened".to_owned());
+            [Some(next(format!("wf resume {run}"), again)), by_hand, Some(log)].into_iter().flatten().collect()
         }
         RunPhase::Compensating
         | RunPhase::Finished(

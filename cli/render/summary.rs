@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use wf_engine::clock::between;
 use wf_engine::model::event::{Event, Identity, Mode, RunOutcome, StepFailure};
 use wf_engine::model::ids::{RunId, StepId};
+use wf_engine::model::order::Order;
 use wf_engine::model::record::Record;
 use wf_engine::model::run_state::{RunPhase, RunState, StepStatus};
 use wf_engine::model::workflow::StepIx;
@@ -343,7 +344,7 @@ fn failures(records: &[Record]) -> Vec<Failed> {
             Event::StepSucceeded { step, .. } | Event::StepMarkedDone { step, .. } => {
                 open.remove(&(step, false));
             }
-            Event::StepCompensated { step } => {
+            Event::StepCompensated { step } | Event::Ordered { order: Order::MarkDone { step, .. }, .. } => {
                 open.remove(&(step, true));
             }
             Event::RunStarted(_)

@@ -419,8 +419,12 @@ mod tests {
             fence               AutoScalingScale
 
           Type next:
-            wf resume 01HZXW3V9K0000000000000042   tries again to undo fence
-            wf log 01HZXW3V9K0000000000000042      shows everything that happened
+            wf resume 01HZXW3V9K0000000000000042
+                tries again to undo fence
+            wf mark-done 01HZXW3V9K0000000000000042 fence --reason …
+                if you undid fence by hand; then `wf resume`
+            wf log 01HZXW3V9K0000000000000042
+                shows everything that happened
         ");
     }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use wf_engine::clock::between;
 use wf_engine::model::event::Event;
+use wf_engine::model::order::Order;
 use wf_engine::model::record::Record;
 use wf_engine::model::workflow::{StepIx, Workflow};
 use wf_engine::runtime::Replayed;
@@ -100,6 +101,9 @@ impl Timeline {
             Event::StepMarkedDone { step, .. } => ended(find(step).and_then(|ix| self.forward[ix].as_mut()), at, Ending::ByHand),
             Event::StepCompensated { step } => ended(find(step).and_then(|ix| self.undo[ix].as_mut()), at, Ending::Well),
             Event::CompensationFailed { step, .. } => ended(find(step).and_then(|ix| self.undo[ix].as_mut()), at, Ending::Badly),
+            Event::Ordered { order: Order::MarkDone { step, .. }, .. } => {
+                undone_by_hand(find(step).and_then(|ix| self.undo[ix].as_mut()));
+            }
             Event::StepInterrupted { step } => left(find(step).and_then(|ix| self.forward[ix].as_mut()), at),
             Event::RunInterrupted { .. } | Event::RunResumed { .. } => {
                 for lap in self.forward.iter_mut().chain(&mut self.undo).flatten().filter(|lap| lap.end.is_none()) {
@@ -189,6 +193,13 @@ fn failed(lap: Option<&mut Lap>) {
 }
 
 /// The attempt keeps its number, so that it is known when it is carried on.
+/// Somebody did what a compensation could not.
+fn undone_by_hand(lap: Option<&mut Lap>) {
+    if let Some(lap) = lap.filter(|lap| lap.ending == Some(Ending::Badly)) {
+        lap.ending = Some(Ending::ByHand);
+    }
+}
+
 fn left(lap: Option<&mut Lap>, at: Timestamp) {
     if let Some(lap) = lap {
         (lap.end, lap.ending) = (Some(at), Some(Ending::Left));

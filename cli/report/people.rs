@@ -82,10 +82,15 @@ pub fn approvals(records: &[Record]) -> Vec<Approval> {
 
 /// Returns what steered the run, in order.
 pub fn deeds(records: &[Record]) -> Vec<Deed> {
+    let mut undoing = false;
+    let deed = |record: &Record| {
+        undoing |= matches!(record.event, Event::RollbackStarted { .. });
+        deed(record, undoing)
+    };
     records.iter().filter_map(deed).collect()
 }
 
-fn deed(record: &Record) -> Option<Deed> {
+fn deed(record: &Record, undoing: bool) -> Option<Deed> {
     let deed = |what: &str, by: Option<&Operator>, reason: Option<&str>| Deed {
         at: record.at,
         what: what.to_owned(),
@@ -105,6 +110,9 @@ fn deed(record: &Record) -> Option<Deed> {
         Event::StepRedone { by, .. } => deed("let the step run again", Some(by), None),
         Event::StepMarkedDone { by, outputs, reason, .. } => {
             Deed { outputs: outputs.clone(), ..deed("said that the step is done", Some(by), Some(reason)) }
+        }
+        Event::Ordered { order: Order::MarkDone { .. }, by, reason } if undoing => {
+            deed("said that the step is undone", Some(by), Some(reason))
         }
         // What it leads to is a deed by itself.
         Event::Ordered { order: Order::MarkDone { .. }, .. } => return None,

@@ -386,3 +386,23 @@ async fn no_order_breaks_a_law_whenever_it_comes() {
     let figures = format!("orders: {accepted} accepted, {refused} refused, {prefixes} beginnings of journals read (seed {seed})\n");
     std::io::stderr().write_all(figures.as_bytes()).unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_could_not_be_undone_can_be_undone_by_hand() {
+    let steps =
+        r#"(id: "a", run: Set(key: "a")), (id: "b", needs: ["a"], run: Set(key: "b")), (id: "c", needs: ["b"], run: Set(key: "c"))"#;
+    let run = TestRun::of_steps(steps);
+    run.world.fail("c", Part::Observe, 100, FailureKind::Permanent);
+    run.world.fail("b", Part::Compensate, 1000, FailureKind::Permanent);
+    assert_eq!(run.start().await.unwrap(), RunEnd::Finished(RunOutcome::Stuck));
+    for step in ["a", "c"] {
+        assert!(matches!(run.order(mark_done(step, &[])).await, Err(RunError::Refused(Refusal::Status { .. }))), "{step}");
+    }
+    run.order(mark_done("b", &[])).await.unwrap();
+    assert_eq!(run.state().step(1).status, StepStatus::Compensated);
+    // Nobody undoes it again, and what it was built on is undone now.
+    let tried = run.world.calls("b", Part::Compensate);
+    assert_eq!(run.crashed().resume().await.unwrap(), ROLLED_BACK);
+    assert_eq!((run.world.calls("b", Part::Compensate), run.world.values().get("a")), (tried, None));
+    assert_eq!(laws::broken(&run.journal, &run.run), Vec::<String>::new());
+}

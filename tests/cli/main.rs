@@ -326,6 +326,20 @@ fn a_compensation_that_fails_leaves_the_run_stuck_and_resumable() {
 }
 
 #[test]
+fn what_cannot_be_undone_is_undone_by_hand() {
+    let sandbox = Sandbox::new();
+    let steps =
+        r#"(id: "make", run: Exec(command: ["true"], undo: ["ls", "key"])), (id: "fail", needs: ["make"], run: Exec(command: ["false"]))"#;
+    sandbox.workflow("stuck", steps);
+    sandbox.wf(&["run", "stuck.ron", "--yes"]).exits(11).tells("wf mark-done").tells("if you undid make by hand");
+    sandbox.wf(&["mark-done", "@latest", "fail", "--reason", "x"]).exits(4).says("in a rollback only a step that could not be undone");
+    sandbox.wf(&["mark-done", "@latest", "make", "--reason", "undone in the console"]).exits(0);
+    sandbox.wf(&["status"]).exits(0).tells("carries the rollback to its end");
+    sandbox.wf(&["resume"]).exits(10).tells("undone");
+    sandbox.wf(&["report"]).exits(0).tells("undone in the console").tells("Nothing is left changed.");
+}
+
+#[test]
 fn a_failback_takes_what_the_failover_recorded() {
     let sandbox = Sandbox::new();
     sandbox.workflow("failover", r#"(id: "scale", run: Exec(command: ["echo", "6"]))"#);

@@ -165,7 +165,7 @@ fn what_pauses_and_what_is_stuck_is_told_with_how_to_go_on() {
     notified(&sandbox, &["run", "stuck.ron", "--yes"], &webhook.url).exits(11);
     let messages = webhook.all();
     assert_eq!(events(&messages), ["started", "step-failed", "rolling-back", "stuck"]);
-    assert_eq!(commands(&messages, "stuck"), ["resume RUN", "log RUN"]);
+    assert_eq!(commands(&messages, "stuck"), ["resume RUN", "mark-done RUN make --reason …", "log RUN"]);
 
     sandbox.workflow("except", r#"(id: "fail", run: Exec(command: ["false"]), on_failure: Continue)"#);
     notified(&sandbox, &["run", "except.ron", "--yes"], &webhook.url).exits(0);

@@ -194,8 +194,11 @@ impl Order {
     pub fn check(&self, state: &RunState) -> Result<(), Refusal> {
         let phase = state.phase();
         if let RunPhase::Finished(outcome) = phase {
-            let given_up = matches!(self, Self::Cancel { rollback: false, .. }) && outcome == RunOutcome::Stuck;
-            return if given_up { Ok(()) } else { Err(Refusal::Finished { outcome, verb: self.verb() }) };
+            return match self {
+                Self::Cancel { rollback: false, .. } if outcome == RunOutcome::Stuck => Ok(()),
+                Self::MarkDone { step, .. } if outcome == RunOutcome::Stuck => not_undone(state, step),
+                _ => Err(Refusal::Finished { outcome, verb: self.verb() }),
+            };
         }
         if state.cancelled().is_some() {
             return Err(Refusal::Cancelled);
@@ -223,6 +226,7 @@ impl Order {
                 )
             }
             Self::Skip { step } => open(state, step, "skipped").and_then(|ix| values_given(state, ix, &Fields::new())),
+            Self::MarkDone { step, .. } if phase == RunPhase::Compensating => not_undone(state, step),
             Self::MarkDone { step, outputs } => open(state, step, "marked done").and_then(|ix| values_given(state, ix, outputs)),
             Self::Escalate if phase == RunPhase::Compensating => Err(Refusal::RollingBack),
             Self::Escalate if state.mode() == Mode::Unplanned => Err(Refusal::AlreadyUnplanned),
@@ -327,6 +331,12 @@ fn open(state: &RunState, step: &StepId, verb: &'static str) -> Result<StepIx, R
         _ => "only a step that is not over can be marked done",
     };
     demand(open, step, state, only).map(|()| ix)
+}
+
+/// Refuses a word about a step of a rollback, unless undoing it failed: then somebody may have undone it by hand.
+fn not_undone(state: &RunState, step: &StepId) -> Result<(), Refusal> {
+    let failed = find(state, step)?.1 == StepStatus::CompensationFailed;
+    demand(failed, step, state, "in a rollback only a step that could not be undone can be marked done, once you undid it by hand")
 }
 
 /// Refuses to let a step end without a value that a later one uses.

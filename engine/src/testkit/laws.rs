@@ -7,6 +7,7 @@ use super::MemoryJournal;
 use crate::model::dsl::{Compensate, StepPolicy};
 use crate::model::event::Event;
 use crate::model::ids::RunId;
+use crate::model::order::Order;
 use crate::model::record::Record;
 use crate::model::workflow::{StepIx, Workflow};
 use crate::runtime;
@@ -73,6 +74,13 @@ impl Facts {
             self.compensating = true;
         }
         self.edit(record);
+        if let Event::Ordered { order: Order::MarkDone { step, .. }, .. } = &record.event
+            && self.compensating
+        {
+            // Undone by hand.
+            self.compensated.extend(self.workflow.find(step));
+            return;
+        }
         let Some(ix) = record.event.step().and_then(|step| self.workflow.find(step)) else { return };
         match &record.event {
             Event::StepStarted { .. } => self.started(ix, record),

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use super::{RunState, StepStatus};
 use crate::model::event::{Event, Fields, Mode, Operator};
+use crate::model::ids::StepId;
 use crate::model::order::Order;
 use crate::model::record::Record;
 use crate::model::transition::IllegalTransition;
@@ -59,6 +60,7 @@ impl RunState {
             }
             Order::Retry { step } => self.workflow.clone().find(step).into_iter().for_each(|ix| self.tried_again(ix)),
             Order::Skip { step } => self.wished(step, Wish { word, done: None }),
+            Order::MarkDone { step, .. } if self.is_not_undone(step) => self.undone_by_hand(step, word.at),
             Order::MarkDone { step, outputs } => self.wished(step, Wish { word, done: Some(outputs.clone()) }),
             Order::Escalate => self.mode = Some(Mode::Unplanned),
             Order::Adjust { step, timeout, attempts } => {
@@ -71,7 +73,17 @@ impl RunState {
         }
     }
 
-    fn wished(&mut self, step: &crate::model::ids::StepId, wish: Wish) {
+    fn is_not_undone(&self, step: &StepId) -> bool {
+        self.workflow.find(step).is_some_and(|ix| self.steps[ix].status == StepStatus::CompensationFailed)
+    }
+
+    fn undone_by_hand(&mut self, step: &StepId, at: Timestamp) {
+        let Some(ix) = self.workflow.find(step) else { return };
+        self.steps[ix].undo.ended_at = Some(at);
+        self.set_status(ix, StepStatus::Compensated);
+    }
+
+    fn wished(&mut self, step: &StepId, wish: Wish) {
         let Some(ix) = self.workflow.find(step) else { return };
         self.steps[ix].wish = Some(Box::new(wish));
         self.blocks_no_more(ix);
