@@ -40,35 +40,50 @@ pub async fn watch(console: &mut Console, state_dir: &Path, mut args: Watch) -> 
     let Some(memory) = Memory::open(state_dir, workflow.name()).map_err(unkept)? else {
         return Err(Failure::refused(format!("another process watches for `{}` already", workflow.name())));
     };
-    if let Some(exit) = answered(console, state_dir, &runs, &memory, &args).await? {
-        return Ok(exit);
-    }
+    let unanswered = match answered(console, state_dir, &runs, &memory, &args).await? {
+        Earlier::Over(exit) => return Ok(exit),
+        Earlier::Unanswered(began_at) => Some(began_at),
+        Earlier::None => None,
+    };
+    // What was checked is what is run, whatever becomes of the file meanwhile.
+    let checked = source.clone();
     let launch = Launch { source, workflow: Arc::clone(&workflow), options: &args.options, follows: None, drill: None, watched: None };
     launch.confirm(console, |bound, mode| asks_first(&workflow, &changes(bound, mode).1, args.auto)).await?;
-    let Some(began_at) = look(console, state_dir, &runs, &args, workflow.name()).await? else { return Ok(Exit::Interrupted) };
+    let Some(began_at) = look(console, state_dir, &runs, &args, workflow.name(), unanswered).await? else { return Ok(Exit::Interrupted) };
     // Before the run is: whoever restarts the watch then knows that the incident is answered, and by which run.
     let run = new_run_id();
     memory.keep(&Incident::new(began_at, run.clone())).map_err(unkept)?;
     drop(runs);
     args.options.incident_at = Some(Since::Moment(began_at));
-    let source = Source::read(&args.file)?;
     let watched = Some(Watched { run, approve: args.auto });
-    Launch { source, workflow, options: &args.options, follows: None, drill: None, watched }.go(console, state_dir, &args.notify).await
+    Launch { source: checked, workflow, options: &args.options, follows: None, drill: None, watched }
+        .go(console, state_dir, &args.notify)
+        .await
+}
+
+/// What an earlier watch left.
+enum Earlier {
+    /// Nothing.
+    None,
+    /// An incident that began then, and whose run never did.
+    Unanswered(Timestamp),
+    /// A run that answers the incident, and has come to rest now.
+    Over(Exit),
 }
 
 /// Carries on the run that answers the last incident, if it is not over. One incident is answered once.
-async fn answered(console: &mut Console, state_dir: &Path, runs: &Runs, memory: &Memory, args: &Watch) -> Result<Option<Exit>, Failure> {
+async fn answered(console: &mut Console, state_dir: &Path, runs: &Runs, memory: &Memory, args: &Watch) -> Result<Earlier, Failure> {
     let unread = |source| Failure::Files { path: memory.path().to_owned(), doing: "read", source };
     if args.rearm {
         memory.forget().map_err(unread)?;
-        return Ok(None);
+        return Ok(Earlier::None);
     }
-    let Some(Incident { began_at, run, .. }) = memory.last().map_err(unread)? else { return Ok(None) };
+    let Some(Incident { began_at, run, .. }) = memory.last().map_err(unread)? else { return Ok(Earlier::None) };
     let began = date_and_time(began_at);
     if !runs.ids().await?.contains(&run) {
-        console.say(&format!("the incident of {began} UTC was seen, but its run had not begun: looks anew"));
-        memory.forget().map_err(unread)?;
-        return Ok(None);
+        console
+            .say(&format!("the incident of {began} UTC was seen, but its run had not begun: if the page is still bad, it is answered now"));
+        return Ok(Earlier::Unanswered(began_at));
     }
     let (replayed, found) = runs.replayed(&run).await?;
     match replayed.state.phase() {
@@ -76,7 +91,7 @@ async fn answered(console: &mut Console, state_dir: &Path, runs: &Runs, memory: 
             console.say(&format!("the incident of {began} UTC is answered by run {run}, which was cut off: it goes on"));
             let (simulation, notify) = (args.options.simulation.clone(), args.notify.clone());
             let resumed = Resume { run: run.to_string(), yes: args.auto, simulation, notify, ..Resume::default() };
-            resume::resume(console, state_dir, &resumed).await.map(Some)
+            resume::resume(console, state_dir, &resumed).await.map(Earlier::Over)
         }
         _ => Err(Failure::refused(format!("the incident of {began} UTC is answered by run {run} already"))
             .help(format!("`wf status {run}` shows where it is; `wf watch … --rearm` watches for the next incident"))),
@@ -102,14 +117,23 @@ fn is_behind_a_question(workflow: &Workflow, ix: StepIx) -> bool {
     false
 }
 
-/// Looks at the page until it is an incident, and returns when that began; `None` when somebody ends the watch.
-async fn look(console: &mut Console, state_dir: &Path, runs: &Runs, args: &Watch, workflow: &str) -> Result<Option<Timestamp>, Failure> {
+/// Looks at the page until it is an incident, and returns when that began; `None` when somebody ends the watch. An incident that an earlier
+/// watch left `unanswered` goes on for as long as the page was not well again.
+async fn look(
+    console: &mut Console,
+    state_dir: &Path,
+    runs: &Runs,
+    args: &Watch,
+    workflow: &str,
+    mut unanswered: Option<Timestamp>,
+) -> Result<Option<Timestamp>, Failure> {
     let world = match args.options.sim {
         true => World::sim(state_dir, &(&args.options).into(), &new_run_id())?,
         false => World::aws(&new_run_id()).await,
     };
     let (failures, of) = (args.failures, args.of.unwrap_or(args.failures));
-    let mut detector = Detector::new(as_usize(failures), as_usize(of));
+    let detector = Detector::new(as_usize(failures), as_usize(of));
+    let mut detector = if unanswered.is_some() { detector.fallen() } else { detector };
     let mut signals = Signals::catch()?;
     let rule = if of > failures {
         format!("{failures} of {of} looks are bad")
@@ -121,13 +145,15 @@ async fn look(console: &mut Console, state_dir: &Path, runs: &Runs, args: &Watch
         let at = world.clock.now();
         let bad = ask(&world, &args.url, args.interval.0).await;
         let time = time_of_day(at);
+        unanswered = unanswered.filter(|_| bad.is_some());
         match detector.take(at, bad.is_some()) {
             Seen::Quiet => {}
             Seen::Well => console.say(&format!("{time}  well")),
             Seen::NeverWell => console.say(&format!("{time}  bad, and was never well since the watch began: {}", bad.unwrap_or_default())),
             Seen::Bad(so_far) => console.say(&format!("{time}  bad, {so_far} of {failures}: {}", bad.unwrap_or_default())),
-            Seen::Incident(began_at) => match too_soon(runs, workflow, args.min_delay.0).await? {
+            Seen::Incident(first_bad) => match too_soon(runs, workflow, args.min_delay.0).await? {
                 None => {
+                    let began_at = unanswered.unwrap_or(first_bad);
                     console.say(&format!("{time}  an incident since {}: {}", time_of_day(began_at), bad.unwrap_or_default()));
                     if let Some(sim) = &world.sim {
                         sim.flush()?;

@@ -35,6 +35,12 @@ impl Detector {
         Self { failures, of: of.max(failures), window: VecDeque::new(), was_well: false }
     }
 
+    /// Takes for granted that the page was well before: an earlier watch saw it fall.
+    #[must_use]
+    pub fn fallen(self) -> Self {
+        Self { was_well: true, ..self }
+    }
+
     /// Takes a look in.
     pub fn take(&mut self, at: Timestamp, bad: bool) -> Seen {
         let last_was_bad = self.window.back().map(|&(_, bad)| bad);
@@ -89,5 +95,7 @@ mod tests {
         let mut detector = Detector::new(2, 2);
         assert!(seen(&mut detector, "xxxxx").iter().all(|seen| *seen == Seen::NeverWell));
         assert_eq!(seen(&mut detector, ".xx").last(), Some(&began(1)));
+        // Unless an earlier watch saw it fall.
+        assert_eq!(seen(&mut Detector::new(2, 2).fallen(), "xx"), [Seen::Bad(1), began(0)]);
     }
 }

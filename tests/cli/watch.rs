@@ -70,6 +70,32 @@ fn a_page_that_was_never_well_starts_nothing_and_nobody_is_promoted_unasked() {
     refused.exits(4).says("step `promote` cannot be undone, and `p` asks nobody before it").says("--auto");
 }
 
+/// The watch died between its memory and the first record of the run.
+#[test]
+fn an_incident_whose_run_never_began_is_answered_by_the_next_watch() {
+    let sandbox = Sandbox::new();
+    sandbox.workflow("w", r#"(id: "a", run: Wait(duration: "0s"))"#);
+    std::fs::create_dir(sandbox.path(".wf")).expect("writable");
+    let left = r#"{"v":1,"began_at":"2026-03-14T02:58:39Z","run":"01HZXW3V9K0000000000000042"}"#;
+    sandbox.file(".wf/watch-w.json", left);
+    let url = page("x");
+    let watched = sandbox.wf(&["watch", "w.ron", "--url", &url, "--interval", "20ms", "--yes", "--no-tty"]);
+    watched.exits(0).says("its run had not begun").says("an incident since 02:58:39");
+    let started = &events(&sandbox)[0]["event"]["RunStarted"];
+    assert_eq!(started["incident_at"], "2026-03-14T02:58:39Z");
+    // A page that is well again has no incident any more.
+    sandbox.file(".wf/watch-w.json", left);
+    let url = page("..xxx");
+    let watched = sandbox.wf(&["watch", "w.ron", "--url", &url, "--interval", "20ms", "--yes", "--no-tty", "--min-delay", "0s"]);
+    watched.exits(0).says("its run had not begun");
+    assert!(!watched.stderr.contains("an incident since 02:58:39"), "{}", watched.stderr);
+    assert_eq!(runs(&sandbox).len(), 2);
+}
+
+fn events(sandbox: &Sandbox) -> Vec<Value> {
+    sandbox.wf(&["log", "@latest", "--json"]).stdout.lines().map(|line| serde_json::from_str(line).expect("a record")).collect()
+}
+
 /// A world in which the incident is still to come.
 fn quiet_at_first() -> Sandbox {
     let sandbox = Sandbox::new();
