@@ -115,16 +115,20 @@ fn number(variable: &str) -> Option<u64> {
 
 /// The world half an hour after a failover, kept in `dir`, and what a failback takes over.
 fn after_failover(dir: &std::path::Path, faults: Vec<&'static str>) -> Origin {
-    let (failover, failback) = (shipped("failover.ron"), shipped("failback.ron"));
+    after(dir, &shipped("failover.ron"), &shipped("failback.ron"), faults)
+}
+
+/// As [`after_failover`], for another pair of workflows.
+fn after(dir: &std::path::Path, failover: &Arc<Workflow>, failback: &Arc<Workflow>, faults: Vec<&'static str>) -> Origin {
     let imports = on_paused_time(async {
         let trial = Trial::kept_in(dir);
-        let stage = trial.stage(&failover);
+        let stage = trial.stage(failover);
         let story = stage.live(&[]).await;
         assert_eq!(story.end, RunEnd::Finished(RunOutcome::Completed));
         trial.clock.sleep(Duration::from_secs(30 * 60)).await;
         trial.sim.flush().unwrap();
         let ended = runtime::replay(&stage.run, &story.journal.records(&stage.run).unwrap()).unwrap().state;
-        collect_imports(&failback, &resolve_inputs(&failback, &[]).unwrap(), &ended).unwrap()
+        collect_imports(failback, &resolve_inputs(failback, &[]).unwrap(), &ended).unwrap()
     });
     Origin { kept: Some(dir.to_owned()), faults, imports, ..Origin::default() }
 }
@@ -156,6 +160,51 @@ fn failback_rolls_back() {
     let (workflow, outcome) = (shipped("failback.ron"), RunOutcome::RolledBack);
     let origin = after_failover(dir.path(), vec!["fail EksScaleNodegroup"]);
     Scenario { name: "failback rolled back", workflow, origin, outcome, pairs: 20, points_min: 30 }.crash_everywhere();
+}
+
+#[test]
+fn failover_by_an_object_completes() {
+    let (workflow, outcome) = (shipped("failover-stop.ron"), RunOutcome::Completed);
+    Scenario { name: "failover-stop", workflow, origin: Origin::default(), outcome, pairs: 20, points_min: 25 }.crash_everywhere();
+}
+
+/// The object is put before the promotion is refused, so a rollback has it to take away.
+#[test]
+fn failover_by_an_object_rolls_back() {
+    let text = std::fs::read_to_string(world::path_of("failover-stop.ron")).unwrap();
+    let first = text.replace(r#"id: "dns", needs: ["targets"],"#, r#"id: "dns","#).replace(r#"needs: ["go"],"#, r#"needs: ["go", "dns"],"#);
+    let workflow = Arc::new(Workflow::parse(&first).unwrap());
+    let origin = Origin { faults: vec!["lag prod-db-replica-west 2h"], ..Origin::default() };
+    let outcome = RunOutcome::RolledBack;
+    Scenario { name: "failover-stop rolled back", workflow, origin, outcome, pairs: 20, points_min: 20 }.crash_everywhere();
+}
+
+#[test]
+fn failback_by_an_object_completes() {
+    let dir = tempfile::tempdir().unwrap();
+    let (workflow, outcome) = (shipped("failback-stop.ron"), RunOutcome::Completed);
+    let origin = after(dir.path(), &shipped("failover-stop.ron"), &workflow, vec![]);
+    Scenario { name: "failback-stop", workflow, origin, outcome, pairs: 20, points_min: 40 }.crash_everywhere();
+}
+
+/// Where the checks between the stages look is an input: here at the side that serves.
+#[test]
+fn a_gradual_shift_completes() {
+    let (workflow, outcome) = (shipped("shift-gradual.ron"), RunOutcome::Completed);
+    let inputs = [
+        ("standby_balancer", "prod-app-alb-1190425811.us-east-1.elb.amazonaws.com"),
+        ("url", "https://app.company.com/health"),
+    ];
+    let inputs = inputs.map(|(name, value)| (name.to_owned(), value.into())).to_vec();
+    let origin = Origin { faults: vec!["primary-alive"], inputs, ..Origin::default() };
+    Scenario { name: "shift-gradual", workflow, origin, outcome, pairs: 20, points_min: 20 }.crash_everywhere();
+}
+
+#[test]
+fn a_gradual_shift_to_a_bad_standby_returns() {
+    let (workflow, outcome) = (shipped("shift-gradual.ron"), RunOutcome::RolledBack);
+    let origin = Origin { faults: vec!["primary-alive"], ..Origin::default() };
+    Scenario { name: "shift-gradual returned", workflow, origin, outcome, pairs: 20, points_min: 8 }.crash_everywhere();
 }
 
 /// A drill ends rolled back, and its throwaway replica is deleted although it was promoted, wherever the process dies.

@@ -122,9 +122,12 @@ impl Trial {
     }
 }
 
+pub fn path_of(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../workflows").join(file)
+}
+
 pub fn shipped(file: &str) -> Arc<Workflow> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../workflows").join(file);
-    Arc::new(Workflow::parse(&std::fs::read_to_string(path).unwrap()).unwrap())
+    Arc::new(Workflow::parse(&std::fs::read_to_string(path_of(file)).unwrap()).unwrap())
 }
 
 fn copied(kept: &Path) -> tempfile::TempDir {

@@ -5,6 +5,8 @@ use wf_engine::model::run_state::StepStatus;
 use wf_engine::runtime::RunEnd;
 use wf_sim::DEFAULT_WORLD;
 
+use crate::COMPLETED;
+use crate::sizes::sizes;
 use crate::world::{Ended, Shipped, text_of};
 
 /// The region is gone, and with it the control plane of Route 53.
@@ -55,6 +57,58 @@ async fn an_object_moves_the_users_while_the_control_plane_of_route_53_is_gone_a
         eprintln!("user-visible outage, half an hour into the run: StopObject {with_stop} s, RecordEdit {with_edit} s and not over");
     }
     assert!(with_stop + 600.0 < with_edit, "StopObject {with_stop}, RecordEdit {with_edit}");
+}
+
+/// What a failover and the way home from it have to leave as it was: sizes of the groups, records, objects.
+const AS_BEFORE: [&str; 5] =
+    ["/regions/us-east-1/groups", "/regions/us-west-2/groups", "/regions/us-east-1/objects", "/regions/us-west-2/objects", "/dns"];
+
+#[tokio::test(start_paused = true)]
+async fn the_way_home_takes_the_object_away_and_changes_no_record() {
+    let world = Shipped::in_world(&by_hand_only(), None, &[]);
+    let before = world.sim.status();
+    let failover = world.run("failover-stop.ron", |_| {}).await;
+    assert_eq!(failover.end, COMPLETED, "{:#?}", failover.failures());
+    assert_ne!(before.pointer("/regions/us-west-2/objects"), world.sim.status().pointer("/regions/us-west-2/objects"));
+    world.pass_minutes(30).await;
+    let (lost, outage) = (world.sim.traffic().rows_lost, world.sim.traffic().outage);
+
+    let failback = world.follow("failback-stop.ron", &failover).await;
+    assert_eq!(failback.end, COMPLETED, "{:#?}", failback.failures());
+    world.pass_minutes(5).await;
+    let (after, traffic) = (world.sim.status(), world.sim.traffic());
+    assert_eq!((traffic.serving_region.as_deref(), traffic.split_brain_rows), (Some("us-east-1"), 0));
+    assert_eq!(traffic.rows_lost, lost, "the planned way home loses no row");
+    for path in AS_BEFORE {
+        assert!(before.pointer(path).is_some(), "{path} in {before:#}");
+        assert_eq!(before.pointer(path).map(sizes), after.pointer(path).map(sizes), "{path}");
+    }
+    let of = |action| world.effective(action);
+    assert_eq!((of("PutObject"), of("DeleteObject"), of("ChangeResourceRecordSets")), (1, 1, 0));
+    #[expect(clippy::print_stderr, reason = "the figures are what the test is for")]
+    {
+        eprintln!("user-visible outage of a failover by StopObject: {outage} s; of the way home: {} s", traffic.outage - outage);
+    }
+}
+
+/// The failover could not reach the region, so it has not recorded what was there.
+#[tokio::test(start_paused = true)]
+async fn the_way_home_from_a_region_that_was_gone_takes_the_capacities_from_the_operator() {
+    let world = Shipped::in_world(&by_hand_only(), None, &GONE);
+    let before = world.sim.status();
+    let failover = world.run("failover-stop.ron", |_| {}).await;
+    assert_eq!(failover.end, RunEnd::Finished(RunOutcome::CompletedWithExceptions), "{:#?}", failover.failures());
+    world.sim.set_faults(Vec::new());
+    world.pass_minutes(30).await;
+    let given = [("app_min", 3), ("app_desired", 6), ("app_max", 10)].map(|(input, value)| (input.to_owned(), value.into()));
+    let failback = world.follow_with("failback-stop.ron", &failover, &given).await;
+    assert_eq!(failback.end, COMPLETED, "{:#?}", failback.failures());
+    world.pass_minutes(5).await;
+    let after = world.sim.status();
+    for path in AS_BEFORE {
+        assert_eq!(before.pointer(path).map(sizes), after.pointer(path).map(sizes), "{path}");
+    }
+    assert_eq!(world.sim.traffic().serving_region.as_deref(), Some("us-east-1"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -93,6 +93,11 @@ impl Shipped {
         self.start(file, Some(followed), &[], |_| {}).await
     }
 
+    /// Runs a workflow that follows a run, with values given by hand.
+    pub async fn follow_with(&self, file: &str, followed: &Ended, given: &[(String, Value)]) -> Ended {
+        self.start(file, Some(followed), given, |_| {}).await
+    }
+
     async fn start(&self, file: &str, followed: Option<&Ended>, given: &[(String, Value)], adjust: impl FnOnce(&mut StartPlan)) -> Ended {
         self.start_text(&text_of(file), file, followed, given, adjust).await
     }
