@@ -46,6 +46,8 @@ pub(crate) enum Refusal {
     DeadServers { region: String },
     #[error("the database in {region} takes no writes")]
     NoDatabase { region: String },
+    #[error("the application servers in {region} take no writes: the write lease {why}")]
+    NoLease { region: String, why: String },
     #[error("the pods in {region} cannot write to {host}: {why}")]
     PodCannotWrite { region: String, host: String, why: String },
     #[error("the application in {region} is overloaded by retried requests")]
@@ -58,9 +60,11 @@ impl Refusal {
         match self {
             Refusal::UnknownHost(_) | Refusal::Unreachable(_) => None,
             Refusal::DeadServers { .. } => Some(504),
-            Refusal::NoTargets { .. } | Refusal::NoDatabase { .. } | Refusal::PodCannotWrite { .. } | Refusal::Overloaded { .. } => {
-                Some(503)
-            }
+            Refusal::NoTargets { .. }
+            | Refusal::NoDatabase { .. }
+            | Refusal::NoLease { .. }
+            | Refusal::PodCannotWrite { .. }
+            | Refusal::Overloaded { .. } => Some(503),
         }
     }
 
@@ -71,6 +75,7 @@ impl Refusal {
             Refusal::NoTargets { region, .. }
             | Refusal::DeadServers { region }
             | Refusal::NoDatabase { region }
+            | Refusal::NoLease { region, .. }
             | Refusal::PodCannotWrite { region, .. }
             | Refusal::Overloaded { region } => Some(region),
         }
@@ -106,6 +111,7 @@ impl World {
         if !self.data_plane_is_up(region) {
             return Err(Refusal::DeadServers { region: region.to_owned() });
         }
+        self.may_write(region)?;
         let database = self.writable_database(region).ok_or_else(|| Refusal::NoDatabase { region: region.to_owned() })?;
         Ok(&database.id)
     }

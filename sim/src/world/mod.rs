@@ -6,6 +6,7 @@ pub(crate) mod conditions;
 pub(crate) mod database;
 pub(crate) mod dns;
 pub(crate) mod eks;
+mod lease;
 pub(crate) mod objects;
 pub(crate) mod rows;
 pub(crate) mod seed;
@@ -51,6 +52,9 @@ pub(crate) struct World {
     pub(crate) traffic: users::Traffic,
     /// What the users of the application in the clusters have met.
     pub(crate) shop: workloads::ShopTraffic,
+    /// What the servers of each region know of the write lease.
+    #[serde(default)]
+    pub(crate) leases: lease::Readings,
     /// The buckets of Velero's backups, by name: they outlive a region.
     pub(crate) buckets: BTreeMap<String, workloads::Bucket>,
     /// How often each counted fault has struck, by its text.
@@ -110,6 +114,7 @@ impl World {
             let step = if to - self.now > SECONDS_BY_SECOND_MAX * 1000 { 60_000 } else { 1000 };
             let next = (self.now - self.now.rem_euclid(1000) + step).min(to);
             self.now = next;
+            self.read_lease();
             self.become_due();
             self.send_user_requests();
             self.send_shop_requests();

@@ -42,6 +42,7 @@ impl World {
             dns: dns(def, started),
             traffic: Traffic { started, next: started.div_euclid(1000) + 1, ..Traffic::default() },
             shop: Traffic { started, next: started.div_euclid(1000) + 1, ..Traffic::default() },
+            leases: BTreeMap::new(),
             buckets: BTreeMap::new(),
             faults_used: BTreeMap::new(),
             published: BTreeMap::new(),
@@ -52,6 +53,8 @@ impl World {
             let region = world.seed_region(name, region);
             world.regions.insert(name.clone(), region);
         }
+        world.seed_lease();
+        world.read_lease();
         world.seed_workloads(def);
         let region_faults_begin_later = conditions.without_region_outages();
         world.set_conditions(region_faults_begin_later);

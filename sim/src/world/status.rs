@@ -25,6 +25,7 @@ impl World {
             "mutating_calls": self.entries,
             "traffic": self.app_traffic(),
             "shop_traffic": self.shop_traffic(),
+            "lease_holder": self.lease_holder(),
         })
     }
 

@@ -33,7 +33,7 @@ impl World {
     /// Counts the ready pods behind an ingress' load balancer that answer with success.
     pub(in crate::world) fn healthy_pods(&self, region: &str, backend: &Backend) -> usize {
         let pods = self.kube(region, &backend.cluster).map(|k| k.behind(&backend.namespace, &backend.ingress)).unwrap_or_default();
-        if !self.data_plane_is_up(region) {
+        if !self.data_plane_is_up(region) || self.may_write(region).is_err() {
             return 0;
         }
         pods.iter().filter(|p| p.pod.as_ref().is_some_and(|p| p.database.as_ref().is_none_or(|h| self.database_at(h).is_ok()))).count()
@@ -52,6 +52,7 @@ impl World {
         let Some(host) = pod.pod.as_ref().and_then(|p| p.database.as_deref()) else {
             return Ok(Served { region: region.to_owned(), database: String::new() });
         };
+        self.may_write(region)?;
         match self.database_at(host) {
             Ok((_, database)) => Ok(Served { region: region.to_owned(), database }),
             Err(why) => Err(Refusal::PodCannotWrite { region: region.to_owned(), host: host.to_owned(), why }),
