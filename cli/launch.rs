@@ -26,7 +26,7 @@ use crate::readiness::Readiness;
 use crate::runs::Runs;
 use crate::sim_world::{AWS, Opening, SIM, World, offline_registry};
 use crate::source::Source;
-use crate::{confirm, imports, operator, values, whoami};
+use crate::{confirm, imports, operator, split_brain, values, whoami};
 
 /// The longest file name that is recorded: it is for the operator only.
 const FILE_NAME_LEN_MAX: usize = 1024;
@@ -66,6 +66,7 @@ impl Launch<'_> {
         let notify = Targets::of(notify)?;
         let values = self.values()?;
         let bound = self.bind(&offline_registry(), &values)?;
+        let unfenced = split_brain::risked(&self.workflow, values.mode, self.options.accept_split_brain_risk)?;
         let run = self.watched.as_ref().map_or_else(new_run_id, |watched| watched.run.clone());
         let confirmed = self.options.yes || self.watched.is_some();
         let approve_all = self.watched.as_ref().map_or(self.options.yes, |watched| watched.approve);
@@ -103,6 +104,7 @@ impl Launch<'_> {
             follows: self.follows.map(|followed| followed.header.run),
             mode,
             drill: self.drill.map(|exercise| exercise.environment),
+            unfenced,
             incident_at,
             max_parallel: self.options.max_parallel,
             approve_all,
@@ -123,6 +125,7 @@ impl Launch<'_> {
     ) -> Result<(), Failure> {
         let values = self.values()?;
         let bound = self.bind(&offline_registry(), &values)?;
+        split_brain::risked(&self.workflow, values.mode, self.options.accept_split_brain_risk)?;
         check(&bound, values.mode)?;
         if self.options.sim {
             return confirm::simulated(&bound, values.mode, self.options.sim_exec);

@@ -32,6 +32,7 @@ mod run_summary;
 mod runs;
 mod sim_world;
 mod source;
+mod split_brain;
 mod tracing_to;
 mod usual;
 mod values;

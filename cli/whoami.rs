@@ -104,18 +104,19 @@ impl<'a> Plan<'a> {
     }
 
     /// Returns a text param of a step, as far as it is known before the run. `cluster` is the cluster's name, however it is written; what a
-    /// step does not say itself, such as its region, its cluster says, or the way that it goes.
+    /// step does not say itself, such as its region, its cluster says, the way that it goes, or the lease that it gives away.
     pub fn param(&self, ix: StepIx, name: &str) -> Option<String> {
         // What only the run will know is no text.
         let params = self.params(ix, &Value::Null)?;
+        let text = |raw: String| ron_fields::value::<String>(&raw).ok();
         let field = |text: &str, name: &str| {
             let field = ron_fields::split(text).ok()?.into_iter().find(|field| field.name == name)?;
             Some(text[field.value].to_owned())
         };
         let of_cluster = || field(&field(&params, "cluster")?, if name == "cluster" { "name" } else { name });
-        let of_way = || field(&field(&params, "via")?, name);
-        let text = |raw: String| ron_fields::value::<String>(&raw).ok();
-        field(&params, name).and_then(text).or_else(|| of_cluster().and_then(text)).or_else(|| of_way().and_then(text))
+        let of_another = |other: &str| field(&field(&params, other)?, name).and_then(text);
+        let known = field(&params, name).and_then(text).or_else(|| of_cluster().and_then(text));
+        known.or_else(|| ["via", "lease"].into_iter().find_map(of_another))
     }
 }
 

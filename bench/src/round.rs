@@ -148,6 +148,7 @@ pub(crate) fn plan(run: &RunId, registry: &Registry, workflow: Arc<Workflow>) ->
         follows: None,
         mode: workflow.def().mode,
         drill: None,
+        unfenced: Vec::new(),
         incident_at: None,
         max_parallel: None,
         approve_all: false,

@@ -24,8 +24,11 @@ pub struct Check {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "live")]
     pub inputs: Option<PathBuf>,
     /// Whether the failing side still works with us; default: as the workflow says
-    #[arg(long, value_name = "MODE", requires = "live")]
+    #[arg(long, value_name = "MODE")]
     pub mode: Option<ModeArg>,
+    /// Let an unplanned promotion through that no `Fence` comes before, as `wf run` would with it
+    #[arg(long)]
+    pub accept_split_brain_risk: bool,
     /// The run whose recorded values this one would use
     #[arg(long, value_name = "RUN", requires = "live")]
     pub follows: Option<String>,
@@ -51,6 +54,7 @@ impl From<&Check> for RunOptions {
             mode: check.mode,
             plan_hash: None,
             incident_at: None,
+            accept_split_brain_risk: check.accept_split_brain_risk,
             max_parallel: None,
             yes: false,
             sim: check.sim,

@@ -14,6 +14,7 @@ use crate::diagnostics::Exit;
 use crate::failure::Failure;
 use crate::sim_world::offline_registry;
 use crate::source::Source;
+use crate::split_brain;
 use crate::words::count;
 
 /// What the check found, for `--json`.
@@ -41,10 +42,12 @@ pub async fn check(console: &mut Console, state_dir: &Path, args: &Args) -> Resu
         if args.simulation != Simulation::default() {
             return Err(Failure::usage("--sim-speed and --sim-fault only have a place beside --live --sim"));
         }
-        return offline(console, &args.file);
+        return offline(console, args);
     }
     let options = RunOptions::from(args);
     let launch = run::launch(state_dir, &args.file, &options, args.follows.as_deref()).await?;
+    let mode = args.mode.map_or(launch.workflow.def().mode, Mode::from);
+    split_brain::risked(&launch.workflow, mode, args.accept_split_brain_risk)?;
     let readiness = launch.readiness(console, state_dir).await?;
     if console.json() {
         console.document(&readiness)?;
@@ -54,10 +57,13 @@ pub async fn check(console: &mut Console, state_dir: &Path, args: &Args) -> Resu
     Ok(if readiness.ready { Exit::Completed } else { Exit::NotReady })
 }
 
-fn offline(console: &mut Console, file: &Path) -> Result<Exit, Failure> {
+fn offline(console: &mut Console, args: &Args) -> Result<Exit, Failure> {
+    let file = args.file.as_path();
     let checked = Source::read(file).and_then(|source| source.workflow_with_followed(&offline_registry()));
     match checked {
         Ok(workflow) => {
+            let mode = args.mode.map_or(workflow.def().mode, Mode::from);
+            split_brain::risked(&workflow, mode, args.accept_split_brain_risk)?;
             if console.json() {
                 console.document(&Checked {
                     file,

@@ -107,14 +107,7 @@ fn asks_first(workflow: &Workflow, irreversible: &std::collections::BTreeSet<Ste
 }
 
 fn is_behind_a_question(workflow: &Workflow, ix: StepIx) -> bool {
-    let (mut seen, mut open) = (vec![false; workflow.len()], vec![ix]);
-    while let Some(ix) = open.pop() {
-        if workflow.step(ix).kind.value == APPROVAL {
-            return true;
-        }
-        open.extend(workflow.needs(ix).filter(|&need| !std::mem::replace(&mut seen[need], true)));
-    }
-    false
+    workflow.step(ix).kind.value == APPROVAL || workflow.ancestors(ix).into_iter().any(|need| workflow.step(need).kind.value == APPROVAL)
 }
 
 /// Looks at the page until it is an incident, and returns when that began; `None` when somebody ends the watch. An incident that an earlier

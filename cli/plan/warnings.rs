@@ -5,16 +5,17 @@ use std::time::Duration;
 
 use wf_engine::model::definition::{Compensate, StepPolicy};
 use wf_engine::model::event::Mode;
-use wf_engine::model::workflow::{StepIx, Workflow};
+use wf_engine::model::workflow::StepIx;
 use wf_engine::plan::Verdict;
 use wf_engine::registry::BoundWorkflow;
 use wf_engine::step::{Reversibility, StepKind as _};
 use wf_steps::kinds::approval::Approval;
+use wf_steps::kinds::fence::Fence;
 use wf_steps::kinds::rds_promote_read_replica::RdsPromoteReadReplica;
 
 use super::is_point_of_no_return;
 use crate::render::span;
-use crate::whoami;
+use crate::{split_brain, whoami};
 
 /// Longer than this, resolvers hold users back for longer than the rest of a failover's last steps takes.
 const TTL_MAX: u64 = 120;
@@ -89,16 +90,22 @@ fn of_the_plan(bound: &BoundWorkflow, regions: &whoami::Plan<'_>, order: &[StepI
         }
     }
     for &ix in order.iter().filter(|&&ix| is_point_of_no_return(bound, ix)) {
-        let before = ancestors(workflow, ix);
+        let before = workflow.ancestors(ix);
         if !before.iter().any(|&need| kind(bound, need) == Approval::INFO.name) {
             warnings.push(format!("`{}` cannot be undone, and nobody is asked before it", workflow.id(ix)));
         }
         let elsewhere = |need: &StepIx| regions.region(*need).is_some_and(|region| Some(region) != regions.region(ix));
         let fences = |need: &&StepIx| bound.declared(**need).reversibility() == Reversibility::Reversible && elsewhere(need);
-        if kind(bound, ix) == RdsPromoteReadReplica::INFO.name && !before.iter().any(|need| fences(&need)) {
+        if regions.mode == Mode::Planned && kind(bound, ix) == RdsPromoteReadReplica::INFO.name && !before.iter().any(|need| fences(&need))
+        {
             warnings
                 .push(format!("`{}` makes a second database that takes writes, and no step before it stops the first", workflow.id(ix)));
         }
+    }
+    for step in split_brain::unfenced(workflow, regions.mode) {
+        warnings.push(format!(
+            "`{step}` makes a second database that takes writes, and no `Fence` before it stops the first: `wf run` takes that only with --accept-split-brain-risk"
+        ));
     }
     warnings
 }
@@ -106,19 +113,12 @@ fn of_the_plan(bound: &BoundWorkflow, regions: &whoami::Plan<'_>, order: &[StepI
 /// A step that the plan passes over when its region is gone.
 fn is_a_fence(bound: &BoundWorkflow, ix: StepIx) -> bool {
     let step = bound.workflow().step(ix);
-    step.on_unreachable == StepPolicy::Continue
+    let passed_over = step.on_unreachable == StepPolicy::Continue
         && step.compensate != Compensate::None
-        && bound.declared(ix).reversibility() == Reversibility::Reversible
+        && bound.declared(ix).reversibility() == Reversibility::Reversible;
+    passed_over || kind(bound, ix) == Fence::INFO.name
 }
 
 fn kind(bound: &BoundWorkflow, ix: StepIx) -> &str {
     &bound.workflow().step(ix).kind.value
-}
-
-fn ancestors(workflow: &Workflow, ix: StepIx) -> BTreeSet<StepIx> {
-    let (mut all, mut next) = (BTreeSet::new(), vec![ix]);
-    while let Some(here) = next.pop() {
-        next.extend(workflow.needs(here).filter(|need| all.insert(*need)));
-    }
-    all
 }

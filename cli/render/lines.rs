@@ -176,7 +176,8 @@ fn started(header: &RunHeader, state: &RunState) -> Words {
     let given: Vec<_> = given.map(|(name, value)| format!("{}={}", clean(name), short_value(value))).collect();
     let given = (!given.is_empty()).then(|| format!("with {}", given.join(", ")));
     let approved = header.approve_all.then(|| "approvals given in advance (--yes)".to_owned());
-    say(Ink::Busy, '▶', text).more(identity.into_iter().chain(follows).chain(given).chain(approved))
+    say(Ink::Busy, '▶', text)
+        .more(identity.into_iter().chain(follows).chain(given).chain(approved).chain(crate::split_brain::taken(&header.unfenced)))
 }
 
 fn edited(change: &WorkflowChange) -> Words {

@@ -63,6 +63,8 @@ pub struct Summary {
     pub compensations: Vec<Row>,
     /// What it proved, if it is a drill.
     pub drill: Option<Drill>,
+    /// Promotions that were let through without a fence, at the risk of whoever started the run.
+    pub unfenced: Vec<StepId>,
     /// The moments that its objectives are about.
     pub clocks: Clocks,
     /// How long the service was away, by the run's own times: from the incident to the last good answer where both are known, from the run's
@@ -200,6 +202,7 @@ impl Summary {
             steps: rows(replayed, &timeline, &timeline.forward, &path.forward, step_outcome),
             compensations: rows(replayed, &timeline, &timeline.undo, &path.undo, undo_outcome),
             drill: Drill::of(replayed, records, &rto, &rpo),
+            unfenced: header.unfenced.clone(),
             clocks,
             rto,
             rpo,

@@ -11,6 +11,8 @@ use super::drill::{Drill, DrillVerdict};
 use super::lines::why;
 use super::next::commands_text;
 use super::summary::{Failed, Objective, Row, Summary, Users, Verdict};
+use crate::split_brain;
+
 use super::{Ink, Look, clean, count, cut, date_and_time, pad, pad_left, span, time_of_day, wrapped};
 
 /// The most steps, and the most compensations, that the table shows; `--json` has all.
@@ -96,6 +98,9 @@ impl Summary {
         text.push_str(&objective_text("RTO", &self.rto, &self.rto_of().replace(" to the ", " → ").replace(" to ", " → "), look));
         text.push_str(&objective_text("RPO", &self.rpo, "replica lag at the promotion", look));
         self.users.iter().for_each(|users| text.push_str(&users_text(users, look)));
+        if let Some(risk) = split_brain::taken(&self.unfenced) {
+            text.push_str(&format!("    risk           {}\n", look.paint(Ink::Warn, &risk)));
+        }
         if let Some(drill) = &self.drill {
             text.push_str(&drill_text(drill, look));
         }

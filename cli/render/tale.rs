@@ -72,6 +72,7 @@ pub fn header() -> RunHeader {
         follows: None,
         mode: Mode::Unplanned,
         drill: None,
+        unfenced: Vec::new(),
         incident_at: None,
         max_parallel: 100,
         approve_all: false,

@@ -28,6 +28,7 @@ use wf_engine::runtime::Replayed;
 
 use crate::render::summary::{Summary, Users};
 use crate::render::{count, next, span, state_word, time_of_day};
+use crate::split_brain;
 
 pub use changes::{Altered, Changed, Fate, Restorer};
 pub use drill::DrillReport;
@@ -172,6 +173,7 @@ impl Report {
             count(self.by_hand(), "manual intervention"),
             count(self.troubles.len(), "failed attempt")
         ));
+        told.extend(split_brain::taken(&summary.unfenced).map(|risk| format!("Risk taken: {risk}.")));
         if let Some(drill) = &summary.drill {
             let verdict = drill.verdict.map_or_else(|| "not over".to_owned(), |verdict| verdict.to_string());
             told.push(format!("Drill of {}: {verdict}: {}.", drill.environment, drill.why.join("; ")));

@@ -8,6 +8,7 @@ use wf_engine::model::order::Order;
 use wf_engine::model::record::Record;
 
 use crate::render::lines::order_words;
+use crate::split_brain;
 
 /// A question to a human.
 #[derive(Debug, Clone, Serialize)]
@@ -102,8 +103,10 @@ fn deed(record: &Record, undoing: bool) -> Option<Deed> {
     };
     Some(match &record.event {
         Event::RunStarted(header) => {
-            let yes = header.approve_all.then_some("approvals given in advance (--yes)");
-            Deed { starts: true, ..deed("started the run", Some(&header.by), yes) }
+            let yes = header.approve_all.then(|| "approvals given in advance (--yes)".to_owned());
+            let risk = split_brain::taken(&header.unfenced);
+            let said = yes.into_iter().chain(risk).collect::<Vec<_>>().join("; ");
+            Deed { starts: true, ..deed("started the run", Some(&header.by), Some(&said)) }
         }
         Event::RunResumed { by } => deed("resumed the run", Some(by), None),
         Event::WorkflowChanged(change) => deed("adopted the edited workflow", Some(&change.by), Some(&change.summary)),

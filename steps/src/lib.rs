@@ -26,9 +26,11 @@ pub mod k8s;
 pub mod kinds;
 mod named_record;
 mod output;
+mod question;
 mod record_readiness;
 mod record_set;
 mod sizes;
+mod write_lease;
 mod zone_queue;
 
 use aws::Cloud;
@@ -43,6 +45,7 @@ pub fn registry(cloud: Cloud) -> Registry {
         .with::<kinds::eks_scale_nodegroup::EksScaleNodegroup>(cloud.clone())
         .with::<kinds::elb_wait_targets_healthy::ElbWaitTargetsHealthy>(cloud.clone())
         .with::<kinds::exec::Exec>(())
+        .with::<kinds::fence::Fence>(cloud.clone())
         .with::<kinds::http_check::HttpCheck>(cloud.clone())
         .with::<kinds::k8s_apply::K8sApply>(cloud.clone())
         .with::<kinds::k8s_ingress_address::K8sIngressAddress>(cloud.clone())

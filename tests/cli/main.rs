@@ -23,6 +23,7 @@ mod report;
 mod sandbox;
 mod secrets;
 mod shell;
+mod split_brain;
 mod terminal;
 mod watch;
 

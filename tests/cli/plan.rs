@@ -18,7 +18,7 @@ fn step<'a>(plan: &'a Value, id: &str) -> &'a Value {
 #[test]
 fn a_plan_tells_each_change_and_makes_none() {
     let sandbox = Sandbox::new();
-    let plan = Outcome::of(&mut sandbox.at_root(&["plan", "workflows/failover.ron", "--sim", "--no-tty"]));
+    let plan = Outcome::of(&mut sandbox.at_root(&["plan", "workflows/failover.ron", "--sim", "--sim-speed", "5", "--no-tty"]));
     plan.exits(0);
     for says in [
         "* fence ",
@@ -88,8 +88,9 @@ fn a_plan_without_a_fence_or_a_question_is_warned_of() {
         .wf(&["plan", "bare.ron", "--sim"])
         .exits(0)
         .tells("`promote` cannot be undone, and nobody is asked before it")
-        .tells("`promote` makes a second database that takes writes, and no step before it stops the first");
-    let fence = r#"AutoScalingScale(group: "prod-app-asg", region: "us-east-1", min: 0, desired: 0)"#;
+        .tells("`promote` makes a second database that takes writes, and no `Fence` before it stops the first")
+        .tells("only with --accept-split-brain-risk");
+    let fence = r#"Fence(group: "prod-app-asg", region: "us-east-1")"#;
     sandbox.workflow(
         "fenced",
         &format!(

@@ -66,7 +66,7 @@ fn a_page_that_was_never_well_starts_nothing_and_nobody_is_promoted_unasked() {
     watch.end().exits(130).says("the watch ends, and nothing was started");
     assert_eq!(runs(&sandbox), Vec::<Value>::new());
     sandbox.workflow("p", r#"(id: "promote", run: RdsPromoteReadReplica(instance: "i", region: "us-west-2"))"#);
-    let refused = sandbox.wf(&["watch", "p.ron", "--url", &url, "--sim", "--yes"]);
+    let refused = sandbox.wf(&["watch", "p.ron", "--url", &url, "--sim", "--yes", "--accept-split-brain-risk"]);
     refused.exits(4).says("step `promote` cannot be undone, and `p` asks nobody before it").says("--auto");
 }
 

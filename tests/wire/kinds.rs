@@ -7,6 +7,7 @@
 //! | `AutoScalingScale`      | served     | served |
 //! | `EksScaleNodegroup`     | served, with DescribeUpdate and its token by our patch | no: UpdateNodegroupConfig is not implemented |
 //! | `ElbWaitTargetsHealthy` | served: instances register themselves | served: the test registers them |
+//! | `Fence`                 | served: its group; the lease is tried on the simulator | as on moto |
 //! | `RdsCreateReadReplica`  | served, across regions; the deletion of the replica by our patch | in one region only: an ARN is "longer than 63" |
 //! | `RdsDeleteInstance`     | served     | served |
 //! | `RdsModifyInstance`     | served     | all but the renaming: `NewDBInstanceIdentifier` is ignored |
@@ -50,9 +51,10 @@ const NOT_SERVED: [(&str, &str, &str, &str); 2] = [
 ];
 
 /// The steps that are tried on both servers, by their kinds.
-const STEPS: [(&str, &str); 6] = [
+const STEPS: [(&str, &str); 7] = [
     ("AutoScalingScale", r#"AutoScalingScale(group: "prod-app-dr-asg", region: "us-west-2", min: 3, desired: 6, max: 12)"#),
     ("ElbWaitTargetsHealthy", r#"ElbWaitTargetsHealthy(target_group: "prod-app-tg", region: "us-east-1", min_healthy: 3)"#),
+    ("Fence", r#"Fence(region: "us-east-1", group: "prod-app-asg", keep_empty: true)"#),
     ("RdsDeleteInstance", r#"RdsDeleteInstance(instance: "alone", region: "us-east-1", final_snapshot: "last")"#),
     (
         "RdsModifyInstance",

@@ -162,6 +162,9 @@ pub struct RunHeader {
     /// The environment that is exercised, if the run is a drill.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drill: Option<String>,
+    /// Promotions that no `Fence` comes before, let through by whoever started the run: the risk of two databases that take writes is theirs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unfenced: Vec<StepId>,
     /// When the incident began, as far as whoever started the run knew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incident_at: Option<Timestamp>,

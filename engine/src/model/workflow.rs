@@ -1,7 +1,7 @@
 //! [`Workflow`]: a validated DAG of steps. It cannot be built with an unknown or repeated id, a cycle, a reference to nothing,
 //! or a step that can never run; building one tells every such mistake.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use indexmap::IndexMap;
 use petgraph::Direction;
@@ -299,6 +299,15 @@ impl Workflow {
     /// Returns the steps that a step waits for.
     pub fn needs(&self, ix: StepIx) -> impl Iterator<Item = StepIx> {
         self.graph.edges_directed(NodeIndex::new(ix), Direction::Incoming).map(|edge| edge.source().index())
+    }
+
+    /// Returns all steps that have to be over before a step begins.
+    pub fn ancestors(&self, ix: StepIx) -> BTreeSet<StepIx> {
+        let (mut all, mut next) = (BTreeSet::new(), vec![ix]);
+        while let Some(here) = next.pop() {
+            next.extend(self.needs(here).filter(|need| all.insert(*need)));
+        }
+        all
     }
 
     /// Returns the steps that wait for a step.

@@ -37,6 +37,8 @@ pub struct StartPlan {
     pub mode: Mode,
     /// The environment that is exercised, if the run is a drill.
     pub drill: Option<String>,
+    /// Promotions that no fence comes before, let through by whoever starts the run.
+    pub unfenced: Vec<StepId>,
     /// When the incident began, if that is known.
     pub incident_at: Option<Timestamp>,
     /// The most steps that may run at once; `None` means what the workflow says.
@@ -119,6 +121,7 @@ pub async fn start(runtime: Runtime, plan: StartPlan) -> Result<RunEnd, RunError
         follows: plan.follows,
         mode: plan.mode,
         drill: plan.drill,
+        unfenced: plan.unfenced,
         incident_at: plan.incident_at,
         max_parallel: plan.max_parallel.unwrap_or(workflow.def().max_parallel),
         approve_all: plan.approve_all,

@@ -100,6 +100,7 @@ impl TestRun {
             follows: None,
             mode: self.mode,
             drill: None,
+            unfenced: Vec::new(),
             incident_at: None,
             max_parallel: None,
             approve_all: self.approve_all,

@@ -49,6 +49,23 @@ struct Ask {
 }
 
 impl Object<'_> {
+    /// Names what is wrong with where the object is said to be.
+    pub(crate) fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        let is_name = |text: &str| text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+        if !(3..=63).contains(&self.bucket.len()) || !is_name(self.bucket) {
+            problems.push(format!(
+                "`bucket` \"{}\" is not 3 to 63 of a-z, 0-9 and hyphens: one with dots has no certificate at its own address",
+                self.bucket.escape_debug()
+            ));
+        }
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte);
+        if self.key.is_empty() || self.key.len() > 254 || self.key.starts_with('/') || !self.key.bytes().all(is_plain) {
+            problems.push(format!("`key` \"{}\" is not 1 to 254 of A-Z, a-z, 0-9, -, _, . and inner slashes", self.key.escape_debug()));
+        }
+        problems
+    }
+
     /// Returns the object's public address, at which a health checker asks for it.
     pub(crate) fn url(&self, cloud: &Cloud) -> String {
         match endpoint(cloud) {
@@ -65,11 +82,16 @@ impl Object<'_> {
 
     /// Tells whether the object is there. S3 has it for everybody from the moment that its PUT was answered.
     pub(crate) async fn is_there(&self, cloud: &Cloud) -> Result<bool, StepFailure> {
+        Ok(self.read(cloud).await?.is_some())
+    }
+
+    /// Returns what the object holds; `None` if it is not there.
+    pub(crate) async fn read(&self, cloud: &Cloud) -> Result<Option<Vec<u8>>, StepFailure> {
         let what = format!("look at {self} in {}", self.region);
         let ask = Ask { method: "GET", action: "s3:GetObject", what, body: None, no_answer: StepFailure::unreachable };
         match self.ask(cloud, &ask).await? {
-            answer if answer.status == 404 && code(&answer).as_deref() == Some("NoSuchKey") => Ok(false),
-            answer => accepted(&ask, &answer).map(|()| true),
+            answer if answer.status == 404 && code(&answer).as_deref() == Some("NoSuchKey") => Ok(None),
+            answer => accepted(&ask, &answer).map(|()| Some(answer.body)),
         }
     }
 
@@ -175,6 +197,13 @@ mod tests {
 
     fn look() -> Ask {
         Ask { method: "GET", action: "s3:GetObject", what: "look".into(), body: None, no_answer: StepFailure::unreachable }
+    }
+
+    #[test]
+    fn an_address_that_cannot_be_one_is_named() {
+        assert_eq!(OBJECT.problems(), Vec::<String>::new());
+        assert_eq!(Object { bucket: "a.b.c", key: "/x?y", region: "us-west-2" }.problems().len(), 2);
+        assert_eq!(Object { bucket: "Dr-switch", key: "", region: "us-west-2" }.problems().len(), 2);
     }
 
     #[test]

@@ -9,6 +9,8 @@ use wf_engine::model::event::{Fields, StepFailure};
 use wf_engine::step::{Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields, nothing_to_apply};
 use wf_engine::units::Span;
 
+use crate::question;
+
 /// Asks a human.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -85,31 +87,11 @@ impl StepKind for Approval {
     }
 
     async fn settle(&self, cx: &StepContext<()>, _before: &(), _handle: Option<&()>) -> Result<Fields, StepFailure> {
-        cx.progress("waits for an answer");
-        let lapses_at = cx.clock.now().checked_add(self.timeout.0).unwrap_or(jiff::Timestamp::MAX);
-        let decision = tokio::select! {
-            biased;
-            decision = cx.ask(self.message.clone(), self.timeout.0) => decision,
-            () = cx.sleep(self.timeout.0) => None,
-        };
-        match decision {
-            Some(decision) if decision.granted => Ok(fields([
-                ("approved_by", json!(decision.by)),
-                ("approved_at", json!(cx.clock.now())),
-                ("reason", json!(decision.reason)),
-            ])),
-            Some(decision) => Err(StepFailure::permanent(format!("{} refused: {}", decision.by, said(&decision.reason)))),
-            None if cx.clock.now() >= lapses_at => Err(StepFailure::permanent(format!("nobody answered within {}", self.timeout))
-                .hint(format!("`wf resume {}` asks again", cx.run))),
-            None => Err(StepFailure::transient("the question was withdrawn before anyone answered")),
-        }
+        let decision = question::put(cx, self.message.clone(), self.timeout).await?;
+        Ok(fields([("approved_by", json!(decision.by)), ("approved_at", json!(cx.clock.now())), ("reason", json!(decision.reason))]))
     }
 
     async fn compensate(&self, _cx: &StepContext<()>, _before: &(), _handle: Option<&()>) -> Result<(), StepFailure> {
         nothing_to_apply(&Self::INFO)
     }
-}
-
-fn said(reason: &str) -> &str {
-    if reason.trim().is_empty() { "no reason given" } else { reason.trim() }
 }

@@ -5,6 +5,7 @@ pub mod auto_scaling_scale;
 pub mod eks_scale_nodegroup;
 pub mod elb_wait_targets_healthy;
 pub mod exec;
+pub mod fence;
 pub mod http_check;
 pub mod k8s_apply;
 pub mod k8s_ingress_address;

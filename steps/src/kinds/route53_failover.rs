@@ -220,7 +220,7 @@ impl StepKind for Route53Failover {
             problems.push("`to` has no values".to_owned());
         }
         if let Some((object, _)) = self.object() {
-            problems.extend(stop_object::problems(object));
+            problems.extend(object.problems());
             if self.create {
                 problems.push("`create` makes a record, which `via: StopObject` does not".to_owned());
             }

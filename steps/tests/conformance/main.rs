@@ -2,6 +2,7 @@
 //! AWS, on tokio's paused clock. A new kind is tested by being registered.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod fence;
 mod kubernetes;
 mod live;
 mod rds;

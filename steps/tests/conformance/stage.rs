@@ -55,8 +55,13 @@ pub enum Cut {
 impl Stage {
     /// Opens the default world at peace, with these faults on top.
     pub fn new(faults: &[&str]) -> Self {
+        Self::in_world(DEFAULT_WORLD, faults)
+    }
+
+    /// Opens another world at peace.
+    pub fn in_world(world: &str, faults: &[&str]) -> Self {
         let faults = ["primary-alive"].iter().chain(faults).map(|fault| fault.parse::<Fault>().unwrap()).collect();
-        let options = SimOptions { world: DEFAULT_WORLD.parse().unwrap(), state_dir: None, speed: 1.0, seed: Some(7), faults };
+        let options = SimOptions { world: world.parse().unwrap(), state_dir: None, speed: 1.0, seed: Some(7), faults };
         let sim = Sim::open(options).unwrap();
         let clock: Arc<dyn Clock> = Arc::new(Virtual(sim.clock()));
         let (calls, rights) = (Arc::default(), Arc::default());
@@ -137,7 +142,7 @@ impl Stage {
         for record in status["dns"]["records"].as_array_mut().unwrap() {
             record.as_object_mut().unwrap().remove("healthy");
         }
-        serde_json::json!({ "regions": status["regions"], "records": status["dns"]["records"] })
+        serde_json::json!({ "regions": status["regions"], "records": status["dns"]["records"], "lease_holder": status["lease_holder"] })
     }
 
     /// Returns the IAM actions that were used since the last time, and forgets them.

@@ -89,6 +89,7 @@ impl Trial {
                 follows: None,
                 mode: workflow.def().mode,
                 drill: None,
+                unfenced: Vec::new(),
                 incident_at: None,
                 max_parallel: None,
                 approve_all: true,

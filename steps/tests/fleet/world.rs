@@ -91,6 +91,7 @@ impl Fleet {
             follows: None,
             mode: Mode::Planned,
             drill: None,
+            unfenced: Vec::new(),
             incident_at: None,
             max_parallel: None,
             approve_all: true,

@@ -4,6 +4,7 @@
 
 mod cluster_faults;
 mod dns;
+mod fence;
 mod readiness;
 mod rights;
 #[path = "../common/sizes.rs"]

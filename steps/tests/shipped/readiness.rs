@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use wf_engine::readiness::{Finding, Later};
 use wf_sim::DEFAULT_WORLD;
 
-use crate::world::{Shipped, text_of};
+use crate::world::{Shipped, text_of, with_a_lease};
 
 /// What a healthy world is warned of: the shipped plan restores volumes out of a daily backup, and has an RPO of five minutes.
 const ALWAYS: &str = "restore/backup age warned";
@@ -122,6 +122,12 @@ const BREAKS: &[Break] = &[
         &["fence/observe failed"],
         "Terminate",
     ),
+    world(&[("lease: (region:", "// lease: (region:")], &["fence/write lease warned"], "`wf kinds Fence`"),
+    plan(
+        &[("key: \"${lease_key}\", region: \"${dr_region}\"", "key: \"${lease_key}\", region: \"${primary_region}\"")],
+        &["fence/place of the lease warned", "fence/write lease warned"],
+        "in a third one",
+    ),
     // The cluster's nodes.
     Break {
         plan: &[("desired: \"${dr_desired}\", max: 20)", "desired: \"${dr_desired}\")")],
@@ -216,7 +222,7 @@ const BREAKS: &[Break] = &[
     fault(
         "region-outage us-east-1",
         &[
-            "fence/observe failed",
+            "fence/group unknown",
             "fence_cron/observe failed",
             "fence_eks/observe failed",
             "fence_shop/observe failed",
@@ -236,7 +242,7 @@ fn edited(text: &str, edits: &[(&str, &str)]) -> String {
 /// What is not in order, and what is said of it.
 async fn found(case: &Break) -> Vec<(String, String)> {
     let text = edited(&text_of(case.file), case.plan);
-    let world = Shipped::in_world(&edited(DEFAULT_WORLD, case.world), None, &["primary-alive", case.fault]);
+    let world = Shipped::in_world(&edited(&with_a_lease(), case.world), None, &["primary-alive", case.fault]);
     match case.busy {
         Busy::Nothing => {}
         Busy::Replica => world.change_the_replica().await,

@@ -129,6 +129,7 @@ impl Shipped {
             follows: followed.map(|ended| ended.run.clone()),
             mode: Mode::Unplanned,
             drill: None,
+            unfenced: Vec::new(),
             incident_at: None,
             max_parallel: None,
             approve_all: true,
@@ -200,6 +201,13 @@ impl Shipped {
     pub async fn pass_minutes(&self, minutes: u64) {
         self.clock.sleep(Duration::from_secs(60 * minutes)).await;
     }
+}
+
+/// The default world, but that its application keeps a write lease.
+pub fn with_a_lease() -> String {
+    let world = DEFAULT_WORLD.replace("// lease: (region:", "lease: (region:");
+    assert_ne!(world, DEFAULT_WORLD, "the world file tells how the application keeps a lease");
+    world
 }
 
 /// Reads a shipped workflow.

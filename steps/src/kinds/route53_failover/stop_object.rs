@@ -32,23 +32,6 @@ enum Watch {
     Unknown(String),
 }
 
-/// Names what is wrong with where the object is said to be.
-pub(super) fn problems(object: Object<'_>) -> Vec<String> {
-    let mut problems = Vec::new();
-    let is_name = |text: &str| text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-    if !(3..=63).contains(&object.bucket.len()) || !is_name(object.bucket) {
-        problems.push(format!(
-            "`bucket` \"{}\" is not 3 to 63 of a-z, 0-9 and hyphens: one with dots has no certificate that a health check would accept",
-            object.bucket.escape_debug()
-        ));
-    }
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte);
-    if object.key.is_empty() || object.key.len() > 254 || object.key.starts_with('/') || !object.key.bytes().all(is_plain) {
-        problems.push(format!("`key` \"{}\" is not 1 to 254 of A-Z, a-z, 0-9, -, _, . and inner slashes", object.key.escape_debug()));
-    }
-    problems
-}
-
 /// Asks Route 53 whether a health check watches the object, itself or through one that it is calculated from.
 async fn watch(cx: &StepContext<Cloud>, check: &str, object: Object<'_>) -> Watch {
     let asked = async {
@@ -251,12 +234,5 @@ mod tests {
         ] {
             assert!(matches!(judged(&[config]), Watch::Not(said) if said.contains(why)), "{why}");
         }
-    }
-
-    #[test]
-    fn an_address_that_no_health_check_could_ask_is_named() {
-        assert_eq!(problems(OBJECT), Vec::<String>::new());
-        assert_eq!(problems(Object { bucket: "a.b.c", key: "/x?y", region: "us-west-2" }).len(), 2);
-        assert_eq!(problems(Object { bucket: "Dr-switch", key: "", region: "us-west-2" }).len(), 2);
     }
 }
