@@ -134,7 +134,7 @@ impl Operator {
         let now = self.servers.look("moto");
         assert_eq!([page(&self.servers.site), page(&self.shop_site())], [WEST, WEST]);
         self.workloads_are_in(WEST);
-        assert_eq!(now[EAST]["groups"]["prod-app-asg"], json!({ "min": 0, "desired": 0, "max": 10, "instances": 0 }));
+        assert_eq!(now[EAST]["groups"]["prod-app-asg"], json!({ "min": 0, "desired": 0, "max": 0, "instances": 0 }));
         assert_eq!(now[EAST]["nodegroups"]["production-primary"], json!({ "min": 0, "desired": 0, "max": 20 }));
         assert_eq!(now[EAST]["databases"]["prod-db-primary"]["replicas"], json!([]));
         assert_eq!(now[WEST]["groups"]["prod-app-dr-asg"], json!({ "min": 3, "desired": 6, "max": 10, "instances": 6 }));

@@ -77,11 +77,6 @@ const fn half_an_hour() -> Span {
     Span::secs(30 * 60)
 }
 
-/// How often the group is asked for before its region counts as one that does not answer.
-const LOOKS: u32 = 2;
-/// The pause before the second of these.
-const LOOK_PAUSE: Duration = Duration::from_secs(5);
-
 const GROUP_ONLY: Iam = Iam {
     read: &["autoscaling:DescribeAutoScalingGroups", "autoscaling:DescribeScalingActivities"],
     apply: &["autoscaling:UpdateAutoScalingGroup"],
@@ -342,15 +337,7 @@ impl Fence {
             return Ok((false, intent.clone()));
         }
         let earlier = intent.and_then(|intent| intent.sizes);
-        let mut seen = scale.observe(cx, earlier.as_ref()).await;
-        for _ in 1..LOOKS {
-            if !matches!(&seen, Err(failure) if failure.kind == FailureKind::Unreachable) {
-                break;
-            }
-            cx.sleep(LOOK_PAUSE).await;
-            seen = scale.observe(cx, earlier.as_ref()).await;
-        }
-        match seen {
+        match scale.observe(cx, earlier.as_ref()).await {
             Ok(Observed::Satisfied(sizes)) => Ok((false, SideBefore { sizes: Some(sizes), ..SideBefore::default() })),
             Ok(Observed::Differs(sizes)) => Ok((true, SideBefore { sizes: Some(sizes), ..SideBefore::default() })),
             // It was seen before, and is to be told.
