@@ -4,9 +4,13 @@ use std::collections::BTreeMap;
 
 use ciborium::Value as Cbor;
 
-use super::cloudwatch::{Query, STATISTICS, invalid};
+use super::cloudwatch::{Query, invalid};
 use super::{Params, ServiceError};
 use crate::world::Ms;
+use crate::world::monitoring::{Metric, STATISTICS};
+
+/// Deeper structures are none of CloudWatch's.
+const STRUCTURE_DEPTH_MAX: usize = 8;
 
 /// The fields of a request in either protocol.
 pub(super) enum Fields<'a> {
@@ -14,11 +18,11 @@ pub(super) enum Fields<'a> {
     Cbor(&'a Cbor),
 }
 
-fn missing(name: &str) -> ServiceError {
+pub(super) fn missing(name: &str) -> ServiceError {
     ServiceError::new("MissingParameter", format!("The parameter {name} is required."))
 }
 
-fn field<'a>(value: &'a Cbor, name: &str) -> Option<&'a Cbor> {
+pub(super) fn field<'a>(value: &'a Cbor, name: &str) -> Option<&'a Cbor> {
     value.as_map()?.iter().find(|(k, _)| k.as_text() == Some(name)).map(|(_, v)| v)
 }
 
@@ -32,20 +36,71 @@ fn cbor_ms(value: &Cbor) -> Option<Ms> {
     Some((seconds.clamp(-3e11, 3e11) * 1000.0) as Ms)
 }
 
-fn integer(value: &Cbor) -> Option<i64> {
+pub(super) fn integer(value: &Cbor) -> Option<i64> {
     value.as_integer().and_then(|i| i64::try_from(i).ok())
 }
 
-fn text(value: &Cbor, name: &str) -> String {
+pub(super) fn text(value: &Cbor, name: &str) -> String {
     field(value, name).and_then(Cbor::as_text).unwrap_or_default().to_owned()
 }
 
-fn array<'a>(value: &'a Cbor, name: &str) -> &'a [Cbor] {
+pub(super) fn array<'a>(value: &'a Cbor, name: &str) -> &'a [Cbor] {
     field(value, name).and_then(Cbor::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
 fn cbor_dimensions(value: &Cbor) -> BTreeMap<String, String> {
     array(value, "Dimensions").iter().map(|d| (text(d, "Name"), text(d, "Value"))).collect()
+}
+
+/// Reads what a structure names with `Namespace`, `MetricName` and `Dimensions`.
+pub(super) fn cbor_metric(value: &Cbor) -> Metric {
+    Metric { namespace: text(value, "Namespace"), name: text(value, "MetricName"), dimensions: cbor_dimensions(value) }
+}
+
+/// Reads a number, which the query protocol writes as a text.
+pub(super) fn number(value: &Cbor) -> Option<f64> {
+    let of_text = || value.as_text().and_then(|text| text.parse().ok());
+    value.as_float().or_else(|| integer(value).map(|i| i as f64)).or_else(of_text).filter(|n: &f64| n.is_finite())
+}
+
+/// Reads an instant, which the query protocol writes as a text.
+pub(super) fn instant(value: &Cbor) -> Option<Ms> {
+    let of_text = || value.as_text().and_then(|text| text.parse::<jiff::Timestamp>().ok()).map(|at| at.as_millisecond());
+    cbor_ms(value).or_else(of_text)
+}
+
+/// Brings parameters of the query protocol to the structure that the same request has in CBOR; all that is no structure stays text.
+pub(super) fn structure(params: &Params) -> Cbor {
+    let mut root = Cbor::Map(Vec::new());
+    for (name, value) in params.iter() {
+        let names: Vec<&str> = name.split('.').filter(|part| *part != "member").collect();
+        if names.len() <= STRUCTURE_DEPTH_MAX {
+            set(&mut root, &names, value);
+        }
+    }
+    lists(root)
+}
+
+fn set(at: &mut Cbor, names: &[&str], value: &str) {
+    let (Cbor::Map(fields), Some((first, rest))) = (at, names.split_first()) else { return };
+    let found = fields.iter().position(|(name, _)| name.as_text() == Some(first));
+    let ix = found.unwrap_or_else(|| {
+        fields.push((Cbor::from(*first), Cbor::Map(Vec::new())));
+        fields.len() - 1
+    });
+    if rest.is_empty() { fields[ix].1 = Cbor::from(value) } else { set(&mut fields[ix].1, rest, value) }
+}
+
+/// Makes lists of what is numbered.
+fn lists(value: Cbor) -> Cbor {
+    let Cbor::Map(fields) = value else { return value };
+    let number = |name: &Cbor| name.as_text().and_then(|name| name.parse::<u32>().ok());
+    if !fields.is_empty() && fields.iter().all(|(name, _)| number(name).is_some()) {
+        let mut items: Vec<(u32, Cbor)> = fields.into_iter().map(|(name, item)| (number(&name).unwrap_or_default(), lists(item))).collect();
+        items.sort_by_key(|(nth, _)| *nth);
+        return Cbor::Array(items.into_iter().map(|(_, item)| item).collect());
+    }
+    Cbor::Map(fields.into_iter().map(|(name, item)| (name, lists(item))).collect())
 }
 
 impl Fields<'_> {
@@ -66,17 +121,17 @@ impl Fields<'_> {
 pub(super) fn statistics_query(fields: &Fields<'_>) -> Result<Query, ServiceError> {
     let mut query = match fields {
         Fields::Cbor(value) => Query {
-            namespace: text(value, "Namespace"),
-            metric: text(value, "MetricName"),
-            dimensions: cbor_dimensions(value),
+            metric: cbor_metric(value),
             period: field(value, "Period").and_then(integer).ok_or_else(|| missing("Period"))?,
             statistics: array(value, "Statistics").iter().filter_map(Cbor::as_text).map(str::to_owned).collect(),
             ..Query::default()
         },
         Fields::Query(params) => Query {
-            namespace: params.get("Namespace").unwrap_or_default().to_owned(),
-            metric: params.get("MetricName").unwrap_or_default().to_owned(),
-            dimensions: params.pairs("Dimensions.member", "Name", "Value").into_iter().collect(),
+            metric: Metric {
+                namespace: params.get("Namespace").unwrap_or_default().to_owned(),
+                name: params.get("MetricName").unwrap_or_default().to_owned(),
+                dimensions: params.pairs("Dimensions.member", "Name", "Value").into_iter().collect(),
+            },
             period: params.number("Period", "InvalidParameterValue")?.ok_or_else(|| missing("Period"))?,
             statistics: params.list("Statistics.member").into_iter().map(str::to_owned).collect(),
             ..Query::default()
@@ -105,9 +160,7 @@ pub(super) fn data_queries(fields: &Fields<'_>) -> Result<Vec<Query>, ServiceErr
                 let metric = field(stat, "Metric").unwrap_or(&empty);
                 Query {
                     id: text(q, "Id"),
-                    namespace: text(metric, "Namespace"),
-                    metric: text(metric, "MetricName"),
-                    dimensions: cbor_dimensions(metric),
+                    metric: cbor_metric(metric),
                     period: field(stat, "Period").and_then(integer).unwrap_or(0),
                     statistics: vec![text(stat, "Stat")],
                     ..Query::default()
@@ -135,9 +188,11 @@ fn data_queries_of_params(params: &Params) -> Result<Vec<Query>, ServiceError> {
         }
         queries.push(Query {
             id: get("Id"),
-            namespace: get("MetricStat.Metric.Namespace"),
-            metric: get("MetricStat.Metric.MetricName"),
-            dimensions: params.pairs(&format!("{prefix}.MetricStat.Metric.Dimensions.member"), "Name", "Value").into_iter().collect(),
+            metric: Metric {
+                namespace: get("MetricStat.Metric.Namespace"),
+                name: get("MetricStat.Metric.MetricName"),
+                dimensions: params.pairs(&format!("{prefix}.MetricStat.Metric.Dimensions.member"), "Name", "Value").into_iter().collect(),
+            },
             period: params.number(&format!("{prefix}.MetricStat.Period"), "InvalidParameterValue")?.unwrap_or(0),
             statistics: vec![get("MetricStat.Stat")],
             ..Query::default()

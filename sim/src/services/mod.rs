@@ -6,6 +6,7 @@
 mod app;
 mod autoscaling;
 mod cloudwatch;
+mod cloudwatch_kept;
 mod cloudwatch_read;
 mod cloudwatch_write;
 mod eks;
@@ -103,6 +104,12 @@ pub(crate) const ACTIONS: &[Action] = &[
     reads("elasticloadbalancing", "DescribeTargetHealth"),
     reads("monitoring", "GetMetricStatistics"),
     reads("monitoring", "GetMetricData"),
+    mutates("monitoring", "PutMetricData"),
+    mutates("monitoring", "PutDashboard"),
+    reads("monitoring", "GetDashboard"),
+    mutates("monitoring", "PutMetricAlarm"),
+    reads("monitoring", "DescribeAlarms"),
+    mutates("monitoring", "DeleteAlarms"),
     reads("app", "HttpGet"),
 ];
 
@@ -317,6 +324,7 @@ fn resource(call: &Call) -> String {
         "rds" => params.get("DBInstanceIdentifier").or(params.get("ResourceName")).unwrap_or_default().to_owned(),
         "autoscaling" => by("AutoScalingGroupName"),
         "sns" => params.get("TopicArn").or(params.get("TargetArn")).or(params.get("Name")).unwrap_or_default().to_owned(),
+        "monitoring" => cloudwatch_kept::resource(call),
         _ => call.labels.join("/"),
     }
 }

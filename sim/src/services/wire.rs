@@ -1,5 +1,8 @@
 //! From HTTP to a call and back: addresses, protocols, and how each protocol writes answers and errors.
 
+use std::io::Read as _;
+
+use flate2::read::GzDecoder;
 use http::{Request, Response};
 use serde_json::json;
 
@@ -25,6 +28,8 @@ pub(crate) struct Refused {
     error: ServiceError,
 }
 
+/// The longest body that is unpacked; AWS takes 1 MB.
+const UNPACKED_MAX: u64 = 4 << 20;
 /// Where AWS JSON names the action.
 const TARGET: &str = "x-amz-target";
 const AWS_JSON: &str = "application/x-amz-json-1.0";
@@ -67,6 +72,7 @@ fn credential_scope(request: &Request<Vec<u8>>) -> Option<(String, String)> {
 /// Reads a call.
 pub(crate) fn parse(service: &'static str, region: String, request: Request<Vec<u8>>) -> Result<Call, Refused> {
     let (head, body) = request.into_parts();
+    let compressed = head.headers.get("content-encoding").is_some_and(|encoding| encoding == "gzip");
     let path: Vec<String> = head.uri.path().split('/').filter(|p| !p.is_empty()).map(|p| decode(p, false)).collect();
     let query = Params::parse(head.uri.query().unwrap_or_default());
     let protocol = match service {
@@ -79,6 +85,7 @@ pub(crate) fn parse(service: &'static str, region: String, request: Request<Vec<
     };
     let host = head.headers.get("host").and_then(|h| h.to_str().ok()).or(head.uri.host()).unwrap_or_default().to_owned();
     let refuse = |error| Refused { service, protocol, error };
+    let body = if compressed { unpacked(&body).ok_or_else(|| refuse(malformed(protocol)))? } else { body };
     let route = match protocol {
         Protocol::RestJson => super::eks::route(head.method.as_str(), &path),
         Protocol::RestXml => super::route53::route(head.method.as_str(), &path),
@@ -99,6 +106,13 @@ pub(crate) fn parse(service: &'static str, region: String, request: Request<Vec<
     let document = document(protocol, &body).ok_or_else(|| refuse(malformed(protocol)))?;
     let object = if protocol == Protocol::Object { body } else { Vec::new() };
     Ok(Call { action, region, protocol, params, labels, document, object, served_at: loopback(&head) })
+}
+
+/// Unpacks a body, which the SDK sends so to CloudWatch when it is long.
+fn unpacked(body: &[u8]) -> Option<Vec<u8>> {
+    let mut plain = Vec::new();
+    let read = GzDecoder::new(body).take(UNPACKED_MAX + 1).read_to_end(&mut plain).ok()?;
+    (read as u64 <= UNPACKED_MAX).then_some(plain)
 }
 
 /// The address that a client on this machine has connected to.

@@ -7,6 +7,7 @@ pub(crate) mod database;
 pub(crate) mod dns;
 pub(crate) mod eks;
 mod lease;
+pub(crate) mod monitoring;
 pub(crate) mod objects;
 pub(crate) mod rows;
 pub(crate) mod seed;
@@ -91,6 +92,8 @@ pub(crate) struct Region {
     /// The objects of S3 by bucket and key.
     #[serde(default)]
     pub(crate) objects: BTreeMap<String, BTreeMap<String, objects::Object>>,
+    #[serde(default)]
+    pub(crate) monitoring: monitoring::Monitoring,
 }
 
 /// Who is told what is published to a topic.
@@ -113,9 +116,13 @@ impl World {
         while self.now < to {
             let step = if to - self.now > SECONDS_BY_SECOND_MAX * 1000 { 60_000 } else { 1000 };
             let next = (self.now - self.now.rem_euclid(1000) + step).min(to);
+            let new_minute = self.now.div_euclid(monitoring::MINUTE) != next.div_euclid(monitoring::MINUTE);
             self.now = next;
             self.read_lease();
             self.become_due();
+            if new_minute {
+                self.count_for_metrics();
+            }
             self.send_user_requests();
             self.send_shop_requests();
         }

@@ -132,6 +132,7 @@ impl World {
             databases,
             snapshots: BTreeMap::new(),
             groups,
+            monitoring: Default::default(),
         }
     }
 

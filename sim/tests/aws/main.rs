@@ -6,6 +6,7 @@ mod eks;
 mod faults;
 mod judged;
 mod malformed;
+mod monitoring;
 mod others;
 mod persistence;
 mod rds;
