@@ -109,6 +109,18 @@ impl Dns {
     }
 }
 
+impl Dns {
+    /// Whether a health check counted as healthy in a minute, by its endpoint or by those that it is calculated from.
+    pub(crate) fn was_healthy(&self, id: &str, minute: i64) -> Option<bool> {
+        let check = self.health_checks.get(id)?;
+        if check.children.is_empty() {
+            return check.history.iter().rev().find(|change| change.0 <= minute).map(|change| change.1);
+        }
+        let children: Option<Vec<bool>> = check.children.iter().map(|child| self.was_healthy(child, minute)).collect();
+        Some((children?.into_iter().filter(|healthy| *healthy).count() >= check.health_threshold) != check.inverted)
+    }
+}
+
 /// Brings a domain name to the form that Route 53 shows: lower case, with the final dot.
 pub(crate) fn normal(name: &str) -> String {
     format!("{}.", name.trim_end_matches('.').to_ascii_lowercase())

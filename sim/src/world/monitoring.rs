@@ -195,11 +195,10 @@ impl World {
             ("AWS/RDS", "ReplicaLag") => self.lag_samples(region, metric.dimension("DBInstanceIdentifier")),
             ("AWS/RDS", "WriteIOPS" | "CPUUtilization") => self.load_samples(region, metric, from.div_euclid(MINUTE), until),
             ("AWS/Route53", "HealthCheckStatus") if region == "us-east-1" => {
-                let Some(check) = self.dns.health_checks.get(metric.dimension("HealthCheckId")) else {
-                    return (Vec::new(), String::new());
-                };
-                let history: Vec<_> = check.history.iter().map(|(minute, healthy)| (*minute, Some(u32::from(*healthy)))).collect();
-                between(&history, from.div_euclid(MINUTE), until)
+                let id = metric.dimension("HealthCheckId");
+                let told = |minute| self.dns.was_healthy(id, minute).map(|healthy| (minute, f64::from(u8::from(healthy))));
+                let begin = from.div_euclid(MINUTE).max(self.started.div_euclid(MINUTE));
+                (begin..=until).filter_map(told).map(Sample::once).collect()
             }
             _ => {
                 let counts = self.region(region).and_then(|r| r.monitoring.counts.get(&metric.key()));
@@ -286,15 +285,17 @@ impl World {
     }
 
     fn judge(&self, region: &str, alarm: &Alarm) -> AlarmState {
-        let period = alarm.period * 1000;
-        let end = self.now.div_euclid(period);
-        let first = end - i64::try_from(alarm.evaluation_periods + MORE_PERIODS).unwrap_or(i64::from(u16::MAX));
-        let (samples, _) = self.samples(region, &alarm.metric, first * period, end * period);
-        let value = |nth: i64| {
-            let within: Vec<Sample> = samples.iter().copied().filter(|s| (s.minute * MINUTE).div_euclid(period) == nth).collect();
+        // Periods end with the last whole minute, whatever their length.
+        let minutes = (alarm.period / 60).max(1);
+        let end = self.now.div_euclid(MINUTE);
+        let periods = i64::try_from(alarm.evaluation_periods + MORE_PERIODS).unwrap_or(i64::from(u16::MAX));
+        let (samples, _) = self.samples(region, &alarm.metric, (end - periods * minutes) * MINUTE, end * MINUTE);
+        let value = |back: i64| {
+            let last = end - back * minutes;
+            let within: Vec<Sample> = samples.iter().copied().filter(|s| (last - minutes..last).contains(&s.minute)).collect();
             (!within.is_empty()).then(|| statistic(&within, &alarm.statistic))
         };
-        alarm.judge(&(first..end).map(value).collect::<Vec<_>>())
+        alarm.judge(&(0..periods).rev().map(value).collect::<Vec<_>>())
     }
 }
 
