@@ -28,6 +28,7 @@ pub mod readiness;
 pub mod registry;
 pub mod report;
 pub mod runtime;
+pub mod signal;
 pub mod step;
 #[cfg(feature = "testkit")]
 pub mod testkit;

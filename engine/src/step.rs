@@ -18,6 +18,7 @@ use crate::model::event::{Fields, Mode, StepFailure};
 use crate::model::ids::{RunId, StepId};
 use crate::pacer::Pacer;
 use crate::readiness::Check;
+use crate::signal::Signal;
 
 /// Whether a step can be undone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -259,6 +260,11 @@ pub trait StepKind: DeserializeOwned + Send + Sync + 'static {
     /// that nothing could be checked.
     async fn readiness(&self, _cx: &StepContext<Self::Env>, _objectives: &Objectives) -> Result<Vec<Check>, StepFailure> {
         Ok(Vec::new())
+    }
+
+    /// Names what the step works on and can be kept an eye on, for dashboards and alarms.
+    fn signals(&self) -> Vec<Signal> {
+        Vec::new()
     }
 
     /// Changes the world with one call, idempotent by [`StepContext::token`] where AWS takes a token.

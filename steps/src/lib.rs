@@ -30,6 +30,7 @@ mod question;
 mod record_readiness;
 mod record_set;
 mod sizes;
+pub mod watched;
 mod write_lease;
 mod zone_queue;
 

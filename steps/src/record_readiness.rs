@@ -100,7 +100,7 @@ async fn health(cx: &StepContext<Cloud>, id: &str) -> Check {
 }
 
 /// Tells whether a health check counts as healthy; `None` when Route 53 cannot say.
-async fn is_healthy(cx: &StepContext<Cloud>, id: &str) -> Result<Option<bool>, StepFailure> {
+pub(crate) async fn is_healthy(cx: &StepContext<Cloud>, id: &str) -> Result<Option<bool>, StepFailure> {
     let config = config(cx, id).await?;
     if config.r#type != HealthCheckType::Calculated {
         return endpoint(cx, id, &config).await;

@@ -6,12 +6,13 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use serde_json::Value;
 
-use super::{Imports, Registry, Step};
+use super::{Imports, Registry, STAND_IN, Step};
 use crate::model::account::Account;
 use crate::model::dsl::OnInterrupted;
 use crate::model::event::StepFailure;
 use crate::model::template::{Reference, RenderError};
 use crate::model::workflow::{Source, StepIx, Workflow, source_of};
+use crate::signal::Signal;
 use crate::step::Interruption;
 
 /// A step of a [`BoundWorkflow`].
@@ -41,6 +42,13 @@ impl BoundWorkflow {
     /// Returns a step as far as it is known before the run: for its declarations, not to be run.
     pub fn declared(&self, ix: StepIx) -> &dyn Step {
         self.steps[ix].step.as_ref()
+    }
+
+    /// Returns what a step works on and can be kept an eye on. What only the run will know is left out.
+    pub fn signals(&self, ix: StepIx) -> Vec<Signal> {
+        let bound = &self.steps[ix];
+        let known = |signal: &Signal| !bound.deferred || signal.names().iter().all(|name| !name.contains(STAND_IN));
+        bound.step.signals().into_iter().filter(known).collect()
     }
 
     /// Tells whether an interrupted step must be decided on by a human.

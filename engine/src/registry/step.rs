@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::model::definition::Objectives;
 use crate::model::event::{Fields, StepFailure};
 use crate::readiness::Check;
+use crate::signal::Signal;
 use crate::step::{Change, Iam, Interruption, KindInfo, Observed, Reversibility, StepContext, StepKind, told_by};
 
 /// A step with its params decoded: [`StepKind`] without its types, as the runtime drives it.
@@ -37,6 +38,8 @@ pub trait Step: Send + Sync {
     fn changes(&self, before: &Value) -> Vec<Change>;
     /// See [`StepKind::readiness`].
     async fn readiness(&self, cx: &StepContext<()>, objectives: &Objectives) -> Result<Vec<Check>, StepFailure>;
+    /// See [`StepKind::signals`].
+    fn signals(&self) -> Vec<Signal>;
     /// See [`StepKind::apply`].
     async fn apply(&self, cx: &StepContext<()>, before: &Value) -> Result<Value, StepFailure>;
     /// See [`StepKind::settle`].
@@ -98,6 +101,10 @@ impl<K: StepKind> Step for Bound<K> {
 
     async fn readiness(&self, cx: &StepContext<()>, objectives: &Objectives) -> Result<Vec<Check>, StepFailure> {
         told_by(&cx.signals, self.params.readiness(&cx.with_env(self.env.clone()), objectives)).await
+    }
+
+    fn signals(&self) -> Vec<Signal> {
+        self.params.signals()
     }
 
     async fn apply(&self, cx: &StepContext<()>, before: &Value) -> Result<Value, StepFailure> {

@@ -33,6 +33,7 @@ use crate::readiness::Check;
 use crate::registry::{Registry, Step, Wrapping};
 use crate::report::{Notice, Reporter};
 use crate::runtime::{self, Control, Controller, Refusal, ResumePlan, RunEnd, RunError, Runtime, StartPlan, channel};
+use crate::signal::Signal;
 use crate::step::{Change, Interruption, KindInfo, Observed, Reversibility, StepContext};
 
 /// How far into a wait a process dies in the middle of it.
@@ -376,6 +377,10 @@ impl Step for Mortal {
 
     async fn readiness(&self, cx: &StepContext<()>, objectives: &Objectives) -> Result<Vec<Check>, StepFailure> {
         self.step.readiness(cx, objectives).await
+    }
+
+    fn signals(&self) -> Vec<Signal> {
+        self.step.signals()
     }
 
     async fn apply(&self, cx: &StepContext<()>, before: &Value) -> Result<Value, StepFailure> {

@@ -3,6 +3,7 @@
 //! world, the simulated one and none at all.
 
 pub(crate) mod account;
+pub mod alarms;
 pub mod arns;
 mod ask_once;
 pub mod budget;
@@ -14,6 +15,7 @@ pub mod lag;
 pub mod lag_diagnosis;
 pub mod meaning;
 pub(crate) mod missing;
+pub mod monitoring;
 pub(crate) mod object;
 mod patience;
 pub mod poll;

@@ -11,6 +11,7 @@ use serde_json::json;
 use wf_engine::model::definition::Objectives;
 use wf_engine::model::event::{Fields, StepFailure};
 use wf_engine::readiness::Check;
+use wf_engine::signal::Signal;
 use wf_engine::step::{Change, Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields};
 
 use crate::aws::missing::{Missing, names};
@@ -150,6 +151,10 @@ impl StepKind for AutoScalingScale {
             checks.extend(self.can_launch(&group));
         }
         Ok(checks)
+    }
+
+    fn signals(&self) -> Vec<Signal> {
+        vec![Signal::GroupSize { group: self.group.clone(), region: self.region.clone() }]
     }
 
     async fn apply(&self, cx: &StepContext<Cloud>, before: &Sizes) -> Result<Applied, StepFailure> {

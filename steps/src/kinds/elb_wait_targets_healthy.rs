@@ -10,6 +10,7 @@ use serde_json::json;
 use wf_engine::model::definition::Objectives;
 use wf_engine::model::event::{Fields, StepFailure};
 use wf_engine::readiness::Check;
+use wf_engine::signal::Signal;
 use wf_engine::step::{Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields, nothing_to_apply};
 
 use crate::aws::missing::{Missing, names};
@@ -119,6 +120,10 @@ impl StepKind for ElbWaitTargetsHealthy {
         Ok(vec![there, used])
     }
 
+    fn signals(&self) -> Vec<Signal> {
+        vec![Signal::HealthyTargets { group: self.target_group.clone(), region: self.region.clone(), least: self.min_healthy }]
+    }
+
     async fn apply(&self, _cx: &StepContext<Cloud>, _before: &TargetGroup) -> Result<(), StepFailure> {
         nothing_to_apply(&Self::INFO)
     }
@@ -153,7 +158,7 @@ impl ElbWaitTargetsHealthy {
     }
 
     /// Finds the target group: its ARN, and those of the load balancers that use it.
-    async fn find(&self, cx: &StepContext<Cloud>) -> Result<(String, Vec<String>), StepFailure> {
+    pub(crate) async fn find(&self, cx: &StepContext<Cloud>) -> Result<(String, Vec<String>), StepFailure> {
         let call = cx.env.elb(&self.region).describe_target_groups();
         let one = if self.is_arn() { call.clone().target_group_arns(&self.target_group) } else { call.clone().names(&self.target_group) };
         let found = match one.send().await {
@@ -169,6 +174,14 @@ impl ElbWaitTargetsHealthy {
         let names = names(call.into_paginator().items().send(), |group| group.target_group_name).await;
         let missing = Missing { what: "target group", name: &self.target_group, place: &self.region, region: Some(&self.region) };
         Err(missing.failure(cx, names).await)
+    }
+
+    /// Returns how many targets there are, without those that are draining.
+    pub(crate) async fn registered(&self, cx: &StepContext<Cloud>, arn: &str) -> Result<u32, StepFailure> {
+        let targets = cx.env.read_targets(&self.region, arn, cx.env.since_now()).await;
+        let targets =
+            targets.map_err(errors::reading_shared("elasticloadbalancing:DescribeTargetHealth", format!("read the health of {self}")))?;
+        Ok(Health::of(targets.iter().filter_map(|target| target.target_health())).registered)
     }
 
     /// Returns how many targets must be healthy: at least one, so that an empty group never passes.

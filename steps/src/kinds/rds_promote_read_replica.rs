@@ -10,6 +10,7 @@ use wf_engine::clock::between;
 use wf_engine::model::definition::Objectives;
 use wf_engine::model::event::{Fields, StepFailure};
 use wf_engine::readiness::Check;
+use wf_engine::signal::Signal;
 use wf_engine::step::{Change, Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields};
 use wf_engine::units::Span;
 
@@ -175,6 +176,10 @@ impl StepKind for RdsPromoteReadReplica {
         ));
         checks.extend(self.beside_its_source(cx, &replica, source).await);
         Ok(checks)
+    }
+
+    fn signals(&self) -> Vec<Signal> {
+        vec![Signal::ReplicaLag { instance: self.instance.clone(), region: self.region.clone() }]
     }
 
     async fn apply(&self, cx: &StepContext<Cloud>, _before: &Replica) -> Result<Accepted, StepFailure> {

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use wf_engine::model::event::{Fields, StepFailure};
+use wf_engine::signal::Signal;
 use wf_engine::step::{Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields, nothing_to_apply};
 use wf_engine::units::Span;
 
@@ -87,6 +88,10 @@ impl StepKind for RdsWaitReplicaLag {
     async fn observe(&self, cx: &StepContext<Cloud>, intent: Option<&Began>) -> Result<Observed<Began>, StepFailure> {
         self.must_be_a_replica(cx, cx.env.since_now()).await?;
         Ok(Observed::Satisfied(intent.cloned().unwrap_or_else(|| Began { at: cx.clock.now() })))
+    }
+
+    fn signals(&self) -> Vec<Signal> {
+        vec![Signal::ReplicaLag { instance: self.instance.clone(), region: self.region.clone() }]
     }
 
     async fn apply(&self, _cx: &StepContext<Cloud>, _before: &Began) -> Result<(), StepFailure> {

@@ -12,6 +12,7 @@ use serde_json::json;
 use wf_engine::model::definition::Objectives;
 use wf_engine::model::event::{Fields, StepFailure};
 use wf_engine::readiness::Check;
+use wf_engine::signal::Signal;
 use wf_engine::step::{Change, Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields};
 use wf_engine::units::Span;
 
@@ -304,6 +305,11 @@ impl StepKind for Route53Failover {
         }
         checks.extend(record_readiness::pair(cx, self.named(), &records).await);
         Ok(checks)
+    }
+
+    fn signals(&self) -> Vec<Signal> {
+        let Self { zone, zone_id, private, record, r#type, .. } = self.clone();
+        vec![Signal::RecordHealth { zone, zone_id, private, record, kind: r#type }]
     }
 
     async fn apply(&self, cx: &StepContext<Cloud>, before: &RecordBefore) -> Result<Followed, StepFailure> {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use wf_engine::model::definition::Objectives;
 use wf_engine::model::event::{Fields, StepFailure};
 use wf_engine::readiness::Check;
+use wf_engine::signal::Signal;
 use wf_engine::step::{Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields};
 
 use crate::aws::missing::{Missing, names};
@@ -132,6 +133,10 @@ impl StepKind for SnsPublish {
             }
         }
         Ok(vec![topic, self.subscriptions(&arn, &all)])
+    }
+
+    fn signals(&self) -> Vec<Signal> {
+        vec![Signal::Topic { topic: self.topic.clone(), region: self.region.clone() }]
     }
 
     async fn apply(&self, cx: &StepContext<Cloud>, before: &Addressee) -> Result<Published, StepFailure> {
