@@ -4,6 +4,8 @@ mod check;
 mod diagnose;
 mod drill;
 mod listing;
+mod metrics;
+mod monitoring;
 mod notify;
 mod orders;
 mod run_options;
@@ -20,6 +22,8 @@ pub use check::Check;
 pub use diagnose::{Diagnose, Lag};
 pub use drill::Drill;
 pub use listing::{List, StateArg, Status};
+pub use metrics::Metrics;
+pub use monitoring::{Alarms, Dashboard, Monitored};
 pub use notify::{Notify, Secret};
 pub use orders::{Adjust, Cancel, MarkDone, OrderRun, OrderStep, Skip};
 pub use run_options::{ModeArg, RunOptions, Simulation};
@@ -108,13 +112,19 @@ pub enum Verb {
     /// Tell what is wrong in the world, why, and what to do about it
     #[command(subcommand)]
     Diagnose(Diagnose),
-    /// Write the newest run of each workflow, and what drills proved, as metrics that Prometheus reads
-    #[command(after_help = "Example:\n  wf metrics --output /var/lib/node_exporter/wf.prom")]
-    Metrics {
-        /// Where they are written to, instead of stdout
-        #[arg(long, short = 'o', value_name = "FILE", value_hint = ValueHint::FilePath)]
-        output: Option<PathBuf>,
-    },
+    /// Write the newest run of each workflow, what drills proved and what was found ready as metrics: for Prometheus, or to CloudWatch
+    #[command(after_help = "Example:\n  wf metrics --output /var/lib/node_exporter/wf.prom\n  wf metrics --publish --region us-west-2")]
+    Metrics(Metrics),
+    /// Write a CloudWatch dashboard of what a workflow's steps work on and of wf's own metrics, or put it there
+    #[command(
+        after_help = "Example:\n  wf dashboard workflows/failover.ron\n  wf dashboard workflows/failover.ron --put dr --region us-west-2"
+    )]
+    Dashboard(Dashboard),
+    /// Show the CloudWatch alarms that a workflow calls for: is it ready, is the primary side well, do the replicas keep up; or put them
+    #[command(
+        after_help = "Example:\n  wf alarms workflows/failover.ron\n  wf alarms workflows/failover.ron --put --topic dr-alerts@us-east-1"
+    )]
+    Alarms(Alarms),
     /// Exercise a failover: bring a failure about, fail over, check, measure, and put everything back
     #[command(
         after_help = "Exit codes: 0 PASS · 21 FAIL · 22 INCONCLUSIVE · 11 something could not be put back\n\nExample:\n  wf drill pilot-light --env staging --sim --yes\n  wf drill history"

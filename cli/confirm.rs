@@ -90,6 +90,20 @@ pub fn cancel(console: &mut Console, name: &str, changed: usize, yes: bool) -> R
     confirmed(console, &facts, name, "give it up", "`--yes` confirms it; `wf rollback` undoes instead")
 }
 
+/// Lets something be put to CloudWatch that the operator confirms.
+pub fn put(console: &mut Console, what: &str, name: &str, yes: bool) -> Result<(), Failure> {
+    if yes {
+        return Ok(());
+    }
+    confirmed(
+        console,
+        &format!("this puts {what} ({})", place(None)),
+        name,
+        "put it",
+        "`--yes` confirms it; `--sim` tries it on the simulated AWS",
+    )
+}
+
 /// Refuses to exercise production, unless somebody says that it is meant, and types its name.
 pub fn environment(console: &mut Console, name: &str, meant: bool, typed: Option<&str>, simulated: bool) -> Result<(), Failure> {
     if !is_production(name) {

@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use wf_engine::journal::JournalError;
+use wf_engine::model::event::StepFailure;
 use wf_engine::model::ids::RunId;
 use wf_engine::model::problem::Problem;
 use wf_engine::runtime::RunError;
@@ -56,6 +57,16 @@ impl Failure {
 
     pub fn refused(message: impl Into<String>) -> Self {
         Self::Refused { message: message.into(), help: None }
+    }
+
+    /// Refuses with what AWS said to something that is no step.
+    pub fn of_step(failure: StepFailure) -> Self {
+        let causes: String = failure.causes.iter().map(|cause| format!("; {cause}")).collect();
+        let refused = Self::refused(format!("{}{causes}", failure.message));
+        match failure.hint {
+            Some(hint) => refused.help(hint),
+            None => refused,
+        }
     }
 
     /// Says what to type instead.

@@ -136,6 +136,13 @@ impl Launch<'_> {
         confirm::run(console, &bound, values.mode, self.options.yes, who.as_ref())
     }
 
+    /// Binds the workflow without a look at anything; returns its inputs, too.
+    pub fn bound(&self) -> Result<(BoundWorkflow, IndexMap<String, Value>), Failure> {
+        let values = self.values()?;
+        let bound = self.bind(&offline_registry(), &values)?;
+        Ok((bound, values.inputs))
+    }
+
     /// Looks at the world, and says what the run would do there.
     pub async fn plan(&self, console: &mut Console, state_dir: &Path, history: &History) -> Result<Plan, Failure> {
         let (world, identity, values, bound) = self.opened(console, state_dir).await?;

@@ -18,6 +18,7 @@ mod imports;
 mod interrupt;
 mod launch;
 mod ledger;
+mod monitoring;
 mod notify;
 mod operator;
 #[cfg(feature = "otlp")]

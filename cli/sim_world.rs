@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use wf_engine::clock::{Clock, Sleep, SystemClock};
-use wf_engine::model::ids::RunId;
+use wf_engine::model::event::Mode;
+use wf_engine::model::ids::{IdError, RunId};
 use wf_engine::registry::Registry;
 use wf_engine::runtime::Replayed;
+use wf_engine::step::StepContext;
 use wf_sim::{DEFAULT_WORLD, Sim, SimClock, SimOptions, WorldDef};
 use wf_steps::aws::Cloud;
 
@@ -80,6 +82,20 @@ impl World {
         let clock: Arc<dyn Clock> = Arc::new(VirtualClock(sim.clock()));
         let cloud = Cloud::with_http_client(sim.http_client(), Arc::clone(&clock)).with_session_name(&session_name(run));
         Ok(Self { name: SIM, registry: Arc::new(wf_steps::registry(cloud.clone())), cloud, clock, sim: Some(sim) })
+    }
+
+    /// Makes what a look at the world takes that belongs to no run's step.
+    pub fn context(&self, run: RunId, name: &str) -> Result<StepContext<Cloud>, Failure> {
+        Ok(StepContext {
+            run,
+            step: name.parse().map_err(|error: IdError| Failure::usage(error.to_string()))?,
+            attempt: 1,
+            generation: 0,
+            mode: Mode::Planned,
+            clock: Arc::clone(&self.clock),
+            signals: Arc::new(drop),
+            env: self.cloud.clone(),
+        })
     }
 
     /// Opens the world that a run acts on, by the name in its header. In a simulated one it is no earlier than in the run's last record.

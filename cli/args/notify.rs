@@ -69,7 +69,9 @@ impl Verb {
             | Self::Completions { .. }
             | Self::Man { .. }
             | Self::Diagnose(_)
-            | Self::Metrics { .. }
+            | Self::Metrics(_)
+            | Self::Dashboard(_)
+            | Self::Alarms(_)
             | Self::Bench(_) => return Vec::new(),
         };
         notify::secrets(notify)

@@ -12,6 +12,7 @@ use crate::commands::run;
 use crate::console::Console;
 use crate::diagnostics::Exit;
 use crate::failure::Failure;
+use crate::readiness::Kept;
 use crate::sim_world::offline_registry;
 use crate::source::Source;
 use crate::split_brain;
@@ -49,6 +50,9 @@ pub async fn check(console: &mut Console, state_dir: &Path, args: &Args) -> Resu
     let mode = args.mode.map_or(launch.workflow.def().mode, Mode::from);
     split_brain::risked(&launch.workflow, mode, args.accept_split_brain_risk)?;
     let readiness = launch.readiness(console, state_dir).await?;
+    if let Err(error) = Kept::of(&readiness).keep(state_dir) {
+        tracing::warn!(%error, "what was found was not kept for `wf metrics`");
+    }
     if console.json() {
         console.document(&readiness)?;
     } else {

@@ -1,15 +1,11 @@
 //! `wf diagnose`: what is wrong in the world, why, and what to do about it. It only reads.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
-use wf_engine::model::event::Mode;
-use wf_engine::step::StepContext;
 use wf_steps::aws::lag::show;
 use wf_steps::aws::lag_diagnosis::{Diagnosis, diagnose as look};
 
-use super::order::step_id;
 use crate::args::{Diagnose, Lag, Simulation};
 use crate::console::Console;
 use crate::diagnostics::Exit;
@@ -35,21 +31,8 @@ async fn lag(console: &mut Console, state_dir: &Path, args: &Lag) -> Result<Exit
     }
     let run = new_run_id();
     let world = if args.sim { World::sim(state_dir, &(&args.simulation).into(), &run)? } else { World::aws(&run).await };
-    let cx = StepContext {
-        run,
-        step: step_id("diagnose")?,
-        attempt: 1,
-        generation: 0,
-        mode: Mode::Planned,
-        clock: Arc::clone(&world.clock),
-        signals: Arc::new(drop),
-        env: world.cloud.clone(),
-    };
-    let diagnosis = look(&cx, &args.region, &args.instance, args.period.0).await.map_err(|failure| {
-        let causes: String = failure.causes.iter().map(|cause| format!("; {cause}")).collect();
-        let refused = Failure::refused(format!("{}{causes}", failure.message));
-        failure.hint.map_or_else(|| Failure::refused(failure.message.clone()), |hint| refused.help(hint))
-    })?;
+    let cx = world.context(run, "diagnose")?;
+    let diagnosis = look(&cx, &args.region, &args.instance, args.period.0).await.map_err(Failure::of_step)?;
     match console.json() {
         true => console.document(&diagnosis)?,
         false => console.data(&text(&diagnosis, args))?,

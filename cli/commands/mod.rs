@@ -16,6 +16,7 @@ mod list;
 mod log;
 mod man;
 mod metrics;
+mod monitor;
 mod order;
 mod plan;
 mod report;
@@ -51,7 +52,9 @@ pub fn dispatch(args: Args, console: &mut Console) -> Result<Exit, Failure> {
         Verb::Resume(args) => block_on(resume::resume(console, state_dir, &args)),
         Verb::Rollback(args) => block_on(rollback::rollback(console, state_dir, &args)),
         Verb::Diagnose(args) => block_on(diagnose::diagnose(console, state_dir, &args)),
-        Verb::Metrics { output } => block_on(metrics::write(console, state_dir, output.as_deref())),
+        Verb::Metrics(args) => block_on(metrics::metrics(console, state_dir, &args)),
+        Verb::Dashboard(args) => block_on(monitor::dashboard(console, state_dir, &args)),
+        Verb::Alarms(args) => block_on(monitor::alarms(console, state_dir, &args)),
         Verb::Watch(args) => block_on(watch::watch(console, state_dir, args)),
         Verb::Drill(args) => block_on(drill::drill(console, state_dir, args)),
         Verb::Failback(args) => block_on(failback::failback(console, state_dir, &args)),

@@ -1,9 +1,11 @@
 //! [`Readiness`]: whether a workflow would work if it were run now, as `wf check --live` tells it. Knows nothing of what a kind checks.
 
+mod kept;
 mod text;
 
 use std::path::PathBuf;
 
+use jiff::Timestamp;
 use serde::Serialize;
 use wf_engine::clock::{Clock as _, SystemClock, between};
 use wf_engine::model::event::{Identity, Mode};
@@ -13,6 +15,11 @@ use wf_engine::plan::{Looking, takes_part};
 use wf_engine::readiness::{Finding, Later, StepReadiness};
 
 use crate::plan::{Place, beforehand};
+
+pub use kept::Kept;
+
+/// The input that names the standby region in the shipped workflows.
+pub const STANDBY: &str = "dr_region";
 
 /// What was found out about a workflow and its world.
 #[derive(Debug, Serialize)]
@@ -27,6 +34,12 @@ pub struct Readiness {
     pub world: String,
     /// As whom.
     pub identity: Option<Identity>,
+    /// When was looked, by the time of that world.
+    #[serde(skip)]
+    pub at: Timestamp,
+    /// The standby region, as far as the workflow says.
+    #[serde(skip)]
+    pub standby: Option<String>,
     /// Whether nothing is in the way: no check failed, and none is unknown.
     pub ready: bool,
     /// How long it took.
@@ -112,6 +125,8 @@ impl Readiness {
             workflow: workflow.name().to_owned(),
             mode: looking.mode,
             world: place.world.to_owned(),
+            at: looking.clock.now(),
+            standby: place.run.inputs.get(STANDBY).and_then(|region| region.as_str()).map(str::to_owned),
             identity: place.identity,
             ready: passed == checks.len(),
             seconds,

@@ -12,7 +12,6 @@ pub mod graph_svg;
 mod kinds;
 pub mod lines;
 pub mod live;
-pub mod metrics;
 pub mod next;
 mod rows;
 mod screen;

@@ -13,6 +13,7 @@ mod explain;
 mod failing;
 mod hostile;
 mod locks;
+mod monitoring;
 mod notify;
 mod orders;
 #[cfg(feature = "otlp")]
