@@ -28,7 +28,7 @@ pub use notify::{Notify, Secret};
 pub use orders::{Adjust, Cancel, MarkDone, OrderRun, OrderStep, Skip};
 pub use run_options::{ModeArg, RunOptions, Simulation};
 pub use tools::{Bench, CommitArg, Journal, Shape, Sim};
-pub use watch::Watch;
+pub use watch::{AlarmName, Require, Watch};
 
 use crate::complete::{runs, steps, workflows};
 use crate::report::Format;
@@ -130,9 +130,9 @@ pub enum Verb {
         after_help = "Exit codes: 0 PASS · 21 FAIL · 22 INCONCLUSIVE · 11 something could not be put back\n\nExample:\n  wf drill pilot-light --env staging --sim --yes\n  wf drill history"
     )]
     Drill(Drill),
-    /// Look at a page as a user would, and start a workflow when it stays bad
+    /// Look at a page as a user would, or at alarms and health checks, and start a workflow when it stays bad
     #[command(
-        after_help = "It ends with the run that it starts. Started again, it carries on a run that was cut off, and answers no incident twice.\n\nExample:\n  wf watch workflows/failover.ron --url https://app.company.com/health --sim --yes"
+        after_help = "It ends with the run that it starts. Started again, it carries on a run that was cut off, and answers no incident twice.\n\nExample:\n  wf watch workflows/failover.ron --url https://app.company.com/health --sim --yes\n  wf watch workflows/failover.ron --url https://app.company.com/health --alarm wf-failover-health-app.company.com@us-east-1"
     )]
     Watch(Watch),
     /// Approve a step that asks

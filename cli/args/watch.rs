@@ -1,22 +1,75 @@
 //! What `wf watch` can be told.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 
-use clap::Args as ClapArgs;
+use clap::{Args as ClapArgs, ValueEnum};
 use clap_complete::engine::ArgValueCompleter;
 use wf_engine::units::Span;
 
 use super::{Notify, RunOptions};
 use crate::complete::workflows;
 
+/// What a watch looks at; something it must be.
 #[derive(Debug, ClapArgs)]
-pub struct Watch {
-    /// The workflow that is started when the page stays bad
-    #[arg(value_name = "FILE", add = ArgValueCompleter::new(workflows))]
-    pub file: PathBuf,
+#[group(required = true, multiple = true)]
+pub struct LookedAt {
     /// The page that users ask for; an answer with the status 200 is a good one
     #[arg(long, value_name = "URL")]
-    pub url: String,
+    pub url: Option<String>,
+    /// A CloudWatch alarm: bad in ALARM, well in OK; INSUFFICIENT_DATA and no answer are neither. It takes the right to cloudwatch:DescribeAlarms
+    #[arg(long, value_name = "NAME@REGION")]
+    pub alarm: Vec<AlarmName>,
+    /// A health check of Route 53. It takes the rights to route53:GetHealthCheck and route53:GetHealthCheckStatus
+    #[arg(long, value_name = "ID")]
+    pub health_check: Vec<String>,
+}
+
+/// How many sources make a bad look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Require {
+    /// All that are known: one false alarm starts nothing
+    All,
+    /// One
+    Any,
+}
+
+/// An alarm, by its name and region.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AlarmName {
+    pub name: String,
+    pub region: String,
+}
+
+impl FromStr for AlarmName {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let plain = |region: &str| !region.is_empty() && region.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+        match text.rsplit_once('@') {
+            Some((name, region)) if !name.is_empty() && plain(region) => Ok(Self { name: name.to_owned(), region: region.to_owned() }),
+            _ => Err("an alarm is named with its region, such as `primary-region-health-check@us-east-1`"),
+        }
+    }
+}
+
+impl fmt::Display for AlarmName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.name, self.region)
+    }
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Watch {
+    /// The workflow that is started when it stays bad
+    #[arg(value_name = "FILE", add = ArgValueCompleter::new(workflows))]
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub looked_at: LookedAt,
+    /// Of several sources: whether all of them that are known must be bad for a bad look, or any
+    #[arg(long, value_name = "HOW_MANY", default_value = "all")]
+    pub require: Require,
     /// The pause between two looks, and the limit of one
     #[arg(long, value_name = "SPAN", default_value = "10s")]
     pub interval: Span,

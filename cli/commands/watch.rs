@@ -1,4 +1,4 @@
-//! `wf watch`: looks at a page as a user would, and starts a workflow when it stays bad. It ends with that run: after a failover, what it
+//! `wf watch`: looks at a page as a user would, at alarms and health checks, and starts a workflow when it stays bad. It ends with that run: after a failover, what it
 //! watched is elsewhere.
 
 use std::path::Path;
@@ -25,7 +25,7 @@ use crate::runs::Runs;
 use crate::sim_world::{World, offline_registry};
 use crate::source::Source;
 use crate::values::Since;
-use crate::watch::{Detector, Incident, Memory, Seen};
+use crate::watch::{Detector, Incident, Look, Memory, Says, Seen, Sources};
 
 /// The kind that asks a human.
 const APPROVAL: &str = "Approval";
@@ -110,7 +110,7 @@ fn is_behind_a_question(workflow: &Workflow, ix: StepIx) -> bool {
     workflow.step(ix).kind.value == APPROVAL || workflow.ancestors(ix).into_iter().any(|need| workflow.step(need).kind.value == APPROVAL)
 }
 
-/// Looks at the page until it is an incident, and returns when that began; `None` when somebody ends the watch. An incident that an earlier
+/// Looks until it is an incident, and returns when that began; `None` when somebody ends the watch. An incident that an earlier
 /// watch left `unanswered` goes on for as long as the page was not well again.
 async fn look(
     console: &mut Console,
@@ -133,21 +133,28 @@ async fn look(
     } else {
         format!("{} in a row are bad", count(as_usize(failures), "look"))
     };
-    console.say(&format!("watches {}, every {}: when {rule}, it starts `{workflow}`", args.url, args.interval));
+    let sources = sources(args);
+    console.say(&format!("watches {}, every {}: when {rule}, it starts `{workflow}`", sources.shown(), args.interval));
+    let cx = world.context(new_run_id(), "watch")?;
+    let mut before = None;
     loop {
         let at = world.clock.now();
-        let bad = ask(&world, &args.url, args.interval.0).await;
+        let Look { says, each, why } = sources.look(&cx, before.is_none()).await?;
+        let same = before.replace(each.clone()).is_none_or(|before| before == each);
         let time = time_of_day(at);
-        unanswered = unanswered.filter(|_| bad.is_some());
-        match detector.take(at, bad.is_some()) {
-            Seen::Quiet => {}
-            Seen::Well => console.say(&format!("{time}  well")),
-            Seen::NeverWell => console.say(&format!("{time}  bad, and was never well since the watch began: {}", bad.unwrap_or_default())),
-            Seen::Bad(so_far) => console.say(&format!("{time}  bad, {so_far} of {failures}: {}", bad.unwrap_or_default())),
+        unanswered = unanswered.filter(|_| says != Says::Good);
+        match detector.take(at, says) {
+            Seen::Quiet if same => {}
+            Seen::Quiet => console.say(&format!("{time}  as before: {why}")),
+            Seen::Well if why.is_empty() => console.say(&format!("{time}  well")),
+            Seen::Well => console.say(&format!("{time}  well: {why}")),
+            Seen::Unknown => console.say(&format!("{time}  unknown, which starts nothing: {why}")),
+            Seen::NeverWell => console.say(&format!("{time}  bad, and was never well since the watch began: {why}")),
+            Seen::Bad(so_far) => console.say(&format!("{time}  bad, {so_far} of {failures}: {why}")),
             Seen::Incident(first_bad) => match too_soon(runs, workflow, args.min_delay.0).await? {
                 None => {
                     let began_at = unanswered.unwrap_or(first_bad);
-                    console.say(&format!("{time}  an incident since {}: {}", time_of_day(began_at), bad.unwrap_or_default()));
+                    console.say(&format!("{time}  an incident since {}: {}", time_of_day(began_at), why));
                     if let Some(sim) = &world.sim {
                         sim.flush()?;
                     }
@@ -168,12 +175,14 @@ async fn look(
     }
 }
 
-/// Looks at the page once, and returns what is bad about it.
-async fn ask(world: &World, url: &str, limit: Duration) -> Option<String> {
-    match world.cloud.get(url, None, limit).await {
-        Ok(answer) if answer.status == 200 => None,
-        Ok(answer) => Some(format!("HTTP {}", answer.status)),
-        Err(failure) => Some(failure.message),
+fn sources(args: &Watch) -> Sources {
+    let looked_at = &args.looked_at;
+    Sources {
+        page: looked_at.url.clone(),
+        alarms: looked_at.alarm.clone(),
+        health_checks: looked_at.health_check.clone(),
+        require: args.require,
+        limit: args.interval.0,
     }
 }
 

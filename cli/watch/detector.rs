@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 
 use jiff::Timestamp;
 
+use super::Says;
+
 /// What a look adds to those before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Seen {
@@ -11,6 +13,8 @@ pub enum Seen {
     Quiet,
     /// The first good look, or the first after bad ones.
     Well,
+    /// The first look that found nothing out.
+    Unknown,
     /// So many of the last looks were bad.
     Bad(usize),
     /// There is nothing to fall from: the page was never well.
@@ -24,8 +28,8 @@ pub enum Seen {
 pub struct Detector {
     failures: usize,
     of: usize,
-    /// The last looks, whether each was bad.
-    window: VecDeque<(Timestamp, bool)>,
+    /// The last looks, and what each said.
+    window: VecDeque<(Timestamp, Says)>,
     was_well: bool,
 }
 
@@ -41,19 +45,23 @@ impl Detector {
         Self { was_well: true, ..self }
     }
 
-    /// Takes a look in.
-    pub fn take(&mut self, at: Timestamp, bad: bool) -> Seen {
-        let last_was_bad = self.window.back().map(|&(_, bad)| bad);
-        self.window.push_back((at, bad));
+    /// Takes a look in. One that found nothing out is neither good nor bad, and takes the place of one that was: an incident is not made of it.
+    pub fn take(&mut self, at: Timestamp, says: Says) -> Seen {
+        let last = self.window.back().map(|&(_, says)| says);
+        self.window.push_back((at, says));
         while self.window.len() > self.of {
             self.window.pop_front();
         }
-        if !bad {
-            let new = !self.was_well || last_was_bad == Some(true);
-            self.was_well = true;
-            return if new { Seen::Well } else { Seen::Quiet };
+        match says {
+            Says::Unknown => return if last == Some(Says::Unknown) { Seen::Quiet } else { Seen::Unknown },
+            Says::Good => {
+                let new = !self.was_well || last != Some(Says::Good);
+                self.was_well = true;
+                return if new { Seen::Well } else { Seen::Quiet };
+            }
+            Says::Bad => {}
         }
-        let mut bad = self.window.iter().filter(|(_, bad)| *bad);
+        let mut bad = self.window.iter().filter(|(_, says)| *says == Says::Bad);
         let (count, first) = (bad.clone().count(), bad.next().map(|&(at, _)| at));
         match first {
             _ if !self.was_well => Seen::NeverWell,
@@ -69,7 +77,12 @@ mod tests {
 
     fn seen(detector: &mut Detector, looks: &str) -> Vec<Seen> {
         let at = |secs: usize| Timestamp::from_second(i64::try_from(secs).expect("few")).expect("in range");
-        looks.chars().enumerate().map(|(secs, look)| detector.take(at(secs), look == 'x')).collect()
+        let says = |look: char| match look {
+            'x' => Says::Bad,
+            '?' => Says::Unknown,
+            _ => Says::Good,
+        };
+        looks.chars().enumerate().map(|(secs, look)| detector.take(at(secs), says(look))).collect()
     }
 
     fn began(second: i64) -> Seen {
@@ -88,6 +101,16 @@ mod tests {
         assert!(!looks.iter().any(|seen| matches!(seen, Seen::Incident(_))), "{looks:?}");
         // Unless somebody says that so much of it is one.
         assert_eq!(seen(&mut Detector::new(3, 5), ".xx.x").last(), Some(&began(1)));
+    }
+
+    #[test]
+    fn a_look_that_found_nothing_out_is_neither_good_nor_bad() {
+        let looks = seen(&mut Detector::new(3, 3), ".xx?x.");
+        assert_eq!(looks, [Seen::Well, Seen::Bad(1), Seen::Bad(2), Seen::Unknown, Seen::Bad(2), Seen::Well]);
+        let never = seen(&mut Detector::new(2, 2), &format!(".{}", "x?".repeat(50)));
+        assert!(!never.iter().any(|seen| matches!(seen, Seen::Incident(_))), "{never:?}");
+        assert_eq!(seen(&mut Detector::new(2, 2), "??x")[..], [Seen::Unknown, Seen::Quiet, Seen::NeverWell], "nor was it well");
+        assert_eq!(seen(&mut Detector::new(3, 4), ".xx?x").last(), Some(&began(1)));
     }
 
     #[test]

@@ -1,7 +1,10 @@
-//! What `wf watch` knows: when looks at a page become an incident ([`Detector`]), and which incident was answered already ([`Memory`]).
+//! What `wf watch` knows: what its sources say ([`Sources`]), when looks become an incident ([`Detector`]), and which incident was answered
+//! already ([`Memory`]).
 
 mod detector;
 mod memory;
+mod sources;
 
 pub use detector::{Detector, Seen};
 pub use memory::{Incident, Memory};
+pub use sources::{Look, Says, Sources};

@@ -96,6 +96,40 @@ fn events(sandbox: &Sandbox) -> Vec<Value> {
     sandbox.wf(&["log", "@latest", "--json"]).stdout.lines().map(|line| serde_json::from_str(line).expect("a record")).collect()
 }
 
+/// Of several sources all that are known must be bad, and what is not known starts nothing.
+#[test]
+fn an_alarm_starts_the_workflow_when_it_goes_off_and_not_while_nobody_knows() {
+    let sandbox = quiet_at_first();
+    let sim = ["--sim", "--sim-world", "world.ron", "--sim-speed", "5"];
+    sandbox.wf(&[&["check", "failover.ron", "--live"], &sim[..]].concat()).exits(0);
+    sandbox.wf(&["alarms", "failover.ron", "--put", "--sim", "--sim-speed", "5"]).exits(0);
+    let at = |speed, more: &[&'static str]| {
+        [&["watch", "failover.ron", "--sim", "--yes", "--no-tty", "--plain", "--sim-speed", speed], more].concat()
+    };
+    // Slowly: the outage is to come during the last of these looks.
+    let watch = |more: &[&'static str]| at("5", more);
+    let nobody = watch(&["--alarm", "wf-failover-health-app.company.com@us-east-1", "--sim-fault", "service-outage monitoring"]);
+    let mut live = sandbox.start(&nobody);
+    live.until("unknown, which starts nothing: alarm wf-failover-health-app.company.com@us-east-1 unknown");
+    live.signal("INT");
+    live.end().exits(130).says("nothing was started");
+    sandbox.wf(&watch(&["--alarm", "nope@us-west-2"])).exits(4).says("there is no alarm nope in us-west-2");
+    sandbox.wf(&watch(&["--alarm", "nope"])).exits(2).says("named with its region");
+    sandbox.wf(&watch(&[])).exits(2).says("--url");
+    // The page falls long before the alarm, which is in no haste: it has to see three bad minutes.
+    let both = ["--url", "https://app.company.com/health", "--alarm", "wf-failover-health-app.company.com@us-east-1"];
+    let checks = ["--health-check", "c8d5e2b7-1f40-4a6d-9e83-72b6a0c94d15", "--auto"];
+    let watched = sandbox.wf(&[at(SPEED, &both), checks.to_vec()].concat());
+    watched.exits(0).says(
+        "well: page well; alarm wf-failover-health-app.company.com@us-east-1 well; health check c8d5e2b7-1f40-4a6d-9e83-72b6a0c94d15 well",
+    );
+    watched
+        .says("as before: page bad, HTTP 50")
+        .says("us-east-1 bad, in alarm; health check c8d5e2b7-1f40-4a6d-9e83-72b6a0c94d15 bad, unhealthy");
+    watched.says("an incident since 03:0");
+    assert_eq!(runs(&sandbox).len(), 1);
+}
+
 /// A world in which the incident is still to come.
 fn quiet_at_first() -> Sandbox {
     let sandbox = Sandbox::new();
