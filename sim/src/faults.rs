@@ -22,6 +22,7 @@ pub(crate) enum FaultKind {
     ServiceOutage { service: String },
     Throttle { service: String, percent: f64 },
     Lag { instance: String, lag: Duration },
+    WriteLoad { instance: String },
     NoCapacity { group: String },
     Fail { name: String, times: Option<u64> },
     LostResponse { name: String, times: Option<u64> },
@@ -40,12 +41,13 @@ pub(crate) enum FaultKind {
 }
 
 /// Every form, as shown in messages.
-pub(crate) const FORMS: [(&str, &str); 20] = [
+pub(crate) const FORMS: [(&str, &str); 21] = [
     ("region-outage", "region-outage REGION"),
     ("region-hang", "region-hang REGION"),
     ("service-outage", "service-outage SERVICE"),
     ("throttle", "throttle SERVICE PERCENT%"),
     ("lag", "lag INSTANCE DURATION"),
+    ("write-load", "write-load INSTANCE"),
     ("no-capacity", "no-capacity GROUP"),
     ("fail", "fail KIND-OR-ACTION [TIMES]"),
     ("lost-response", "lost-response KIND-OR-ACTION [TIMES]"),
@@ -192,6 +194,7 @@ fn parse_kind(name: &str, arguments: &[&str]) -> Result<FaultKind, String> {
         "service-outage" => FaultKind::ServiceOutage { service: service(&first)? },
         "throttle" => FaultKind::Throttle { service: service(&first)?, percent: percent(second)? },
         "lag" => FaultKind::Lag { instance: first, lag: duration(second.unwrap_or_default())? },
+        "write-load" => FaultKind::WriteLoad { instance: first },
         "no-capacity" => FaultKind::NoCapacity { group: first },
         "fail" => FaultKind::Fail { name: action_name(&first)?, times: times(second)? },
         "lost-response" => FaultKind::LostResponse { name: action_name(&first)?, times: times(second)?.or(Some(1)) },
@@ -278,6 +281,7 @@ impl fmt::Display for Fault {
             FaultKind::ServiceOutage { service } => write!(f, "service-outage {service}"),
             FaultKind::Throttle { service, percent } => write!(f, "throttle {service} {percent}%"),
             FaultKind::Lag { instance, lag } => write!(f, "lag {instance} {}", compact(*lag)),
+            FaultKind::WriteLoad { instance } => write!(f, "write-load {instance}"),
             FaultKind::NoCapacity { group } => write!(f, "no-capacity {group}"),
             FaultKind::Fail { name, times } => counted(f, "fail", name, *times),
             FaultKind::LostResponse { name, times } => counted(f, "lost-response", name, *times),
@@ -325,6 +329,7 @@ mod tests {
             "throttle rds 20%",
             "lag prod-db-replica-west 2h",
             "lag prod-db-replica-west 1m30s",
+            "write-load prod-db-primary",
             "no-capacity prod-app-dr-asg",
             "fail EksScaleNodegroup",
             "fail UpdateNodegroupConfig 3",

@@ -88,6 +88,7 @@ pub(super) fn create_replica(world: &mut World, region: &str, params: &Params) -
             id: master.id.clone(),
             replicated_to: world.now,
             catching_up: Some((until, behind)),
+            falling_behind: None,
             lag_by_minute: Default::default(),
             detached: false,
         }),

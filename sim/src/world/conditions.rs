@@ -12,6 +12,7 @@ pub(crate) struct Conditions {
     pub(crate) primary_alive: bool,
     regions_out: BTreeSet<String>,
     lags: BTreeMap<String, Ms>,
+    write_loads: BTreeSet<String>,
     no_capacity: BTreeSet<String>,
     image_pulls_fail: BTreeSet<String>,
     no_address: BTreeSet<String>,
@@ -31,6 +32,9 @@ impl Conditions {
                 FaultKind::Lag { instance, lag } => {
                     let lag = Ms::try_from(lag.as_millis()).unwrap_or(Ms::MAX / 4).min(Ms::MAX / 4);
                     conditions.lags.insert(instance.clone(), lag);
+                }
+                FaultKind::WriteLoad { instance } => {
+                    conditions.write_loads.insert(instance.clone());
                 }
                 FaultKind::NoCapacity { group } => {
                     conditions.no_capacity.insert(group.clone());
@@ -68,6 +72,11 @@ impl Conditions {
     /// Returns the lag that a replica is held at.
     pub(crate) fn lag(&self, instance: &str) -> Option<Ms> {
         self.lags.get(instance).copied()
+    }
+
+    /// Reports whether more is written to an instance than its replicas can apply.
+    pub(crate) fn is_under_write_load(&self, instance: &str) -> bool {
+        self.write_loads.contains(instance)
     }
 
     /// Reports whether pods of a region get no images.

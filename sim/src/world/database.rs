@@ -9,6 +9,8 @@ use super::{Ms, World, unit};
 
 /// Minutes of lag history that CloudWatch can be asked for.
 const LAG_MINUTES_MAX: usize = 24 * 60;
+/// How much further behind a replica is after each second in which more is written than it applies.
+const FALLS_BEHIND: f64 = 0.5;
 /// How fast a new replica catches up: seconds of lag worked off per second.
 const CATCH_UP: f64 = 3.0;
 
@@ -49,6 +51,9 @@ pub(crate) struct Source {
     pub(crate) replicated_to: Ms,
     /// Since when it catches up, and from how many seconds behind.
     pub(crate) catching_up: Option<(Ms, f64)>,
+    /// Since when it falls behind, and from how many seconds, as more is written than it applies.
+    #[serde(default)]
+    pub(crate) falling_behind: Option<(Ms, f64)>,
     /// Lag in seconds, by minute.
     pub(crate) lag_by_minute: VecDeque<(i64, f64)>,
     /// Set when a promotion has cut replication.
@@ -214,7 +219,14 @@ impl World {
         let held = self.conditions.lag(id);
         let (is_there, last_row) = (master.is_some() && reachable, master.as_ref().and_then(|(_, last)| *last));
 
+        let overloaded = self.conditions.is_under_write_load(&source.id);
         let source = self.region_mut(region).databases.get_mut(id)?.source.as_mut()?;
+        match source.falling_behind {
+            None if overloaded => source.falling_behind = Some((now, behind)),
+            // What has piled up is worked off as by a new replica.
+            Some(_) if !overloaded => (source.falling_behind, source.catching_up) = (None, Some((now, behind))),
+            None | Some(_) => {}
+        }
         if is_there {
             source.replicated_to = source.replicated_to.max(now.saturating_sub((behind * 1000.0) as Ms));
         }
@@ -243,8 +255,13 @@ impl World {
         let span = self.timings.replica_lag;
         let minute = self.now.div_euclid(60_000).unsigned_abs();
         let base = span.min + (span.max - span.min) * unit(self.seed, &replica.resource_id, minute);
-        let catching_up = replica.source.as_ref().and_then(|s| s.catching_up);
-        catching_up.map_or(base, |(from, behind)| base.max(behind - CATCH_UP * (self.now - from) as f64 / 1000.0))
+        let since = |from: Ms| (self.now - from) as f64 / 1000.0;
+        let source = replica.source.as_ref();
+        if let Some((from, behind)) = source.and_then(|s| s.falling_behind) {
+            return behind + FALLS_BEHIND * since(from);
+        }
+        let catching_up = source.and_then(|s| s.catching_up);
+        catching_up.map_or(base, |(from, behind)| base.max(behind - CATCH_UP * since(from)))
     }
 }
 

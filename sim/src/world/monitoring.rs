@@ -18,6 +18,9 @@ const WRITES: (f64, f64) = (40.0, 60.0);
 /// How busy the processors of one that takes writes are, and those of a replica, in percent.
 const BUSY: (f64, f64) = (25.0, 45.0);
 const BUSY_REPLICA: (f64, f64) = (8.0, 20.0);
+/// How much more is written under load than in normal times, and how busy a replica is with it.
+const LOAD: f64 = 12.0;
+const BUSY_BEHIND: (f64, f64) = (94.0, 99.0);
 /// Of a database whose servers are dead.
 const IDLE: f64 = 1.0;
 
@@ -225,14 +228,17 @@ impl World {
             incident.is_some_and(|i| i.from < begin && i.until.is_none_or(|healed| end <= healed))
         };
         let (writes, is_replica) = (metric.name == "WriteIOPS", database.source.is_some());
+        let behind = database.source.as_ref().is_some_and(|source| self.conditions.is_under_write_load(&source.id));
+        let factor = if writes && (behind || self.conditions.is_under_write_load(id)) { LOAD } else { 1.0 };
         let value = |minute: i64| {
             let (least, most) = match (writes, is_replica) {
                 (true, _) => WRITES,
+                (false, true) if behind => BUSY_BEHIND,
                 (false, true) => BUSY_REPLICA,
                 (false, false) => BUSY,
             };
             let at = unit(self.seed, &format!("{}/{}", metric.name, database.resource_id), minute.unsigned_abs());
-            if dead(minute) { IDLE } else { least + (most - least) * at }
+            if dead(minute) { IDLE } else { factor * (least + (most - least) * at) }
         };
         (from.max(database.created.div_euclid(MINUTE))..=until).map(|minute| Sample::once((minute, value(minute)))).collect()
     }

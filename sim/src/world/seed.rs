@@ -143,6 +143,7 @@ impl World {
             id: s.id.clone(),
             replicated_to: self.started,
             catching_up: None,
+            falling_behind: None,
             lag_by_minute: VecDeque::new(),
             detached: false,
             shown: def.replication.clone(),

@@ -88,7 +88,8 @@ pub async fn diagnose(cx: &StepContext<Cloud>, region: &str, instance: &str, win
         let writes = metric(cx, &source_region, &id, "WriteIOPS", window).await;
         source_write_iops = writes.ok().and_then(|samples| average(&samples));
     }
-    let Verdict { keeps_up, cause, next } = judge(&replica, source.as_ref(), &lag, cpu, cx.clock.now());
+    let load = Load { cpu, writes: source_write_iops };
+    let Verdict { keeps_up, cause, next } = judge(&replica, source.as_ref(), &lag, load, cx.clock.now());
     Ok(Diagnosis {
         instance: replica.id,
         region: replica.region,
@@ -139,6 +140,15 @@ fn average(samples: &[Sample]) -> Option<f64> {
     (!samples.is_empty()).then(|| samples.iter().map(|sample| sample.average).sum::<f64>() / samples.len() as f64)
 }
 
+/// How much there is to do, as far as CloudWatch knows.
+#[derive(Default, Clone, Copy)]
+struct Load {
+    /// How busy the replica's processors are, in percent.
+    cpu: Option<f64>,
+    /// How many writes a second the source does.
+    writes: Option<f64>,
+}
+
 struct Verdict {
     keeps_up: bool,
     cause: String,
@@ -146,7 +156,7 @@ struct Verdict {
 }
 
 /// Names the likeliest cause: what RDS says first, then what the lag does, then what the instances are.
-fn judge(replica: &Instance, source: Option<&Instance>, lag: &[Sample], cpu: Option<f64>, now: Timestamp) -> Verdict {
+fn judge(replica: &Instance, source: Option<&Instance>, lag: &[Sample], load: Load, now: Timestamp) -> Verdict {
     let behind = |cause: String, next: String| Verdict { keeps_up: false, cause, next };
     let (id, region) = (&replica.id, &replica.region);
     let Some(source_name) = &replica.source else {
@@ -186,8 +196,12 @@ fn judge(replica: &Instance, source: Option<&Instance>, lag: &[Sample], cpu: Opt
                 "wait; a failover before that loses what is missing".to_owned(),
             )
         }
-        _ if cpu.is_some_and(|cpu| cpu >= CPU_FULL) => {
-            behind(format!("the replica's processors are busy to {:.0} %", cpu.unwrap_or_default()), larger(replica, source))
+        _ if load.cpu.is_some_and(|cpu| cpu >= CPU_FULL) => {
+            let busy = format!("the replica's processors are busy to {:.0} %", load.cpu.unwrap_or_default());
+            let writes = load
+                .writes
+                .map_or_else(String::new, |writes| format!(": its source writes {writes:.0} times a second, more than it applies"));
+            behind(format!("{busy}{writes}"), larger(replica, source))
         }
         _ if source.is_some_and(|source| source.class != replica.class) => {
             let source_class = source.map_or("", |source| source.class.as_str());
@@ -258,7 +272,8 @@ mod tests {
 
     fn said(replica: &Instance, lag: &[Sample], cpu: Option<f64>) -> String {
         let source = instance("db.r6g.xlarge");
-        let verdict = judge(replica, Some(&source), lag, cpu, Timestamp::from_second(610).expect("in range"));
+        let load = Load { cpu, writes: None };
+        let verdict = judge(replica, Some(&source), lag, load, Timestamp::from_second(610).expect("in range"));
         format!("{} {} {}", verdict.keeps_up, verdict.cause, verdict.next)
     }
 
