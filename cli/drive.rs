@@ -20,8 +20,8 @@ use crate::ledger::{Ledger, Recorder};
 use crate::notify::{About, Notifier, Targets};
 use crate::render::harmless_json;
 use crate::render::live::{LiveReporter, Suspend};
-use crate::render::summary::{Summary, Users};
-use crate::report::{self, Besides, DrillReport, Report};
+use crate::render::summary::Summary;
+use crate::report::{self, Besides, DrillReport, Measured, Report};
 use crate::run_summary::RunSummary;
 use crate::runs::{Runs, failed};
 use crate::sim_world::World;
@@ -143,7 +143,8 @@ impl Drive {
         let replayed = Replayed::of(&run, workflow, &records).map_err(|source| failed(&run, source))?;
         let summary = Summary::of(&replayed, &records, &world.sim.as_ref().map(wf_sim::Sim::sites).unwrap_or_default());
         let exit = exit_of(&end, &summary);
-        match tell(console, runs, summary, &replayed, &records) {
+        let earlier = report::earlier_drills(runs, &replayed).await;
+        match tell(console, runs, summary, &replayed, &records, earlier) {
             // How the run went does not depend on who reads about it.
             Err(Failure::Output(error)) => console.say(&format!("the summary could not be written ({error}): wf status {run}")),
             told => told?,
@@ -205,7 +206,14 @@ fn exit_of(end: &RunEnd, summary: &Summary) -> Exit {
 }
 
 /// Says how it went, and keeps the summary.
-fn tell(console: &mut Console, runs: &Runs, summary: Summary, replayed: &Replayed, records: &[Record]) -> Result<(), Failure> {
+fn tell(
+    console: &mut Console,
+    runs: &Runs,
+    summary: Summary,
+    replayed: &Replayed,
+    records: &[Record],
+    earlier: Vec<Measured>,
+) -> Result<(), Failure> {
     RunSummary::of(replayed, false).keep(runs.layout());
     let told = if console.json() {
         console.document(&summary)
@@ -213,14 +221,15 @@ fn tell(console: &mut Console, runs: &Runs, summary: Summary, replayed: &Replaye
         let text = summary.text(console.out_look());
         console.data(&format!("\n{text}"))
     };
-    keep_report(console, runs, replayed, records, summary.users);
+    let followers = report::beside(replayed);
+    keep_report(console, runs, replayed, records, Besides { live: false, users: summary.users, followers, earlier });
     told
 }
 
 /// Keeps the report, and says where. It can be made anew, so a failure is only said.
-fn keep_report(console: &mut Console, runs: &Runs, replayed: &Replayed, records: &[Record], users: Vec<Users>) {
+fn keep_report(console: &mut Console, runs: &Runs, replayed: &Replayed, records: &[Record], besides: Besides) {
     let (layout, run) = (runs.layout(), &replayed.header.run);
-    let report = Report::of(replayed, records, Besides { live: false, users, followers: report::beside(replayed) });
+    let report = Report::of(replayed, records, besides);
     match report::keep(&report, layout) {
         Ok(()) => {
             console.say(&format!("report: {} (.md and .json beside it)", layout.report_file(run, "html").display()));

@@ -21,7 +21,8 @@ pub async fn report(console: &mut Console, state_dir: &Path, args: &Args) -> Res
     let (replayed, found) = runs.replayed(&run).await?;
     let mut followers = report::runs_behind(&runs, &replayed).await;
     followers.extend(report::beside(&replayed));
-    let besides = Besides { live: found.live_at.is_some(), users: Vec::new(), followers };
+    let earlier = report::earlier_drills(&runs, &replayed).await;
+    let besides = Besides { live: found.live_at.is_some(), users: Vec::new(), followers, earlier };
     let mut report = Report::of(&replayed, &found.records, besides);
     report.summary.users = report::users_kept(runs.layout(), &run, &report.audit.head);
     let format = match args.format {

@@ -5,6 +5,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use wf_engine::model::event::{Operator, StepFailure};
 
 use super::gantt::gantt;
+use super::trend::trend;
 use super::{Approval, Changed, Deed, Report, Restorer, Trouble, secs};
 use crate::render::summary::{Objective, Row, Users, Verdict};
 use crate::render::{Ink, clean, date_and_time, who};
@@ -84,6 +85,7 @@ impl Report {
                 }
                 @for users in &summary.users { (users_card(users)) }
             }
+            @if let Some(drawing) = trend(&self.earlier, summary) { (drawing) }
             @if !summary.next.is_empty() {
                 h3 { "What can be done next" }
                 dl.next { @for next in &summary.next { dt { code { (next.command) } } dd { (clean(&next.does)) } } }

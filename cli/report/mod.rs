@@ -13,6 +13,7 @@ mod markdown;
 mod people;
 #[cfg(test)]
 mod tests;
+mod trend;
 mod troubles;
 
 use std::time::Duration;
@@ -35,6 +36,7 @@ pub use drill::DrillReport;
 pub use files::{Format, keep, users_kept};
 pub use followers::{Follower, beside, runs_behind};
 pub use people::{Approval, Deed};
+pub use trend::{Measured, earlier_drills};
 pub use troubles::Trouble;
 
 /// The version of the report as data.
@@ -63,6 +65,9 @@ pub struct Report {
     pub troubles: Vec<Trouble>,
     /// What proves that this is the run.
     pub audit: Audit,
+    /// The drills of the same workflow and environment before it, for the drawing.
+    #[serde(skip)]
+    pub earlier: Vec<Measured>,
 }
 
 /// What proves that a report is of a journal, and of all of it.
@@ -95,6 +100,8 @@ pub struct Besides {
     pub users: Vec<Users>,
     /// Workflows and runs that take over what this one recorded.
     pub followers: Vec<Follower>,
+    /// If it is a drill, those of the same workflow and environment before it.
+    pub earlier: Vec<Measured>,
 }
 
 impl Report {
@@ -117,6 +124,7 @@ impl Report {
             changes: changes::all(replayed, records, &besides.followers),
             troubles: troubles::all(records),
             audit: Audit::of(replayed, records),
+            earlier: besides.earlier,
             summary,
         }
     }

@@ -152,3 +152,17 @@ fn production_is_not_exercised_by_accident() {
     sandbox.wf(&["drill", "no-such"]).exits(2).says("workflows/drill-no-such.ron");
     assert_eq!(sandbox.json(&["list"]), json!([]), "nothing was started");
 }
+
+#[test]
+fn a_drill_s_report_shows_those_before_it() {
+    let sandbox = Sandbox::new();
+    sandbox.file("small.ron", r#"Workflow(name: "small", at_end: Undo, steps: [(id: "a", run: Wait(duration: "5s"))])"#);
+    let drill = |environment| sandbox.wf(&["drill", "small.ron", "--env", environment, "--sim", "--yes", "--no-tty"]);
+    let html = || sandbox.wf(&["report", "@latest", "--format", "html"]).stdout;
+    drill("staging").exits(22);
+    assert!(!html().contains("The drills before it"));
+    drill("test").exits(22);
+    drill("staging").exits(22);
+    assert!(html().contains("0 of the last 2 drills of staging passed"), "the one of another environment does not count");
+    assert_eq!(html().matches("<circle").count(), 2);
+}
