@@ -1,4 +1,4 @@
-//! What monitoring systems are told: the figures of runs ([`figures`]), as Prometheus reads them and as CloudWatch takes them, one list of figures with
+//! What monitoring systems are told: the figures of runs ([`figures()`]), as Prometheus reads them and as CloudWatch takes them, one list of figures with
 //! one renderer each; and what keeps an eye on what a workflow's steps work on, as dashboard and as alarms. Knows nothing of how a run goes on.
 
 mod alarms;
