@@ -68,7 +68,8 @@ impl Operator {
     pub fn failover(&self) -> Command {
         let west = &self.seeded[WEST];
         let set = |name: &str, value: &str| ["--set".to_owned(), format!("{name}={value}")];
-        let mut command = self.wf(&["run", "workflows/failover.ron", "--yes"]);
+        // No name server of moto's turns over with a health check: the object of an unplanned failover would move nobody.
+        let mut command = self.wf(&["run", "workflows/failover.ron", "--yes", "--mode", "planned"]);
         command
             .args(set("dr_alb_dns_name", west["alb_dns_name"].as_str().unwrap()))
             .args(set("dr_alb_zone_id", west["alb_zone_id"].as_str().unwrap()))
@@ -79,7 +80,11 @@ impl Operator {
 
     fn failback(&self) -> Command {
         let [url, shop_url] = [format!("url={}", self.servers.site), format!("shop_url={}", self.shop_site())];
+        let east = &self.seeded[EAST];
+        let balancer = format!("primary_alb_dns_name={}", east["alb_dns_name"].as_str().unwrap());
+        let zone = format!("primary_alb_zone_id={}", east["alb_zone_id"].as_str().unwrap());
         let mut command = self.wf(&["failback", "workflows/failback.ron", "--yes", "--set", &url, "--set", &shop_url]);
+        command.args(["--set", &balancer, "--set", &zone]);
         let both = std::env::join_paths([self.compiled("resolver"), self.compiled("clock")]).unwrap();
         command.env("LD_PRELOAD", both).env("WF_CLOCK_SPEED", CALENDAR_SPEED);
         command

@@ -1,6 +1,6 @@
 //! Ways to move the users, and what each costs them when something is gone that it needs.
 
-use wf_engine::model::event::RunOutcome;
+use wf_engine::model::event::{Mode, RunOutcome};
 use wf_engine::model::run_state::StepStatus;
 use wf_engine::runtime::RunEnd;
 use wf_sim::DEFAULT_WORLD;
@@ -89,6 +89,51 @@ async fn the_way_home_takes_the_object_away_and_changes_no_record() {
     {
         eprintln!("user-visible outage of a failover by StopObject: {outage} s; of the way home: {} s", traffic.outage - outage);
     }
+}
+
+/// Each mode has its own way to move the users of the application, and the way home undoes whichever it was.
+#[tokio::test(start_paused = true)]
+async fn the_failover_edits_the_record_if_planned_and_puts_the_object_if_not_and_the_failback_undoes_either() {
+    // How often an object is put, and a record changed: that of the shop in both, and in both directions.
+    for (mode, moved, skipped, objects, records) in [(Mode::Unplanned, "dns", "dns_edit", 1, 1), (Mode::Planned, "dns_edit", "dns", 0, 2)] {
+        let world = Shipped::in_world(&by_hand_only(), None, &[]);
+        let before = world.sim.status();
+        let failover = world.run("failover.ron", |plan| plan.mode = mode).await;
+        assert_eq!(failover.end, COMPLETED, "{:#?}", failover.failures());
+        assert_eq!((failover.step(moved).status, failover.step(skipped).status), (StepStatus::Succeeded, StepStatus::Skipped));
+        let of = |action| world.effective(action);
+        assert_eq!((of("PutObject"), of("ChangeResourceRecordSets")), (objects, records), "{mode:?}");
+        world.pass_minutes(30).await;
+        assert_eq!(world.sim.traffic().serving_region.as_deref(), Some("us-west-2"));
+        let failback = world.follow("failback.ron", &failover).await;
+        assert_eq!(failback.end, COMPLETED, "{:#?}", failback.failures());
+        assert_eq!((of("DeleteObject"), of("ChangeResourceRecordSets")), (objects, 2 * records), "{mode:?}");
+        world.pass_minutes(5).await;
+        let after = world.sim.status();
+        for path in AS_BEFORE {
+            assert_eq!(before.pointer(path).map(sizes), after.pointer(path).map(sizes), "{mode:?}: {path}");
+        }
+        assert_eq!(world.sim.traffic().serving_region.as_deref(), Some("us-east-1"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_failover_moves_the_application_while_the_control_plane_of_route_53_is_gone_and_asks_about_the_shop() {
+    let (world, run, outage) = outage(&text_of("failover.ron")).await;
+    assert!(matches!(&run.end, RunEnd::Paused { reason } if reason.contains("shop_dns")), "{:?}", run.end);
+    assert_eq!((run.step("verify").status, run.step("shop_dns").status), (StepStatus::Succeeded, StepStatus::Failed));
+    assert_eq!(world.sim.traffic().serving_region.as_deref(), Some("us-west-2"));
+    assert!(world.sim.traffic().outages.last().unwrap().until.is_some(), "the users of the application are served again");
+    #[expect(clippy::print_stderr, reason = "the figures are what the test is for")]
+    {
+        eprintln!("user-visible outage of the application in failover.ron, us-east-1 and the control plane of Route 53 gone: {outage} s");
+    }
+    world.sim.set_faults(vec!["region-outage us-east-1".parse().unwrap()]);
+    let resumed = world.resume("failover.ron", &run).await;
+    assert_eq!(resumed.end, RunEnd::Finished(RunOutcome::CompletedWithExceptions), "{:#?}", resumed.failures());
+    // Resolvers keep the old address for a minute.
+    world.pass_minutes(2).await;
+    assert_eq!(world.shop()["serving_region"], "us-west-2");
 }
 
 /// The failover could not reach the region, so it has not recorded what was there.

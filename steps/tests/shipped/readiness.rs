@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use wf_engine::model::event::Mode;
 use wf_engine::readiness::{Finding, Later};
 use wf_sim::DEFAULT_WORLD;
 
@@ -22,6 +23,7 @@ struct Break {
     /// What is written otherwise in the world file.
     world: &'static [(&'static str, &'static str)],
     fault: &'static str,
+    mode: Mode,
     /// What is under way.
     busy: Busy,
     /// The checks that are not passed, beyond [`ALWAYS`].
@@ -37,7 +39,16 @@ enum Busy {
     Nodes,
 }
 
-const WHOLE: Break = Break { file: FAILOVER, plan: &[], world: &[], fault: "primary-alive", busy: Busy::Nothing, found: &[], says: "" };
+const WHOLE: Break = Break {
+    file: FAILOVER,
+    plan: &[],
+    world: &[],
+    fault: "primary-alive",
+    mode: Mode::Unplanned,
+    busy: Busy::Nothing,
+    found: &[],
+    says: "",
+};
 
 /// A break of the world file.
 const fn world(edits: &'static [(&'static str, &'static str)], found: &'static [&'static str], says: &'static str) -> Break {
@@ -52,6 +63,11 @@ const fn plan(edits: &'static [(&'static str, &'static str)], found: &'static [&
 /// A break by a fault.
 const fn fault(fault: &'static str, found: &'static [&'static str], says: &'static str) -> Break {
     Break { fault, found, says, ..WHOLE }
+}
+
+/// A break of what only a planned failover does.
+const fn planned(edits: &'static [(&'static str, &'static str)], found: &'static [&'static str], says: &'static str) -> Break {
+    Break { mode: Mode::Planned, ..world(edits, found, says) }
 }
 
 const REPLICA: &str = r#"replica_of: (region: "us-east-1", id: "prod-db-primary"),"#;
@@ -162,27 +178,28 @@ const BREAKS: &[Break] = &[
         "no public hosted zone company.net",
     ),
     plan(&[("\"app.company.com\"", "\"ap.company.com\"")], &["dns/record failed"], "no record ap.company.com A (primary)"),
-    world(
+    planned(
         &[(
             "name: \"app.company.com\", type: \"A\", set_identifier: \"secondary\"",
             "name: \"old.company.com\", type: \"A\", set_identifier: \"secondary\"",
         )],
-        &["dns/failover pair failed"],
+        &["dns_edit/failover pair failed"],
         "\"Failover\": \"SECONDARY\"",
     ),
-    world(&[(WATCHED, "")], &["dns/health check warned"], "HealthCheckId"),
-    world(
+    planned(&[(WATCHED, "")], &["dns_edit/health check warned"], "HealthCheckId"),
+    planned(
         &[(WATCHED, ""), (PRIMARY_ALIAS, r#"alias: (region: "us-east-1", load_balancer: "prod-app-alb")"#)],
-        &["dns/health check failed"],
+        &["dns_edit/health check failed"],
         "healthy for ever",
     ),
-    world(
+    planned(
         &[("fqdn: \"prod-app-alb-1190425811", "fqdn: \"prod-app-alb-0000000000")],
-        &["dns/health failed"],
+        &["dns_edit/health failed"],
         "already answers with the SECONDARY",
     ),
-    world(&[(PRIMARY_ALIAS, "ttl: 300, values: [\"192.0.2.1\"]")], &["dns/time to live failed"], "\"TTL\": 60"),
+    planned(&[(PRIMARY_ALIAS, "ttl: 300, values: [\"192.0.2.1\"]")], &["dns_edit/time to live failed"], "\"TTL\": 60"),
     fault("service-outage route53", &["dns/record unknown"], "the service failed"),
+    world(&[(WATCHED, "")], &["dns/stop object failed"], "has no health check"),
     Break {
         file: STOP,
         ..plan(&[("\"failover/app.company.com\"", "\"failover/ap.company.com\"")], &["dns/stop object failed"], "does not watch")
@@ -249,7 +266,7 @@ async fn found(case: &Break) -> Vec<(String, String)> {
         Busy::Nodes => world.change_the_nodes().await,
     }
     let mut found = Vec::new();
-    for (step, readiness) in world.readiness(&text).await {
+    for (step, readiness) in world.readiness(&text, case.mode).await {
         for check in readiness.checks {
             let word = match &check.found {
                 Finding::Passed => continue,
@@ -271,8 +288,12 @@ async fn found(case: &Break) -> Vec<(String, String)> {
 
 #[tokio::test(start_paused = true)]
 async fn a_healthy_world_is_ready() {
-    for (file, always) in [(FAILOVER, vec![ALWAYS.to_owned()]), (STOP, Vec::new())] {
-        let found: Vec<_> = found(&Break { file, ..WHOLE }).await;
+    for (file, mode, always) in [
+        (FAILOVER, Mode::Unplanned, vec![ALWAYS.to_owned()]),
+        (FAILOVER, Mode::Planned, vec![ALWAYS.to_owned()]),
+        (STOP, Mode::Unplanned, Vec::new()),
+    ] {
+        let found: Vec<_> = found(&Break { file, mode, ..WHOLE }).await;
         assert_eq!(found.iter().map(|(check, _)| check.clone()).collect::<Vec<_>>(), always, "{found:#?}");
     }
 }
@@ -295,7 +316,7 @@ async fn each_break_is_found_by_its_own_check_and_by_no_other() {
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_checked_yet_says_after_what() {
     let world = Shipped::in_world(DEFAULT_WORLD, None, &["primary-alive"]);
-    let all = world.readiness(&text_of(FAILOVER)).await;
+    let all = world.readiness(&text_of(FAILOVER), Mode::Unplanned).await;
     let later = |id: &str| all.iter().find(|(step, _)| step == id).and_then(|(_, readiness)| readiness.later.clone());
     assert!(matches!(later("shop_dns"), Some(Later::After(steps)) if steps.len() == 1));
     assert!(matches!(later("restart"), Some(Later::NotYet(_)) | None), "{:?}", later("restart"));

@@ -28,15 +28,12 @@ const SPARED: &[(&str, &str)] = &[
     ("list:statefulsets", "no workload of the plan is one"),
     ("patch:statefulsets", "no workload of the plan is one"),
     ("patch:statefulsets/scale", "no workload of the plan is one"),
-    ("GetHealthCheck", "the plan edits its records"),
+    ("GetHealthCheck", "the object is put without a look at the health check too"),
     ("GetHealthCheckStatus", "`wf check --live` asks for it"),
     ("ListSubscriptionsByTopic", "`wf check --live` asks for it"),
     ("get:namespaces", "`wf check --live` asks for it"),
     ("list:backupstoragelocations", "`wf check --live` asks for it"),
-    ("GetObject", "the plan edits its records"),
-    ("ListBucket", "the plan edits its records"),
-    ("PutObject", "the plan edits its records"),
-    ("DeleteObject", "the plan edits its records"),
+    ("DeleteObject", "takes the object away"),
     ("list:deployments", "no workload of the plan is chosen by its labels"),
 ];
 

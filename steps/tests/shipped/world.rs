@@ -150,13 +150,13 @@ impl Shipped {
     }
 
     /// Checks a workflow, as `wf check --live` does. By step.
-    pub async fn readiness(&self, text: &str) -> Vec<(String, StepReadiness)> {
+    pub async fn readiness(&self, text: &str, mode: Mode) -> Vec<(String, StepReadiness)> {
         let workflow = Arc::new(Workflow::parse(text).unwrap());
         let inputs = resolve_inputs(&workflow, &[]).unwrap();
         let bound = self.registry.bind(Arc::clone(&workflow), &inputs, &Imports::None).unwrap();
         let run = RunId::new(1, self.seed.into());
         let (registry, clock) = (Arc::clone(&self.registry), Arc::clone(&self.clock));
-        let looking = Looking { bound: Arc::new(bound), registry, clock, mode: Mode::Unplanned, run };
+        let looking = Looking { bound: Arc::new(bound), registry, clock, mode, run };
         looking.readiness().await.into_iter().map(|readiness| (workflow.id(readiness.step).to_string(), readiness)).collect()
     }
 

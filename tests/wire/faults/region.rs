@@ -99,7 +99,7 @@ impl Over {
                 seconds("StepUnreachable", "fence_eks"),
                 seconds("StepStarted", "promote"),
                 seconds("StepSucceeded", "scale_app"),
-                seconds("StepSucceeded", "dns"),
+                seconds("StepSucceeded", "dns_edit"),
             ),
         }
     }

@@ -31,6 +31,8 @@ class World:
         east = self.region(EAST, "prod-app", "production-primary", (3, 6), (3, 6))
         west = self.region(WEST, "prod-app-dr", "production-dr", (0, 0), (0, 0))
         self.databases(cross_region)
+        bucket = {"Bucket": "production-dr-switch", "CreateBucketConfiguration": {"LocationConstraint": WEST}}
+        self.client("s3", WEST).create_bucket(**bucket)
         self.dns(east, west, shop)
         names = ["prod-db-primary", "prod-db-replica-west"]
         self.lag({EAST: names, WEST: names}, 1.5)
@@ -99,10 +101,17 @@ class World:
             HostedZoneConfig={"PrivateZone": True, "Comment": ""},
         )
         zone = route53.create_hosted_zone(Name="company.com", CallerReference="public")["HostedZone"]["Id"]
-        check = route53.create_health_check(
-            CallerReference="check",
-            HealthCheckConfig={"Type": "HTTPS", "FullyQualifiedDomainName": east["alb_dns_name"], "Port": 443, "ResourcePath": "/health"},
-        )["HealthCheck"]["Id"]
+
+        def check(name, **config):
+            return route53.create_health_check(CallerReference=name, HealthCheckConfig=config)["HealthCheck"]["Id"]
+
+        endpoint = {"Type": "HTTPS", "Port": 443}
+        application = check("application", **endpoint, FullyQualifiedDomainName=east["alb_dns_name"], ResourcePath="/health")
+        switch = check(
+            "switch", **endpoint, FullyQualifiedDomainName=f"production-dr-switch.s3.{WEST}.amazonaws.com",
+            ResourcePath="/failover/app.company.com", Inverted=True,
+        )
+        serves = check("serves", Type="CALCULATED", ChildHealthChecks=[application, switch], HealthThreshold=2)
 
         def record(identifier, failover, side, **more):
             alias = {"DNSName": side["alb_dns_name"], "HostedZoneId": side["alb_zone_id"], "EvaluateTargetHealth": True}
@@ -114,7 +123,7 @@ class World:
             name = {"Name": "api.company.com", "Type": "A", "SetIdentifier": identifier, "Weight": weight}
             return {"Action": "UPSERT", "ResourceRecordSet": {**name, "AliasTarget": alias}}
 
-        changes = [record("primary", "PRIMARY", east, HealthCheckId=check), record("secondary", "SECONDARY", west)]
+        changes = [record("primary", "PRIMARY", east, HealthCheckId=serves), record("secondary", "SECONDARY", west)]
         changes += [weighted("east", east, 100), weighted("west", west, 0)]
         if shop:
             cluster = {"alb_dns_name": shop, "alb_zone_id": east["alb_zone_id"]}
