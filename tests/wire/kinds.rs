@@ -14,6 +14,7 @@
 //! | `RdsPromoteReadReplica` | served by our patch: moto keeps the source and takes a second promotion | no: PromoteReadReplica is not implemented |
 //! | `RdsWaitReplicaLag`     | served, with the CloudWatch of ministack: moto answers the SDK's CBOR with 404 | served |
 //! | `Route53Failover`       | served: a change is in sync at once | served: PENDING first |
+//! | its `StopObject`        | served; nothing watches the object, so no name server turns over | served, likewise |
 //! | `Route53Weighted`       | served     | served |
 //! | `SnsPublish`            | served     | served |
 //!
@@ -29,7 +30,7 @@ use wf_engine::step::KindInfo;
 use wf_steps::aws::Cloud;
 
 use crate::servers::Servers;
-use crate::stage::{Cut, Known, Stage};
+use crate::stage::{ADDRESS, Cut, Known, Stage};
 
 /// Kinds that call no AWS.
 const NO_AWS: [&str; 4] = ["Approval", "Exec", "HttpCheck", "Wait"];
@@ -81,6 +82,14 @@ fn cases(server: &'static str, seeded: &Value) -> Vec<Case> {
             r#"Route53Failover(zone: "company.com", record: "app.company.com", type: "A", set_identifier: "primary", to: Alias(dns_name: "{}", zone_id: "{}"))"#,
             west("alb_dns_name"),
             west("alb_zone_id")
+        ),
+    ));
+    let here = std::net::Ipv4Addr::from(ADDRESS);
+    let switch = r#"StopObject(bucket: "production-dr-switch", key: "failover/app.company.com", region: "us-west-2")"#;
+    cases.push(case(
+        "Route53Failover",
+        format!(
+            r#"Route53Failover(zone: "company.com", record: "app.company.com", type: "A", set_identifier: "primary", to: Values(values: ["{here}"]), via: {switch})"#
         ),
     ));
     cases.push(case(

@@ -1,5 +1,6 @@
 //! The step kinds in front of a server. The AWS SDK believes that it talks to AWS; its HTTP
-//! connector goes to the servers, and counts the calls.
+//! connector goes to the servers, and counts the calls. The servers are no name servers: questions to those are answered here, each name with
+//! the same address, so that nothing that is waited for depends on them.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -8,7 +9,7 @@ use aws_smithy_http_client::tls;
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
 };
-use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use jiff::Timestamp;
 use wf_engine::clock::Clock;
@@ -18,6 +19,9 @@ use wf_steps::aws::Cloud;
 use crate::servers::Servers;
 use crate::stepped::Quick;
 pub use crate::stepped::{Cut, Known, Stepped};
+
+/// Where all names lead.
+pub const ADDRESS: [u8; 4] = [198, 51, 100, 1];
 
 /// The kinds, with a server for AWS.
 pub struct Stage {
@@ -96,9 +100,12 @@ impl HttpClient for Wire<SharedHttpClient> {
 
 impl HttpConnector for Wire<SharedHttpConnector> {
     fn call(&self, mut request: HttpRequest) -> HttpConnectorFuture {
+        if let Some(answer) = name_server(&request) {
+            return HttpConnectorFuture::ready(Ok(answer));
+        }
         let service = service_of(&request);
         let base = if service == "monitoring" { &self.route.cloudwatch } else { &self.route.main };
-        let path = request.uri().split_once("://").and_then(|(_, rest)| rest.find('/').map(|at| rest[at..].to_owned())).unwrap_or_default();
+        let path = path_of(request.uri());
         match change(&service, &request, &path) {
             Some(change) => self.changes.lock().unwrap().push(change),
             None => drop(self.reads.fetch_add(1, Ordering::Relaxed)),
@@ -108,6 +115,29 @@ impl HttpConnector for Wire<SharedHttpConnector> {
     }
 }
 
+/// Returns the path of a URL. A bucket in the name of the host is moved into it: the servers have no names.
+fn path_of(url: &str) -> String {
+    let after = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let (host, path) = after.find('/').map_or((after, ""), |at| after.split_at(at));
+    host.split_once(".s3.").map_or_else(|| path.to_owned(), |(bucket, _)| format!("/{bucket}{path}"))
+}
+
+/// Answers a question to a name server: with [`ADDRESS`], whatever is asked.
+fn name_server(request: &HttpRequest) -> Option<HttpResponse> {
+    let (_, server) = request.uri().split_once("//dns.wf.invalid/")?;
+    let body = if server.starts_with('?') {
+        format!(r#"{{"addresses":["{}"],"ttl":60}}"#, std::net::Ipv4Addr::from(ADDRESS)).into_bytes()
+    } else {
+        // The question comes back as an answer with one record: its name is the one at byte 12, type A, class IN, a minute, four bytes.
+        let mut message = request.body().bytes()?.to_vec();
+        (message[2], message[7]) = (message[2] | 0x80, 1);
+        message.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4]);
+        message.extend(ADDRESS);
+        message
+    };
+    Some(HttpResponse::new(200.try_into().unwrap(), body.into()))
+}
+
 fn service_of(request: &HttpRequest) -> String {
     let scope = request.headers().get("authorization").and_then(|header| header.split("Credential=").nth(1)).unwrap_or_default();
     scope.split('/').nth(3).unwrap_or_default().to_owned()
@@ -115,7 +145,7 @@ fn service_of(request: &HttpRequest) -> String {
 
 /// Names a request that changes something.
 fn change(service: &str, request: &HttpRequest, path: &str) -> Option<String> {
-    if matches!(service, "eks" | "route53") {
+    if matches!(service, "eks" | "route53" | "s3") {
         return (request.method() != "GET").then(|| format!("{} {path}", request.method()));
     }
     let body = String::from_utf8_lossy(request.body().bytes()?).into_owned();

@@ -33,6 +33,10 @@ class World:
         self.databases(cross_region)
         bucket = {"Bucket": "production-dr-switch", "CreateBucketConfiguration": {"LocationConstraint": WEST}}
         self.client("s3", WEST).create_bucket(**bucket)
+        # Health checkers ask as anybody does.
+        everybody = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::production-dr-switch/*"}
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [everybody]})
+        self.client("s3", WEST).put_bucket_policy(Bucket="production-dr-switch", Policy=policy)
         self.dns(east, west, shop)
         names = ["prod-db-primary", "prod-db-replica-west"]
         self.lag({EAST: names, WEST: names}, 1.5)
@@ -157,7 +161,11 @@ class World:
 
     def look(self):
         """What a step can change, in both regions, as boto3 sees it."""
-        return {EAST: self.look_at(EAST), WEST: self.look_at(WEST), "records": self.records()}
+        return {EAST: self.look_at(EAST), WEST: self.look_at(WEST), "records": self.records(), "objects": self.objects()}
+
+    def objects(self):
+        found = self.client("s3", WEST).list_objects_v2(Bucket="production-dr-switch")
+        return [held["Key"] for held in found.get("Contents", [])]
 
     def look_at(self, region):
         groups = self.client("autoscaling", region).describe_auto_scaling_groups()["AutoScalingGroups"]
