@@ -42,6 +42,13 @@ pub(crate) async fn named(cx: &StepContext<Cloud>, zone: &str) -> Result<Vec<(St
     }
 }
 
+/// Reads the names of a zone's own name servers. A private zone has none that could be asked from outside.
+pub(crate) async fn name_servers(cx: &StepContext<Cloud>, zone_id: &str) -> Result<Vec<String>, StepFailure> {
+    let answer = cx.env.route53().get_hosted_zone().id(zone_id).send().await;
+    let answer = answer.map_err(errors::reading("route53:GetHostedZone", format!("read the name servers of hosted zone {zone_id}")))?;
+    Ok(answer.delegation_set.map(|set| set.name_servers).unwrap_or_default())
+}
+
 /// Reads all records of a name and type.
 pub(crate) async fn records(cx: &StepContext<Cloud>, zone_id: &str, name: &str, kind: &str) -> Result<Vec<RecordSet>, StepFailure> {
     let wanted = |other: &str, of: &RrType| canonical(other) == canonical(name) && of.as_str() == kind;

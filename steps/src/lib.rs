@@ -43,6 +43,7 @@ pub fn registry(cloud: Cloud) -> Registry {
         .with_account_rule(aws::account::rule)
         .with::<kinds::approval::Approval>(())
         .with::<kinds::auto_scaling_scale::AutoScalingScale>(cloud.clone())
+        .with::<kinds::dns_propagated::DnsPropagated>(cloud.clone())
         .with::<kinds::eks_scale_nodegroup::EksScaleNodegroup>(cloud.clone())
         .with::<kinds::elb_wait_targets_healthy::ElbWaitTargetsHealthy>(cloud.clone())
         .with::<kinds::exec::Exec>(())

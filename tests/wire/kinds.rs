@@ -5,6 +5,7 @@
 //! | kind                    | moto 5.2.5 | ministack 1.5.33 |
 //! |-------------------------|------------|------------------|
 //! | `AutoScalingScale`      | served     | served |
+//! | `DnsPropagated`         | served: the zone's name servers, whose answers are the test's | served, likewise |
 //! | `EksScaleNodegroup`     | served, with DescribeUpdate and its token by our patch | no: UpdateNodegroupConfig is not implemented |
 //! | `ElbWaitTargetsHealthy` | served: instances register themselves | served: the test registers them |
 //! | `Fence`                 | served: its group; the lease is tried on the simulator | as on moto |
@@ -91,6 +92,10 @@ fn cases(server: &'static str, seeded: &Value) -> Vec<Case> {
         format!(
             r#"Route53Failover(zone: "company.com", record: "app.company.com", type: "A", set_identifier: "primary", to: Values(values: ["{here}"]), via: {switch})"#
         ),
+    ));
+    cases.push(case(
+        "DnsPropagated",
+        format!(r#"DnsPropagated(zone: "company.com", record: "app.company.com", expect: Values(["{here}"]))"#),
     ));
     cases.push(case(
         "Route53Failover",

@@ -2,17 +2,21 @@
 
 use serde_json::json;
 
-use super::{Outcome, Params, gate, s3, wire};
+use super::{Outcome, Params, gate, name_servers, s3, wire};
 use crate::error::ConnectionError;
 use crate::sim::State;
 use crate::world::app::{Refusal, Served};
 
-/// Where the simulated name servers are asked, over HTTP: `/?name=app.company.com`.
+/// Where the simulated name servers are asked, over HTTP: `/?name=app.company.com` stands for the resolver of the machine; a DNS message that
+/// is posted to `/ns-1.awsdns-01.org` goes to that server.
 const NAME_SERVERS: &str = "dns.wf.invalid";
 
 /// Answers a web request to a host: a load balancer by its own name, or a name that resolves to one.
-pub(super) fn respond(state: &mut State, host: &str, uri: &http::Uri) -> Outcome {
-    let path = uri.path();
+pub(super) fn respond(state: &mut State, host: &str, request: &http::Request<Vec<u8>>) -> Outcome {
+    let (uri, path) = (request.uri(), request.uri().path());
+    if host == NAME_SERVERS && request.method() == http::Method::POST {
+        return message(state, path.trim_start_matches('/'), request.body());
+    }
     if host == NAME_SERVERS {
         return resolve(state, uri.query().unwrap_or_default());
     }
@@ -42,6 +46,14 @@ fn resolve(state: &State, query: &str) -> Outcome {
     let asked = Params::parse(query);
     let found = asked.get("name").and_then(|name| state.world.addresses(name));
     reply(200, json!({ "addresses": found.as_ref().map(|found| &found.0), "ttl": found.as_ref().map(|found| found.1) }))
+}
+
+/// Hands a DNS message to a name server, and its answer back.
+fn message(state: &mut State, server: &str, question: &[u8]) -> Outcome {
+    match name_servers::answer(&mut state.world, server, question) {
+        Some(answer) => Outcome::Reply(wire::response(200, "application/dns-message", answer, &[])),
+        None => no_reply(Refusal::Unreachable(server.to_owned())),
+    }
 }
 
 /// Answers a request for an object that nobody signed, such as those of health checkers.

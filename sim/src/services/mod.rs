@@ -13,6 +13,7 @@ mod eks;
 mod elb;
 pub(crate) mod gate;
 mod limits;
+mod name_servers;
 mod params;
 mod rds;
 mod rds_changes;
@@ -242,7 +243,7 @@ pub(crate) async fn handle(sim: &Sim, request: Request<Vec<u8>>) -> Result<Respo
         wire::Destination::Web { host } => {
             let latency = sim.with(|s| s.world.draw("latency/app", s.world.timings.api_latency));
             sim.clock().sleep(Duration::from_secs_f64(latency)).await;
-            sim.with(|state| app::respond(state, &host, request.uri()))
+            sim.with(|state| app::respond(state, &host, &request))
         }
     };
     match outcome {

@@ -101,8 +101,17 @@ fn get_zone(world: &World, id: &str) -> Result<Answer, ServiceError> {
     if found.private {
         let vpc = Element::new("VPC").with("VPCRegion", "us-east-1").with("VPCId", "vpc-0simulated");
         result = result.with_list("VPCs", [vpc]);
+    } else {
+        let servers = name_servers(found).map(|server| server.trim_end_matches('.'));
+        let servers = servers.fold(Element::new("NameServers"), |list, server| list.with("NameServer", server));
+        result = result.with_child(Element::new("DelegationSet").with_child(servers));
     }
     Ok(Answer::xml(result))
+}
+
+/// The name servers of a zone, with the final dot.
+pub(super) fn name_servers(zone: &Zone) -> impl Iterator<Item = &str> {
+    zone.serving.iter().filter(|record| record.kind() == "NS" && record.name() == zone.name).flat_map(Record::values)
 }
 
 fn list_records(world: &World, id: &str, params: &Params) -> Result<Answer, ServiceError> {

@@ -20,6 +20,9 @@ pub(crate) struct Dns {
     pub(crate) zones: BTreeMap<String, Zone>,
     pub(crate) health_checks: BTreeMap<String, HealthCheck>,
     pub(crate) changes: BTreeMap<String, Change>,
+    /// What resolvers keep, by resolver, name and type, and until when.
+    #[serde(default)]
+    pub(crate) kept: BTreeMap<String, (Ms, Vec<Answered>)>,
 }
 
 /// A hosted zone.
@@ -86,6 +89,16 @@ pub(crate) struct HealthCheck {
     pub(crate) last: String,
     /// Minutes in which the state changed, for the metric.
     pub(crate) history: Vec<(i64, bool)>,
+}
+
+/// A record of an answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Answered {
+    /// Whose it is, with the final dot.
+    pub(crate) name: String,
+    pub(crate) ttl: u32,
+    /// An address, or with a final dot the name that the other one stands for.
+    pub(crate) value: String,
 }
 
 /// Where a name leads, and how long a resolver may remember it.
@@ -256,6 +269,50 @@ impl World {
         Some((vec![format!("198.18.{}.{}", hash[0], hash[1])], found.ttl))
     }
 
+    /// Returns the public zone that a name is in.
+    pub(crate) fn zone_of(&self, host: &str) -> Option<&Zone> {
+        let zones = self.dns.zones.values().filter(|z| !z.private && is_within(host, &z.name));
+        zones.max_by_key(|z| z.name.len())
+    }
+
+    /// Answers as the name servers of a name's zone do: its records of a type, of A and CNAME. `None` when there is no such name.
+    pub(crate) fn answers(&self, host: &str, kind: &str) -> Option<Vec<Answered>> {
+        let record = self.answer(host)?;
+        let answered = |name: &str, ttl, value: String| Answered { name: name.to_owned(), ttl, value };
+        if record.kind() == "CNAME" {
+            let (target, ttl) = (normal(record.values().next()?), record.ttl().unwrap_or(300));
+            let mut all = vec![answered(host, ttl, target.clone())];
+            if kind == "A"
+                && let Some((addresses, ttl)) = self.addresses(&target)
+            {
+                all.extend(addresses.into_iter().map(|address| answered(&target, ttl, address)));
+            }
+            return Some(all);
+        }
+        if kind != "A" {
+            return Some(Vec::new());
+        }
+        if record.alias().is_none() {
+            return Some(record.values().map(|value| answered(host, record.ttl().unwrap_or(300), value.to_owned())).collect());
+        }
+        let (addresses, ttl) = self.addresses(host)?;
+        Some(addresses.into_iter().map(|address| answered(host, ttl, address)).collect())
+    }
+
+    /// Answers as a resolver does, which keeps what it was answered for its time to live.
+    pub(crate) fn resolved(&mut self, resolver: &str, host: &str, kind: &str) -> Option<Vec<Answered>> {
+        let (now, of) = (self.now, format!("{resolver} {host} {kind}"));
+        if let Some((until, kept)) = self.dns.kept.get(&of)
+            && now < *until
+        {
+            return Some(kept.clone());
+        }
+        let found = self.answers(host, kind)?;
+        let ttl = found.iter().map(|answered| answered.ttl).min().unwrap_or_default();
+        self.dns.kept.insert(of, (now + Ms::from(ttl) * 1000, found.clone()));
+        Some(found)
+    }
+
     /// Resolves a public name as the name servers would now, down to a load balancer's host name or an address.
     pub(crate) fn resolve(&self, name: &str) -> Option<Resolved> {
         let mut host = normal(name);
@@ -280,8 +337,7 @@ impl World {
 
     /// Chooses among the served records of a name, by their routing policy.
     fn answer(&self, host: &str) -> Option<&Record> {
-        let zones = self.dns.zones.values().filter(|z| !z.private && is_within(host, &z.name));
-        let zone = zones.max_by_key(|z| z.name.len())?;
+        let zone = self.zone_of(host)?;
         let of_kind = |kind: &'static str| zone.serving.iter().filter(move |r| r.name() == host && r.kind() == kind);
         let kind = if of_kind("A").next().is_some() { "A" } else { "CNAME" };
         let records: Vec<&Record> = of_kind(kind).collect();

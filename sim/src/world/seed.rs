@@ -209,12 +209,17 @@ fn resource_id(region: &str, id: &str) -> String {
 fn dns(def: &WorldDef, started: Ms) -> Dns {
     let zones = def.hosted_zones.iter().map(|z| (z.id.clone(), zone(def, z)));
     let health_checks = def.health_checks.iter().map(|h| (h.id.clone(), health_check(h, started)));
-    Dns { zones: zones.collect(), health_checks: health_checks.collect(), changes: BTreeMap::new() }
+    Dns { zones: zones.collect(), health_checks: health_checks.collect(), changes: BTreeMap::new(), kept: BTreeMap::new() }
 }
 
 fn zone(def: &WorldDef, zone: &ZoneDef) -> Zone {
     let mut records: Vec<Record> = zone.records.iter().map(|r| record(def, r)).collect();
-    records.push(apex(&zone.name, "NS", 172_800, &["ns-1.awsdns-01.org.", "ns-2.awsdns-02.com."]));
+    records.push(apex(
+        &zone.name,
+        "NS",
+        172_800,
+        &["ns-1.awsdns-01.org.", "ns-2.awsdns-02.com.", "ns-3.awsdns-03.net.", "ns-4.awsdns-04.co.uk."],
+    ));
     records.push(apex(&zone.name, "SOA", 900, &["ns-1.awsdns-01.org. awsdns-hostmaster.amazon.com. 1 7200 900 1209600 86400"]));
     records.sort_by_key(Record::key);
     Zone { id: zone.id.clone(), name: normal(&zone.name), private: zone.private, serving: records.clone(), records, busy_until: 0 }

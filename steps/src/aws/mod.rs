@@ -16,6 +16,7 @@ pub mod lag_diagnosis;
 pub mod meaning;
 pub(crate) mod missing;
 pub mod monitoring;
+pub(crate) mod name_server;
 pub(crate) mod object;
 mod patience;
 pub mod poll;

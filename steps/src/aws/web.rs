@@ -27,7 +27,7 @@ const BODY_LEN_MAX: usize = 4096;
 const CONNECT_TO: &str = "x-wf-connect-to";
 
 /// Where the simulated world's name servers are asked, over HTTP; the live world has those that this machine uses.
-const NAME_SERVERS: &str = "https://dns.wf.invalid/";
+pub(super) const NAME_SERVERS: &str = "https://dns.wf.invalid/";
 /// How long a name server may take.
 const RESOLVED_WITHIN: Duration = Duration::from_secs(10);
 
@@ -126,6 +126,11 @@ impl Web {
 
     pub(super) fn given(http: SharedHttpClient, sleep: SharedAsyncSleep) -> Self {
         Self { world: World::Given(http), sleep }
+    }
+
+    /// Returns whether the network is there, or only an HTTP client that stands for the world.
+    pub(super) fn is_live(&self) -> bool {
+        matches!(self.world, World::Live)
     }
 
     /// Returns the HTTP client that stands for the world, and how it sleeps; `None` in the live world.
