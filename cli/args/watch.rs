@@ -1,6 +1,7 @@
 //! What `wf watch` can be told.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -10,6 +11,7 @@ use wf_engine::units::Span;
 
 use super::{Notify, RunOptions};
 use crate::complete::workflows;
+use crate::watch::region_of;
 
 /// What a watch looks at; something it must be.
 #[derive(Debug, ClapArgs)]
@@ -24,6 +26,10 @@ pub struct LookedAt {
     /// A health check of Route 53. It takes the rights to route53:GetHealthCheck and route53:GetHealthCheckStatus
     #[arg(long, value_name = "ID")]
     pub health_check: Vec<String>,
+    /// A topic of SNS that alarms of CloudWatch are published to: its messages are listened for, and believed when SNS signed them, with signatures
+    /// of version 2. One alarm in ALARM is bad
+    #[arg(long, value_name = "ARN", requires = "sns_listen", value_parser = topic)]
+    pub sns_topic: Option<String>,
 }
 
 /// How many sources make a bad look.
@@ -60,6 +66,13 @@ impl fmt::Display for AlarmName {
     }
 }
 
+fn topic(text: &str) -> Result<String, &'static str> {
+    let is_topic = region_of(text).is_some();
+    is_topic
+        .then(|| text.to_owned())
+        .ok_or("a topic is named by its ARN, such as `arn:aws:sns:us-west-2:123456789012:production-dr-alerts`")
+}
+
 #[derive(Debug, ClapArgs)]
 pub struct Watch {
     /// The workflow that is started when it stays bad
@@ -67,6 +80,10 @@ pub struct Watch {
     pub file: PathBuf,
     #[command(flatten)]
     pub looked_at: LookedAt,
+    /// Where messages of SNS are listened for, behind what ends TLS for it; SNS delivers to the address that is subscribed, and the subscription
+    /// is confirmed by itself
+    #[arg(long, value_name = "ADDRESS:PORT", requires = "sns_topic")]
+    pub sns_listen: Option<SocketAddr>,
     /// Of several sources: whether all of them that are known must be bad for a bad look, or any
     #[arg(long, value_name = "HOW_MANY", default_value = "all")]
     pub require: Require,

@@ -10,6 +10,8 @@ use wf_engine::clock::{Clock as _, SystemClock};
 use wf_engine::model::ids::RunId;
 use wf_engine::model::run_state::RunPhase;
 use wf_engine::model::workflow::{StepIx, Workflow};
+use wf_engine::step::StepContext;
+use wf_steps::aws::Cloud;
 
 use super::resume;
 use crate::args::{Resume, Watch};
@@ -25,7 +27,7 @@ use crate::runs::Runs;
 use crate::sim_world::{World, offline_registry};
 use crate::source::Source;
 use crate::values::Since;
-use crate::watch::{Detector, Incident, Look, Memory, Says, Seen, Sources};
+use crate::watch::{Detector, Inbox, Incident, Look, Memory, Says, Seen, Sources};
 
 /// The kind that asks a human.
 const APPROVAL: &str = "Approval";
@@ -133,9 +135,9 @@ async fn look(
     } else {
         format!("{} in a row are bad", count(as_usize(failures), "look"))
     };
-    let sources = sources(args);
-    console.say(&format!("watches {}, every {}: when {rule}, it starts `{workflow}`", sources.shown(), args.interval));
     let cx = world.context(new_run_id(), "watch")?;
+    let sources = sources(args, &cx).await?;
+    console.say(&format!("watches {}, every {}: when {rule}, it starts `{workflow}`", sources.shown(), args.interval));
     let mut before = None;
     loop {
         let at = world.clock.now();
@@ -175,15 +177,23 @@ async fn look(
     }
 }
 
-fn sources(args: &Watch) -> Sources {
+async fn sources(args: &Watch, cx: &StepContext<Cloud>) -> Result<Sources, Failure> {
     let looked_at = &args.looked_at;
-    Sources {
+    let inbox = match (&looked_at.sns_topic, args.sns_listen) {
+        (Some(topic), Some(address)) => {
+            let listening = Inbox::listen(address, topic, cx.env.clone(), Arc::clone(&cx.clock)).await;
+            Some(listening.map_err(|source| Failure::System { doing: "listening for SNS", source })?)
+        }
+        (None, _) | (_, None) => None,
+    };
+    Ok(Sources {
         page: looked_at.url.clone(),
         alarms: looked_at.alarm.clone(),
         health_checks: looked_at.health_check.clone(),
+        inbox,
         require: args.require,
         limit: args.interval.0,
-    }
+    })
 }
 
 /// Returns the run of the workflow that was started too recently for another one.

@@ -3,8 +3,10 @@
 
 mod detector;
 mod memory;
+mod sns;
 mod sources;
 
 pub use detector::{Detector, Seen};
 pub use memory::{Incident, Memory};
+pub use sns::{Inbox, region_of};
 pub use sources::{Look, Says, Sources};

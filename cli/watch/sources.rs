@@ -13,12 +13,14 @@ use wf_steps::watched::is_healthy;
 use crate::args::{AlarmName, Require};
 use crate::failure::Failure;
 use crate::render::clean;
+use crate::watch::Inbox;
 
 /// What is looked at.
 pub struct Sources {
     pub page: Option<String>,
     pub alarms: Vec<AlarmName>,
     pub health_checks: Vec<String>,
+    pub inbox: Option<Inbox>,
     pub require: Require,
     /// The limit of one look.
     pub limit: Duration,
@@ -57,7 +59,8 @@ impl Sources {
         let page = self.page.iter().cloned();
         let alarms = self.alarms.iter().map(|alarm| format!("alarm {alarm}"));
         let checks = self.health_checks.iter().map(|id| format!("health check {id}"));
-        page.chain(alarms).chain(checks).collect::<Vec<_>>().join(", ")
+        let topic = self.inbox.iter().map(Inbox::shown);
+        page.chain(alarms).chain(checks).chain(topic).collect::<Vec<_>>().join(", ")
     }
 
     /// Looks at all of them. A mistake, such as an alarm that is not there, is told instead, when this is the `first` look.
@@ -66,7 +69,8 @@ impl Sources {
         let alarms = join_all(self.alarms.iter().map(|alarm| self.alarm(cx, alarm)));
         let checks = join_all(self.health_checks.iter().map(|id| self.health_check(cx, id)));
         let (pages, (alarms, checks)) = join(pages, join(alarms, checks)).await;
-        let mut said: Vec<Said> = pages.into_iter().chain(alarms).chain(checks).collect();
+        let topic = self.inbox.iter().map(Said::heard);
+        let mut said: Vec<Said> = pages.into_iter().chain(alarms).chain(checks).chain(topic).collect();
         if let Some(mistake) = said.iter_mut().find_map(|said| said.mistake.take()).filter(|_| first) {
             return Err(Failure::of_step(mistake));
         }
@@ -118,6 +122,11 @@ impl Sources {
 }
 
 impl Said {
+    fn heard(inbox: &Inbox) -> Self {
+        let (says, why) = inbox.look();
+        Self { source: "SNS".to_owned(), says, why, mistake: None }
+    }
+
     fn of(source: String, asked: Result<(Says, &str), StepFailure>) -> Self {
         match asked {
             Ok((says, why)) => Self { source, says, why: why.to_owned(), mistake: None },

@@ -24,6 +24,7 @@ mod report;
 mod sandbox;
 mod secrets;
 mod shell;
+mod sns_signing;
 mod split_brain;
 mod terminal;
 mod watch;

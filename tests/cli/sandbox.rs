@@ -159,6 +159,11 @@ impl Live {
         self
     }
 
+    /// Returns what it said on stderr so far.
+    pub fn said(&self) -> &str {
+        &self.seen
+    }
+
     /// Reads its stderr until a line has `words`, or there are no more.
     pub fn says_before_it_ends(&mut self, words: &str) -> bool {
         loop {

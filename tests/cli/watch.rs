@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use serde_json::{Value, json};
 
 use crate::sandbox::Sandbox;
+use crate::sns_signing::{TOPIC, notification, sign};
 
 const SPEED: &str = "300";
 
@@ -149,7 +150,7 @@ const WATCH: [&str; 12] = [
     "--sim-world",
     "world.ron",
     "--sim-speed",
-    SPEED,
+    "100",
     "--yes",
     "--no-tty",
     "--plain",
@@ -184,4 +185,55 @@ fn without_auto_the_run_prepares_and_asks() {
     live.until("wf approve");
     sandbox.wf(&["approve", "@latest", "go", "--reason", "it is real"]).exits(0);
     live.end().exits(0).tells("decision +");
+}
+
+/// Posts a message to a watch; returns the status and what it says.
+fn post(address: &str, message: &Value) -> (u16, String) {
+    let body = message.to_string();
+    let mut stream = std::net::TcpStream::connect(address).expect("the watch listens");
+    write!(stream, "POST /sns HTTP/1.1\r\nhost: watch\r\ncontent-length: {}\r\n\r\n{body}", body.len()).expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("no status in {answer:?}"));
+    (status, answer.split_once("\r\n\r\n").expect("a body").1.to_owned())
+}
+
+#[test]
+fn a_message_that_sns_signed_starts_the_workflow_and_no_other_does() {
+    let sandbox = Sandbox::new();
+    sandbox.workflow("w", r#"(id: "a", run: Wait(duration: "0s"))"#);
+    let args = ["watch", "w.ron", "--sim", "--sim-speed", "5", "--interval", "100ms", "--yes", "--no-tty", "--sns-topic", TOPIC];
+    sandbox.wf(&args).exits(2).says("--sns-listen");
+    let mut live = sandbox.start(&[&args[..], &["--sns-listen", "127.0.0.1:0"]].concat());
+    let said = live.until("when 3 looks in a row are bad").said().to_owned();
+    let address = said.split(" on ").nth(1).and_then(|rest| rest.split(',').next()).unwrap_or_else(|| panic!("no address in {said}"));
+    live.until("unknown, which starts nothing: SNS unknown, no message of an alarm yet");
+
+    let at: jiff::Timestamp = "2026-03-14T03:00:00Z".parse().expect("the world's clock");
+    let alarm = json!({ "AlarmName": "health", "OldStateValue": "OK", "NewStateValue": "ALARM", "NewStateReason": "3 of 3" }).to_string();
+    let signed = sign(notification(&alarm, Some("ALARM: health"), at));
+    let changed = |field: &str, value: &str| {
+        let mut changed = signed.clone();
+        changed[field] = json!(value);
+        changed
+    };
+    assert_eq!(post(address, &changed("Message", &alarm.replace("health", "other"))), (403, "SNS did not sign it".to_owned()));
+    assert_eq!(post(address, &changed("SigningCertURL", "https://evil.example/x.pem")).0, 403);
+    assert_eq!(post(address, &changed("TopicArn", "arn:aws:sns:us-west-2:123456789012:other")).0, 403);
+    assert_eq!(post(address, &sign(notification(&alarm, None, at - jiff::SignedDuration::from_hours(2)))).0, 403, "said before");
+    assert_eq!(post(address, &changed("SigningCertURL", "https://sns.us-west-2.amazonaws.com/none.pem")).0, 503, "it may be there later");
+    assert_eq!(post(address, &sign(notification("lunch?", None, at))).0, 200, "of no use, and not to be delivered again");
+
+    let mut subscribe = notification("You have chosen to subscribe", None, at);
+    subscribe["Type"] = json!("SubscriptionConfirmation");
+    subscribe["Token"] = json!("abc");
+    subscribe["SubscribeURL"] =
+        json!(format!("https://sns.us-west-2.amazonaws.com/?Action=ConfirmSubscription&TopicArn={TOPIC}&Token=abc"));
+    let (status, says) = post(address, &sign(subscribe));
+    assert!(status == 200 && says.contains("is confirmed"), "{status} {says}");
+    assert_eq!(runs(&sandbox), Vec::<Value>::new());
+
+    assert_eq!(post(address, &signed), (200, "alarm health is ALARM".to_owned()));
+    live.end().exits(0).says("bad, 1 of 3: SNS bad, alarm health is ALARM: 3 of 3").says("an incident since");
+    assert_eq!(runs(&sandbox).len(), 1);
 }

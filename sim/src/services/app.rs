@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Outcome, Params, gate, name_servers, s3, wire};
+use super::{Outcome, Params, gate, name_servers, s3, sns_web, wire};
 use crate::error::ConnectionError;
 use crate::sim::State;
 use crate::world::app::{Refusal, Served};
@@ -19,6 +19,9 @@ pub(super) fn respond(state: &mut State, host: &str, request: &http::Request<Vec
     }
     if host == NAME_SERVERS {
         return resolve(state, uri.query().unwrap_or_default());
+    }
+    if let Some(outcome) = sns_web::respond(state, host, uri) {
+        return outcome;
     }
     if s3::is_host(host) {
         return object(state, host, path);

@@ -23,6 +23,7 @@ mod route53_changes;
 mod route53_checks;
 mod s3;
 mod sns;
+mod sns_web;
 mod sts;
 mod wire;
 

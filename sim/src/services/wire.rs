@@ -50,6 +50,8 @@ pub(crate) fn destination(request: &Request<Vec<u8>>) -> Destination {
     let labels: Vec<&str> = host.split('.').collect();
     let service = labels.first().and_then(|first| SERVICES.iter().find(|s| *s == first));
     match (service, labels.as_slice()) {
+        // What anybody may ask: the certificate, the confirmation of a subscription.
+        (Some(&"sns"), _) if request.method() == http::Method::GET => Destination::Web { host },
         (Some(service), [_, region, "amazonaws", "com"] | [_, region, "api", "aws"]) => {
             Destination::Service { service, region: (*region).to_owned() }
         }
