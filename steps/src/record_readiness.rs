@@ -139,7 +139,7 @@ async fn endpoint(cx: &StepContext<Cloud>, id: &str, config: &HealthCheckConfig)
     Ok((!seen.is_empty()).then_some((good * 100 > seen.len() * HEALTHY_PERCENT) != inverted))
 }
 
-async fn config(cx: &StepContext<Cloud>, id: &str) -> Result<HealthCheckConfig, StepFailure> {
+pub(crate) async fn config(cx: &StepContext<Cloud>, id: &str) -> Result<HealthCheckConfig, StepFailure> {
     let answer = cx.env.route53().get_health_check().health_check_id(id).send().await;
     let answer = answer.map_err(errors::reading("route53:GetHealthCheck", format!("look at health check {id}")))?;
     let config = answer.health_check.and_then(|check| check.health_check_config);

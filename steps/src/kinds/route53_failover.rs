@@ -1,7 +1,11 @@
 //! `Route53Failover`: points a DNS record to another place, and keeps everything else of it. Either the record itself is edited, which
-//! the control plane in us-east-1 has to take, or an object in the standby region turns a health check over (`stop_object`).
+//! the control plane in us-east-1 has to take, or an object in the standby region turns a health check over (`stop_object`), or the health
+//! check of the primary is expected to turn by itself, and only waited for (`health_check`).
 
+mod health_check;
 mod stop_object;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
@@ -13,7 +17,9 @@ use wf_engine::model::definition::Objectives;
 use wf_engine::model::event::{Fields, StepFailure};
 use wf_engine::readiness::Check;
 use wf_engine::signal::Signal;
-use wf_engine::step::{Change, Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields};
+use wf_engine::step::{
+    Change, Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields, nothing_to_apply,
+};
 use wf_engine::units::Span;
 
 use crate::aws::Cloud;
@@ -69,6 +75,8 @@ pub enum Via {
         #[serde(default = "yes")]
         present: bool,
     },
+    /// By nobody: the health check of the primary record turns when the primary is down. It is waited for, and nothing is changed.
+    HealthCheck,
 }
 
 const fn yes() -> bool {
@@ -110,6 +118,9 @@ pub struct RecordBefore {
     /// Whether the object that a health check watches was there; `None` where the record itself is edited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     object: Option<bool>,
+    /// The name servers of the zone, where nothing but their answers is waited for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    servers: Vec<String>,
 }
 
 /// What was done.
@@ -160,7 +171,7 @@ impl StepKind for Route53Failover {
             Field::new(
                 "via",
                 FieldType::Json,
-                "RecordEdit, the default, or StopObject(bucket: \"…\", key: \"…\", region: \"us-west-2\"): puts an object that the inverted health check of the primary record watches; with `present: false` takes it away",
+                "RecordEdit, the default, or StopObject(bucket: \"…\", key: \"…\", region: \"us-west-2\"): puts an object that the inverted health check of the primary record watches; with `present: false` takes it away; or HealthCheck: changes nothing, and waits until the ordinary health check of the primary record has moved the users by itself",
             ),
             Field::new("create", FieldType::Bool, "whether a record that does not exist is made; default false"),
         ],
@@ -181,6 +192,7 @@ impl StepKind for Route53Failover {
                 "route53:GetChange",
                 "route53:GetHealthCheck",
                 "route53:GetHealthCheckStatus",
+                "route53:GetHostedZone",
                 "s3:GetObject",
                 "s3:ListBucket",
             ],
@@ -195,6 +207,7 @@ impl StepKind for Route53Failover {
             "StopObject: health checkers ask as anybody does, so the bucket allows everybody to read the object; the step asks that way too",
             "StopObject is done when this machine's resolver answers for the record with an address of `to`; of the answers that are still kept elsewhere the oldest is as old as the time to live",
             "StopObject is undone by taking the object away; where the users then go is Route 53's to say, by the health of the primary record",
+            "HealthCheck is done when the health check counts as unhealthy, as far as Route 53 can be asked, and the zone's own name servers, or else this machine's resolver, answer with an address of `to`; there is nothing to undo",
             "ListHostedZonesByName begins at a name and goes on with others: name and type of the zone are matched exactly, two that match are refused",
             "an UPSERT replaces the whole record: every field that the step does not change is kept, HealthCheckId too",
             "an UPSERT, safe to repeat; changes of a zone that are ready together go in one atomic batch, which is halved when Route 53 refuses it; GetChange is followed until INSYNC, normally within a minute",
@@ -226,6 +239,9 @@ impl StepKind for Route53Failover {
                 problems.push("`create` makes a record, which `via: StopObject` does not".to_owned());
             }
         }
+        if self.via == Via::HealthCheck && self.create {
+            problems.push("`create` makes a record, which `via: HealthCheck` does not".to_owned());
+        }
         if self.create && self.set_identifier.is_some() {
             problems.push("`create` makes simple records only, so it cannot go with `set_identifier`".to_owned());
         }
@@ -245,6 +261,17 @@ impl StepKind for Route53Failover {
                 apply: &["route53:ChangeResourceRecordSets"],
                 compensate: &[],
             },
+            Via::HealthCheck => Iam {
+                read: &[
+                    "route53:ListHostedZonesByName",
+                    "route53:ListResourceRecordSets",
+                    "route53:GetHealthCheck",
+                    "route53:GetHealthCheckStatus",
+                    "route53:GetHostedZone",
+                ],
+                apply: &[],
+                compensate: &[],
+            },
             Via::StopObject { present, .. } => Iam {
                 read: &[
                     "route53:ListHostedZonesByName",
@@ -260,7 +287,17 @@ impl StepKind for Route53Failover {
         }
     }
 
+    fn reversibility(&self) -> Reversibility {
+        match self.via {
+            Via::HealthCheck => Reversibility::ReadOnly,
+            Via::RecordEdit | Via::StopObject { .. } => Self::INFO.reversibility,
+        }
+    }
+
     fn changes(&self, before: &RecordBefore) -> Vec<Change> {
+        if self.via == Via::HealthCheck {
+            return Vec::new();
+        }
         if let Some((object, present)) = self.object() {
             let word = |there: bool| if there { "there" } else { "not there" };
             return vec![Change::new(object.to_string(), word(before.object.unwrap_or_default()), word(present))];
@@ -272,6 +309,9 @@ impl StepKind for Route53Failover {
     async fn observe(&self, cx: &StepContext<Cloud>, intent: Option<&RecordBefore>) -> Result<Observed<RecordBefore>, StepFailure> {
         if let Some((object, present)) = self.object() {
             return self.observe_object(cx, object, present, intent).await;
+        }
+        if self.via == Via::HealthCheck {
+            return self.observe_check(cx, intent).await;
         }
         let hosted_zone_id = match intent {
             Some(earlier) => earlier.hosted_zone_id.clone(),
@@ -317,12 +357,19 @@ impl StepKind for Route53Failover {
             stop_object::switch(cx, object, present).await?;
             return Ok(Followed::Object { object: object.to_string() });
         }
+        if self.via == Via::HealthCheck {
+            return nothing_to_apply(&Self::INFO);
+        }
         self.named().change(cx, &before.hosted_zone_id, ChangeAction::Upsert, &self.desired(before)).await.map(Followed::Change)
     }
 
     async fn settle(&self, cx: &StepContext<Cloud>, before: &RecordBefore, handle: Option<&Followed>) -> Result<Fields, StepFailure> {
         if let Some((object, present)) = self.object() {
             self.moved(cx, Some(object).filter(|_| present)).await?;
+            return Ok(fields([("change_id", json!("")), ("zone_id", json!(before.hosted_zone_id))]));
+        }
+        if self.via == Via::HealthCheck {
+            self.turned(cx, before).await?;
             return Ok(fields([("change_id", json!("")), ("zone_id", json!(before.hosted_zone_id))]));
         }
         let handle = handle.and_then(Followed::change);
@@ -334,6 +381,9 @@ impl StepKind for Route53Failover {
         if let Some((object, _)) = self.object() {
             // Not compared first, as with a record.
             return stop_object::switch(cx, object, before.object.unwrap_or_default()).await;
+        }
+        if self.via == Via::HealthCheck {
+            return Ok(());
         }
         let zone_id = &before.hosted_zone_id;
         let handle = match &before.record {
@@ -352,7 +402,7 @@ impl RecordBefore {
     fn new(hosted_zone_id: String, record: Option<RecordSet>) -> Self {
         let alias = record.as_ref().and_then(|record| record.alias.clone());
         let (alias_dns_name, alias_zone_id) = alias.map(|alias| (alias.dns_name, alias.zone_id)).unzip();
-        Self { hosted_zone_id, record, alias_dns_name, alias_zone_id, object: None }
+        Self { hosted_zone_id, record, alias_dns_name, alias_zone_id, object: None, servers: Vec::new() }
     }
 }
 
@@ -399,64 +449,5 @@ impl Route53Failover {
             }
         }
         record
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn step(to: Destination) -> Route53Failover {
-        Route53Failover {
-            zone: "company.com".into(),
-            zone_id: None,
-            private: false,
-            record: "app.company.com".into(),
-            r#type: "A".into(),
-            set_identifier: Some("primary".into()),
-            to,
-            via: Via::RecordEdit,
-            create: false,
-        }
-    }
-
-    fn east() -> RecordSet {
-        RecordSet {
-            name: "app.company.com.".into(),
-            kind: "A".into(),
-            set_identifier: Some("primary".into()),
-            failover: Some("PRIMARY".into()),
-            alias: Some(Alias { dns_name: "east.".into(), zone_id: "ZE".into(), evaluate_target_health: false }),
-            health_check_id: Some("watches-east".into()),
-            ..RecordSet::default()
-        }
-    }
-
-    #[test]
-    fn only_the_destination_changes() {
-        let before = RecordBefore::new("Z".into(), Some(east()));
-        assert_eq!((before.alias_dns_name.as_deref(), before.alias_zone_id.as_deref()), (Some("east."), Some("ZE")));
-        let west = Destination::Alias { dns_name: "west".into(), zone_id: "ZW".into(), evaluate_target_health: None };
-        let alias = Some(Alias { dns_name: "west".into(), zone_id: "ZW".into(), evaluate_target_health: false });
-        assert_eq!(step(west).desired(&before), RecordSet { alias, ..east() });
-    }
-
-    #[test]
-    fn an_alias_can_become_values_and_the_other_way_round() {
-        let values = Destination::Values { values: vec!["192.0.2.1".into()], ttl: Some(Span::secs(30)) };
-        let as_values = step(values).desired(&RecordBefore::new("Z".into(), Some(east())));
-        assert_eq!((as_values.alias.clone(), as_values.ttl, as_values.values.len()), (None, Some(30), 1));
-        let west = Destination::Alias { dns_name: "west".into(), zone_id: "ZW".into(), evaluate_target_health: None };
-        let as_alias = step(west).desired(&RecordBefore::new("Z".into(), Some(as_values)));
-        assert_eq!((as_alias.ttl, as_alias.values.len(), as_alias.alias.map(|alias| alias.evaluate_target_health)), (None, 0, Some(true)));
-    }
-
-    #[test]
-    fn nonsense_is_named() {
-        let mut bad = step(Destination::Values { values: vec![], ttl: None });
-        bad.r#type = "a".into();
-        bad.record = "app.companyx.com".into();
-        bad.create = true;
-        assert_eq!(bad.problems().len(), 4);
     }
 }

@@ -156,6 +156,38 @@ async fn the_way_home_from_a_region_that_was_gone_takes_the_capacities_from_the_
     assert_eq!(world.sim.traffic().serving_region.as_deref(), Some("us-east-1"));
 }
 
+/// The default world, but that the health check of the record is the ordinary one of the application.
+fn by_itself() -> String {
+    DEFAULT_WORLD
+        .replace("health_check: \"c8d5e2b7-1f40-4a6d-9e83-72b6a0c94d15\"", "health_check: \"5f4c7a1e-2b0d-4c53-9d0e-7a6f1c2b3d4e\"")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_health_check_that_turns_by_itself_is_waited_for_and_nothing_is_changed() {
+    let plan = text_of("failover-stop.ron").replace(STOP, "\n                via: HealthCheck,");
+    for (faults, outcome) in [(&[][..], RunOutcome::Completed), (&GONE[..], RunOutcome::CompletedWithExceptions)] {
+        let world = Shipped::in_world(&by_itself(), None, faults);
+        let run = world.run_text(&plan).await;
+        assert_eq!(run.end, RunEnd::Finished(outcome), "{faults:?}: {:#?}", run.failures());
+        assert_eq!(run.step("dns").status, StepStatus::Succeeded);
+        assert_eq!((world.effective("PutObject"), world.effective("ChangeResourceRecordSets")), (0, 0));
+        // Resolvers keep the old address for a minute.
+        world.pass_minutes(2).await;
+        assert_eq!(world.sim.traffic().serving_region.as_deref(), Some("us-west-2"));
+    }
+    let (head, rest) = plan.split_once("            id: \"announce\"").unwrap();
+    let (_, dns) = rest.split_once("id: \"dns\", needs: [\"targets\"],").unwrap();
+    let (dns, _) = dns.split_once("(\n            id: \"verify\"").unwrap();
+    let alone = format!("{head}id: \"dns\",{dns}],\n)");
+    let run = Shipped::in_world(&by_itself(), None, &["primary-alive"]).run_text(&alone).await;
+    let failure = run.step("dns").failure.unwrap();
+    assert!(failure.message.contains("timed out after 10m"), "a primary that is well keeps its users: {failure:?}");
+    assert!(format!("{failure:?}").contains("it counts as healthy"), "{failure:?}");
+    let nothing_watches = DEFAULT_WORLD.replace("                health_check: \"c8d5e2b7-1f40-4a6d-9e83-72b6a0c94d15\",\n", "");
+    let run = Shipped::in_world(&nothing_watches, None, &["primary-alive"]).run_text(&alone).await;
+    assert!(run.step("dns").failure.unwrap().message.contains("has no health check, so nothing moves its users"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_standby_region_that_is_gone_moves_nobody() {
     let world = Shipped::in_world(&by_hand_only(), None, &["primary-alive", "region-outage us-west-2"]);

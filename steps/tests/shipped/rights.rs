@@ -30,6 +30,7 @@ const SPARED: &[(&str, &str)] = &[
     ("patch:statefulsets/scale", "no workload of the plan is one"),
     ("GetHealthCheck", "the object is put without a look at the health check too"),
     ("GetHealthCheckStatus", "`wf check --live` asks for it"),
+    ("GetHostedZone", "the plan waits for no health check"),
     ("ListSubscriptionsByTopic", "`wf check --live` asks for it"),
     ("get:namespaces", "`wf check --live` asks for it"),
     ("list:backupstoragelocations", "`wf check --live` asks for it"),

@@ -15,7 +15,7 @@ use crate::record_set::{RecordSet, canonical};
 
 /// How long Route 53 is asked for the record and its health check: worth knowing where a plan is tried out, and no reason to wait in an
 /// outage.
-const LOOKED_UP_WITHIN: Duration = Duration::from_secs(15);
+pub(super) const LOOKED_UP_WITHIN: Duration = Duration::from_secs(15);
 /// How long it usually takes until the name servers answer otherwise: three checks of ten or thirty seconds, and a resolver's minute.
 const TYPICAL: Duration = Duration::from_secs(60);
 /// How long an answer about the object may take for whoever nobody knows.
@@ -84,7 +84,7 @@ impl Route53Failover {
     /// Returns the object that moves the users, and whether it is to be there.
     pub(super) fn object(&self) -> Option<(Object<'_>, bool)> {
         match &self.via {
-            Via::RecordEdit => None,
+            Via::RecordEdit | Via::HealthCheck => None,
             Via::StopObject { bucket, key, region, present } => Some((Object { bucket, key, region }, *present)),
         }
     }
@@ -172,12 +172,12 @@ impl Route53Failover {
     }
 }
 
-fn shown(addresses: &[String]) -> String {
+pub(super) fn shown(addresses: &[String]) -> String {
     if addresses.is_empty() { "nothing".to_owned() } else { addresses.join(", ") }
 }
 
 /// Where the users are to go.
-enum Target<'a> {
+pub(super) enum Target<'a> {
     /// To the addresses that this name has.
     Name(&'a str),
     /// To one of these.
@@ -185,14 +185,14 @@ enum Target<'a> {
 }
 
 impl<'a> Target<'a> {
-    fn of(to: &'a Destination) -> Self {
+    pub(super) fn of(to: &'a Destination) -> Self {
         match to {
             Destination::Alias { dns_name, .. } => Self::Name(dns_name),
             Destination::Values { values, .. } => Self::Values(values),
         }
     }
 
-    async fn addresses(&self, cx: &StepContext<Cloud>) -> Result<Vec<String>, StepFailure> {
+    pub(super) async fn addresses(&self, cx: &StepContext<Cloud>) -> Result<Vec<String>, StepFailure> {
         match self {
             Self::Name(name) => cx.env.addresses(name.trim_end_matches('.')).await,
             Self::Values(values) => Ok(values.to_vec()),

@@ -1,0 +1,57 @@
+//! What the step makes of a record, without a world.
+
+use super::*;
+
+fn step(to: Destination) -> Route53Failover {
+    Route53Failover {
+        zone: "company.com".into(),
+        zone_id: None,
+        private: false,
+        record: "app.company.com".into(),
+        r#type: "A".into(),
+        set_identifier: Some("primary".into()),
+        to,
+        via: Via::RecordEdit,
+        create: false,
+    }
+}
+
+fn east() -> RecordSet {
+    RecordSet {
+        name: "app.company.com.".into(),
+        kind: "A".into(),
+        set_identifier: Some("primary".into()),
+        failover: Some("PRIMARY".into()),
+        alias: Some(Alias { dns_name: "east.".into(), zone_id: "ZE".into(), evaluate_target_health: false }),
+        health_check_id: Some("watches-east".into()),
+        ..RecordSet::default()
+    }
+}
+
+#[test]
+fn only_the_destination_changes() {
+    let before = RecordBefore::new("Z".into(), Some(east()));
+    assert_eq!((before.alias_dns_name.as_deref(), before.alias_zone_id.as_deref()), (Some("east."), Some("ZE")));
+    let west = Destination::Alias { dns_name: "west".into(), zone_id: "ZW".into(), evaluate_target_health: None };
+    let alias = Some(Alias { dns_name: "west".into(), zone_id: "ZW".into(), evaluate_target_health: false });
+    assert_eq!(step(west).desired(&before), RecordSet { alias, ..east() });
+}
+
+#[test]
+fn an_alias_can_become_values_and_the_other_way_round() {
+    let values = Destination::Values { values: vec!["192.0.2.1".into()], ttl: Some(Span::secs(30)) };
+    let as_values = step(values).desired(&RecordBefore::new("Z".into(), Some(east())));
+    assert_eq!((as_values.alias.clone(), as_values.ttl, as_values.values.len()), (None, Some(30), 1));
+    let west = Destination::Alias { dns_name: "west".into(), zone_id: "ZW".into(), evaluate_target_health: None };
+    let as_alias = step(west).desired(&RecordBefore::new("Z".into(), Some(as_values)));
+    assert_eq!((as_alias.ttl, as_alias.values.len(), as_alias.alias.map(|alias| alias.evaluate_target_health)), (None, 0, Some(true)));
+}
+
+#[test]
+fn nonsense_is_named() {
+    let mut bad = step(Destination::Values { values: vec![], ttl: None });
+    bad.r#type = "a".into();
+    bad.record = "app.companyx.com".into();
+    bad.create = true;
+    assert_eq!(bad.problems().len(), 4);
+}
