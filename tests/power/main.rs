@@ -196,7 +196,7 @@ impl Recorded {
         let state = scratch.path().join("state");
         let verified = Outcome::of(&mut wf(&state, &["journal", "verify", "--all"]));
         verified.exits(0);
-        let resumed = Outcome::of(&mut wf(&state, &["resume", "--yes", "--sim-speed", "600"]));
+        let resumed = Outcome::of(&mut wf(&state, &["resume", "--yes", "--sim-speed", "300"]));
         match resumed.code {
             Some(2) => {
                 resumed.says("there are no runs here yet");
