@@ -68,7 +68,7 @@ impl Shell {
             format!("#![enable(implicit_some)]\nWorkflow(name: \"one\", steps: [(id: \"step\", run: {step}, retry: (attempts: 1))])");
         self.write("one.ron", &text);
         let began = Instant::now();
-        let output = self.wf(&["run", "one.ron", "--yes"]).envs(env.iter().copied()).output().unwrap();
+        let output = self.wf(&["run", "one.ron", "--yes", "--accept-split-brain-risk"]).envs(env.iter().copied()).output().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
         Said { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr), took: began.elapsed() }
     }
