@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use wf_engine::model::event::{Identity, Mode};
+use wf_engine::model::event::Identity;
+use wf_engine::model::occasion::Occasion;
 use wf_engine::plan::Looking;
 use wf_engine::registry::BoundWorkflow;
 
@@ -15,13 +16,13 @@ use crate::words::count;
 const NAMED_MAX: usize = 12;
 
 /// Refuses a run that needs a confirmation which nobody can give, before anybody is asked who the operator is.
-pub fn possible(console: &mut Console, bound: &BoundWorkflow, mode: Mode, yes: bool) -> Result<(), Failure> {
-    if console.asks() { Ok(()) } else { run(console, bound, mode, yes, None) }
+pub fn possible(console: &mut Console, bound: &BoundWorkflow, occasion: Occasion, yes: bool) -> Result<(), Failure> {
+    if console.asks() { Ok(()) } else { run(console, bound, occasion, yes, None) }
 }
 
 /// Lets a run through that changes nothing, or that the operator confirms: with `--yes`, or by typing the workflow's name.
-pub fn run(console: &mut Console, bound: &BoundWorkflow, mode: Mode, yes: bool, who: Option<&Identity>) -> Result<(), Failure> {
-    let (changing, irreversible) = changes(bound, mode);
+pub fn run(console: &mut Console, bound: &BoundWorkflow, occasion: Occasion, yes: bool, who: Option<&Identity>) -> Result<(), Failure> {
+    let (changing, irreversible) = changes(bound, occasion);
     if changing.is_empty() || yes {
         return Ok(());
     }
@@ -53,13 +54,13 @@ pub fn run(console: &mut Console, bound: &BoundWorkflow, mode: Mode, yes: bool, 
 }
 
 /// Lets a simulated run through whose steps all stay in the simulator: a program of the operator's own is run for real.
-pub fn simulated(bound: &BoundWorkflow, mode: Mode, programs_allowed: bool) -> Result<(), Failure> {
+pub fn simulated(bound: &BoundWorkflow, occasion: Occasion, programs_allowed: bool) -> Result<(), Failure> {
     let workflow = bound.workflow();
     let outside = |ix: &usize| {
         let info = bound.declared(*ix).info();
         info.iam.apply.is_empty() && info.rbac.apply.is_empty()
     };
-    let names: Vec<_> = changes(bound, mode).0.into_iter().filter(outside).map(|ix| format!("`{}`", workflow.id(ix))).collect();
+    let names: Vec<_> = changes(bound, occasion).0.into_iter().filter(outside).map(|ix| format!("`{}`", workflow.id(ix))).collect();
     if programs_allowed || names.is_empty() {
         return Ok(());
     }

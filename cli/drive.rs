@@ -39,7 +39,10 @@ impl Way {
     /// Returns what is known beforehand of how long the steps take.
     fn expected(&self, workflow: &Arc<Workflow>, world: &World, earlier: &[Record]) -> Option<Expected> {
         match self {
-            Self::Start(plan) => Some(Expected::of_bound(&plan.bound, plan.mode, world.name)),
+            Self::Start(plan) => {
+                let occasion = workflow.def().occasion(plan.mode, plan.drill.is_some());
+                Some(Expected::of_bound(&plan.bound, occasion, world.name))
+            }
             Self::Resume(ResumePlan { adopt: Some(edited), .. }) => Expected::of_run(&edited.workflow, header(earlier)?),
             Self::Resume(_) | Self::Rollback(_) => Expected::of_run(workflow, header(earlier)?),
         }

@@ -9,6 +9,7 @@ use serde_json::Value;
 use wf_engine::clock::Clock as _;
 use wf_engine::model::event::{Identity, Mode, clip};
 use wf_engine::model::ids::RunId;
+use wf_engine::model::occasion::Occasion;
 use wf_engine::model::workflow::Workflow;
 use wf_engine::plan::Looking;
 use wf_engine::registry::{BoundWorkflow, Imports, Registry, resolve_inputs};
@@ -66,35 +67,35 @@ impl Launch<'_> {
         let notify = Targets::of(notify)?;
         let values = self.values()?;
         let bound = self.bind(&offline_registry(), &values)?;
-        let unfenced = split_brain::risked(&self.workflow, values.mode, self.options.accept_split_brain_risk)?;
+        let unfenced = split_brain::risked(&self.workflow, values.occasion, self.options.accept_split_brain_risk)?;
         let run = self.watched.as_ref().map_or_else(new_run_id, |watched| watched.run.clone());
         let confirmed = self.options.yes || self.watched.is_some();
         let approve_all = self.watched.as_ref().map_or(self.options.yes, |watched| watched.approve);
         let mut by = operator::this();
         let (runs, world) = if self.options.sim {
-            confirm::simulated(&bound, values.mode, self.options.sim_exec)?;
+            confirm::simulated(&bound, values.occasion, self.options.sim_exec)?;
             let (runs, world) = (Runs::open(state_dir)?, World::sim(state_dir, &self.opening(), &run)?);
             by.identity = whoami::ask(console, &world, &self.who(&values)).await?;
             (runs, world)
         } else {
-            confirm::possible(console, &bound, values.mode, confirmed)?;
+            confirm::possible(console, &bound, values.occasion, confirmed)?;
             let world = World::aws(&run).await;
             by.identity = whoami::ask(console, &world, &self.who(&values)).await?;
-            confirm::run(console, &bound, values.mode, confirmed, by.identity.as_ref())?;
+            confirm::run(console, &bound, values.occasion, confirmed, by.identity.as_ref())?;
             (Runs::open(state_dir)?, world)
         };
         let bound = self.bind(&world.registry, &values)?;
         if let Some(exercise) = self.drill.as_ref().filter(|exercise| !exercise.production) {
-            let looking = looking(&world, self.bind(&world.registry, &values)?, values.mode);
+            let looking = looking(&world, self.bind(&world.registry, &values)?, values.occasion);
             confirm::not_production(&looking, &exercise.environment).await?;
         }
         if let Some(reviewed) = &self.options.plan_hash {
             let place = Place { world: world.name, identity: by.identity.clone(), run: self.who(&values) };
-            let looking = looking(&world, self.bind(&world.registry, &values)?, values.mode);
+            let looking = looking(&world, self.bind(&world.registry, &values)?, values.occasion);
             still(reviewed, &Plan::make(&looking, &History::default(), place).await)?;
         }
         let incident_at = self.options.incident_at.map(|since| since.before(world.clock.now()));
-        let Values { inputs, imports, mode } = values;
+        let Values { inputs, imports, occasion } = values;
         let plan = StartPlan {
             run: run.clone(),
             bound,
@@ -102,7 +103,7 @@ impl Launch<'_> {
             inputs,
             imports,
             follows: self.follows.map(|followed| followed.header.run),
-            mode,
+            mode: occasion.mode,
             drill: self.drill.map(|exercise| exercise.environment),
             unfenced,
             incident_at,
@@ -121,19 +122,19 @@ impl Launch<'_> {
     pub async fn confirm(
         &self,
         console: &mut Console,
-        check: impl FnOnce(&BoundWorkflow, Mode) -> Result<(), Failure>,
+        check: impl FnOnce(&BoundWorkflow, Occasion) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let values = self.values()?;
         let bound = self.bind(&offline_registry(), &values)?;
-        split_brain::risked(&self.workflow, values.mode, self.options.accept_split_brain_risk)?;
-        check(&bound, values.mode)?;
+        split_brain::risked(&self.workflow, values.occasion, self.options.accept_split_brain_risk)?;
+        check(&bound, values.occasion)?;
         if self.options.sim {
-            return confirm::simulated(&bound, values.mode, self.options.sim_exec);
+            return confirm::simulated(&bound, values.occasion, self.options.sim_exec);
         }
-        confirm::possible(console, &bound, values.mode, self.options.yes)?;
+        confirm::possible(console, &bound, values.occasion, self.options.yes)?;
         let world = World::aws(&new_run_id()).await;
         let who = whoami::ask(console, &world, &self.who(&values)).await?;
-        confirm::run(console, &bound, values.mode, self.options.yes, who.as_ref())
+        confirm::run(console, &bound, values.occasion, self.options.yes, who.as_ref())
     }
 
     /// Binds the workflow without a look at anything; returns its inputs, too.
@@ -147,14 +148,14 @@ impl Launch<'_> {
     pub async fn plan(&self, console: &mut Console, state_dir: &Path, history: &History) -> Result<Plan, Failure> {
         let (world, identity, values, bound) = self.opened(console, state_dir).await?;
         let place = Place { world: world.name, identity, run: self.who(&values) };
-        Ok(Plan::make(&looking(&world, bound, values.mode), history, place).await)
+        Ok(Plan::make(&looking(&world, bound, values.occasion), history, place).await)
     }
 
     /// Looks at the world, and says whether the run would work there.
     pub async fn readiness(&self, console: &mut Console, state_dir: &Path) -> Result<Readiness, Failure> {
         let (world, identity, values, bound) = self.opened(console, state_dir).await?;
         let place = Place { world: world.name, identity, run: self.who(&values) };
-        Ok(Readiness::make(self.source.path.clone(), &looking(&world, bound, values.mode), place).await)
+        Ok(Readiness::make(self.source.path.clone(), &looking(&world, bound, values.occasion), place).await)
     }
 
     /// Opens the world only to look at it. Whatever is wrong with the file is told before.
@@ -187,11 +188,13 @@ impl Launch<'_> {
             Some(followed) => imports::values(&self.source, &self.workflow, &inputs, followed)?,
             None => imports::none(&self.source, &self.workflow, &inputs)?,
         };
-        Ok(Values { inputs, imports, mode: self.options.mode.map_or(self.workflow.def().mode, Mode::from) })
+        let def = self.workflow.def();
+        let occasion = def.occasion(self.options.mode.map_or(def.mode, Mode::from), self.drill.is_some());
+        Ok(Values { inputs, imports, occasion })
     }
 
     fn who<'a>(&'a self, values: &'a Values) -> whoami::Plan<'a> {
-        whoami::Plan { workflow: &self.workflow, inputs: &values.inputs, imports: &values.imports, mode: values.mode }
+        whoami::Plan { workflow: &self.workflow, inputs: &values.inputs, imports: &values.imports, occasion: values.occasion }
     }
 
     fn bind(&self, registry: &Registry, values: &Values) -> Result<BoundWorkflow, Failure> {
@@ -204,11 +207,11 @@ impl Launch<'_> {
 struct Values {
     inputs: IndexMap<String, Value>,
     imports: IndexMap<String, Value>,
-    mode: Mode,
+    occasion: Occasion,
 }
 
-fn looking(world: &World, bound: BoundWorkflow, mode: Mode) -> Looking {
-    Looking { bound: Arc::new(bound), registry: Arc::clone(&world.registry), clock: Arc::clone(&world.clock), mode, run: new_run_id() }
+fn looking(world: &World, bound: BoundWorkflow, occasion: Occasion) -> Looking {
+    Looking { bound: Arc::new(bound), registry: Arc::clone(&world.registry), clock: Arc::clone(&world.clock), occasion, run: new_run_id() }
 }
 
 /// Refuses a run that is no longer the one that was reviewed.
@@ -231,10 +234,10 @@ pub fn new_run_id() -> RunId {
     RunId::new(now.as_millisecond().unsigned_abs(), fastrand::u128(..))
 }
 
-/// Returns the steps of a run in `mode` that change the world, and those of them that cannot be undone.
-pub fn changes(bound: &BoundWorkflow, mode: Mode) -> (BTreeSet<usize>, BTreeSet<usize>) {
+/// Returns the steps of such a run that change the world, and those of them that cannot be undone.
+pub fn changes(bound: &BoundWorkflow, occasion: Occasion) -> (BTreeSet<usize>, BTreeSet<usize>) {
     let workflow = bound.workflow();
-    let takes_part = |ix: &usize| workflow.step(*ix).only.is_none_or(|only| only == mode);
+    let takes_part = |ix: &usize| workflow.step(*ix).takes_part(occasion);
     let with = |wanted: &[Reversibility]| -> BTreeSet<usize> {
         (0..workflow.len()).filter(takes_part).filter(|&ix| wanted.contains(&bound.declared(ix).reversibility())).collect()
     };

@@ -1,8 +1,9 @@
 //! Two databases that take writes: an unplanned promotion without a fence is refused, unless the operator takes the risk, which is recorded.
 
-use wf_engine::model::definition::{AtEnd, StepPolicy};
+use wf_engine::model::definition::StepPolicy;
 use wf_engine::model::event::Mode;
 use wf_engine::model::ids::StepId;
+use wf_engine::model::occasion::Occasion;
 use wf_engine::model::workflow::{StepIx, Workflow};
 use wf_engine::step::StepKind as _;
 use wf_steps::kinds::fence::Fence;
@@ -10,14 +11,13 @@ use wf_steps::kinds::rds_promote_read_replica::RdsPromoteReadReplica;
 
 use crate::failure::Failure;
 
-/// Returns the promotions of a run in `mode` that no fence comes before. In a planned run the steps see for themselves that the writers are
+/// Returns the promotions of such a run that no fence comes before. In a planned run the steps see for themselves that the writers are
 /// gone; a drill promotes what it puts back.
-pub fn unfenced(workflow: &Workflow, mode: Mode) -> Vec<StepId> {
-    if mode == Mode::Planned || workflow.def().at_end == AtEnd::Undo {
+pub fn unfenced(workflow: &Workflow, occasion: Occasion) -> Vec<StepId> {
+    if occasion.mode == Mode::Planned || workflow.def().undoes(occasion) {
         return Vec::new();
     }
-    let takes_part = |ix: StepIx| workflow.step(ix).only.is_none_or(|only| only == mode);
-    let is = |ix: StepIx, kind: &str| takes_part(ix) && workflow.step(ix).kind.value == kind;
+    let is = |ix: StepIx, kind: &str| workflow.step(ix).takes_part(occasion) && workflow.step(ix).kind.value == kind;
     // One whose failure is passed over holds nothing up.
     let fences = |ix: StepIx| is(ix, Fence::INFO.name) && workflow.step(ix).on_failure != StepPolicy::Continue;
     (0..workflow.len())
@@ -27,8 +27,8 @@ pub fn unfenced(workflow: &Workflow, mode: Mode) -> Vec<StepId> {
 }
 
 /// Returns the promotions that are let through at the operator's risk; refuses them when they did not take it.
-pub fn risked(workflow: &Workflow, mode: Mode, accepted: bool) -> Result<Vec<StepId>, Failure> {
-    let unfenced = unfenced(workflow, mode);
+pub fn risked(workflow: &Workflow, occasion: Occasion, accepted: bool) -> Result<Vec<StepId>, Failure> {
+    let unfenced = unfenced(workflow, occasion);
     match unfenced.first() {
         Some(step) if !accepted => Err(Failure::refused(format!(
             "step `{step}` makes a second database that takes writes, and no `Fence` before it stops the first: what both take cannot be brought together"

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::timeout;
-use wf_engine::model::event::{Mode, RunHeader};
+use wf_engine::model::event::RunHeader;
+use wf_engine::model::occasion::Occasion;
 use wf_engine::model::workflow::Workflow;
-use wf_engine::plan::takes_part;
 use wf_engine::registry::{BoundWorkflow, Imports};
 
 use crate::plan::History;
@@ -28,16 +28,17 @@ pub struct Expected {
 
 impl Expected {
     /// Takes a bound workflow's kinds by their word.
-    pub fn of_bound(bound: &BoundWorkflow, mode: Mode, world: &str) -> Self {
+    pub fn of_bound(bound: &BoundWorkflow, occasion: Occasion, world: &str) -> Self {
         let workflow = bound.workflow();
-        let kind = |ix| if takes_part(workflow, ix, mode) { bound.declared(ix).typical() } else { Duration::ZERO };
+        let kind = |ix| if workflow.step(ix).takes_part(occasion) { bound.declared(ix).typical() } else { Duration::ZERO };
         Self { workflow: Arc::clone(workflow), world: world.to_owned(), kinds: (0..workflow.len()).map(kind).collect() }
     }
 
     /// As [`Expected::of_bound`], for a run that is on record. `None` if this `wf` does not know its kinds.
     pub fn of_run(workflow: &Arc<Workflow>, header: &RunHeader) -> Option<Self> {
         let bound = offline_registry().bind(Arc::clone(workflow), &header.inputs, &Imports::Values(&header.imports)).ok()?;
-        Some(Self::of_bound(&bound, header.mode, &header.world))
+        let occasion = workflow.def().occasion(header.mode, header.drill.is_some());
+        Some(Self::of_bound(&bound, occasion, &header.world))
     }
 
     /// Tells a display what the kinds say at once, and what earlier runs say when they have been looked at.

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 use serde_json::Value;
-use wf_engine::model::event::{Event, Identity, Mode};
+use wf_engine::model::event::{Event, Identity};
+use wf_engine::model::occasion::Occasion;
 use wf_engine::model::record::Record;
 use wf_engine::model::workflow::{StepIx, Workflow};
 use wf_engine::model::{ron_fields, template};
@@ -29,7 +30,7 @@ pub struct Plan<'a> {
     pub workflow: &'a Workflow,
     pub inputs: &'a IndexMap<String, Value>,
     pub imports: &'a IndexMap<String, Value>,
-    pub mode: Mode,
+    pub occasion: Occasion,
 }
 
 /// Returns whom the world takes the operator for, and says so when that cannot be told. Nobody is asked when no step acts in an account.
@@ -71,12 +72,17 @@ impl<'a> Plan<'a> {
     /// Returns what a run is of that was started before.
     pub fn of(run: &'a Replayed) -> Self {
         let Replayed { header, workflow, .. } = run;
-        Self { workflow, inputs: &header.inputs, imports: &header.imports, mode: header.mode }
+        Self {
+            workflow,
+            inputs: &header.inputs,
+            imports: &header.imports,
+            occasion: workflow.def().occasion(header.mode, header.drill.is_some()),
+        }
     }
 
     /// Returns the steps that act in an account, the irreversible ones first.
     fn acting(&self, registry: &Registry) -> Vec<StepIx> {
-        let takes_part = |ix: &StepIx| self.workflow.step(*ix).only.is_none_or(|only| only == self.mode);
+        let takes_part = |ix: &StepIx| self.workflow.step(*ix).takes_part(self.occasion);
         let kind = |ix: StepIx| registry.kind(&self.workflow.step(ix).kind.value);
         let acts = |ix: &StepIx| kind(*ix).is_some_and(|kind| !kind.iam.is_empty());
         let mut acting: Vec<_> = (0..self.workflow.len()).filter(takes_part).filter(acts).collect();

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 use wf_engine::model::event::Mode;
+use wf_engine::model::occasion::{Occasion, Only};
 use wf_engine::model::problem::{Problem, line_column};
 use wf_engine::model::workflow::Workflow;
 
@@ -47,8 +48,7 @@ pub async fn check(console: &mut Console, state_dir: &Path, args: &Args) -> Resu
     }
     let options = RunOptions::from(args);
     let launch = run::launch(state_dir, &args.file, &options, args.follows.as_deref()).await?;
-    let mode = args.mode.map_or(launch.workflow.def().mode, Mode::from);
-    split_brain::risked(&launch.workflow, mode, args.accept_split_brain_risk)?;
+    split_brain::risked(&launch.workflow, occasion(&launch.workflow, args), args.accept_split_brain_risk)?;
     let readiness = launch.readiness(console, state_dir).await?;
     if let Err(error) = Kept::of(&readiness).keep(state_dir) {
         tracing::warn!(%error, "what was found was not kept for `wf metrics`");
@@ -61,13 +61,18 @@ pub async fn check(console: &mut Console, state_dir: &Path, args: &Args) -> Resu
     Ok(if readiness.ready { Exit::Completed } else { Exit::NotReady })
 }
 
+/// Returns what kind of run is checked.
+fn occasion(workflow: &Workflow, args: &Args) -> Occasion {
+    let def = workflow.def();
+    def.occasion(args.mode.map_or(def.mode, Mode::from), false)
+}
+
 fn offline(console: &mut Console, args: &Args) -> Result<Exit, Failure> {
     let file = args.file.as_path();
     let checked = Source::read(file).and_then(|source| source.workflow_with_followed(&offline_registry()));
     match checked {
         Ok(workflow) => {
-            let mode = args.mode.map_or(workflow.def().mode, Mode::from);
-            split_brain::risked(&workflow, mode, args.accept_split_brain_risk)?;
+            split_brain::risked(&workflow, occasion(&workflow, args), args.accept_split_brain_risk)?;
             if console.json() {
                 console.document(&Checked {
                     file,
@@ -99,12 +104,13 @@ fn told<'a>(text: &str, problem: &'a Problem) -> Told<'a> {
 fn described(workflow: &Workflow) -> String {
     let steps = count(workflow.len(), "step");
     let edges: usize = (0..workflow.len()).map(|ix| workflow.needs(ix).count()).sum();
-    let only = |mode| (0..workflow.len()).filter(|&ix| workflow.step(ix).only == Some(mode)).count();
+    let count_of = |only| (0..workflow.len()).filter(|&ix| workflow.step(ix).only == Some(only)).count();
     let inputs = count(workflow.def().inputs.len(), "input");
     let mut text = format!("{steps}, {}, {inputs}", if edges == 1 { "1 dependency".to_owned() } else { format!("{edges} dependencies") });
-    for mode in [Mode::Planned, Mode::Unplanned] {
-        if only(mode) > 0 {
-            text.push_str(&format!(", {} only {mode}", only(mode)));
+    for only in Only::ALL {
+        match count_of(only) {
+            0 => {}
+            steps => text.push_str(&format!(", {steps} only {only}")),
         }
     }
     text

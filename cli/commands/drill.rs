@@ -28,9 +28,9 @@ pub async fn drill(console: &mut Console, state_dir: &Path, args: Drill) -> Resu
     }
     let source = Source::read(&file(&args.drill))?;
     let workflow = source.workflow(&offline_registry())?;
-    if workflow.def().at_end != AtEnd::Undo {
+    if workflow.def().at_end == AtEnd::Stay {
         return Err(Failure::usage(format!("`{}` is no drill: it does not put back what it changes", workflow.name()))
-            .help("give the workflow `at_end: Undo`, and its steps their `stage`; `wf run` runs it as it is"));
+            .help("give the workflow `at_end: Undo`, or `UndoDrill` where it is no drill otherwise, and its steps their `stage`; `wf run` runs it as it is"));
     }
     let environment = args.env.unwrap_or_else(|| ENVIRONMENT_DEFAULT.to_owned());
     confirm::environment(console, &environment, args.production, args.confirm.as_deref(), args.options.sim)?;

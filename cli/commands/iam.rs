@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use indexmap::IndexMap;
 use serde_json::{Value, json};
 use wf_engine::model::event::Mode;
+use wf_engine::model::occasion::Occasion;
 use wf_engine::model::workflow::{StepIx, Workflow};
 use wf_engine::registry::{Registry, resolve_inputs};
 use wf_engine::step::KindInfo;
@@ -51,7 +52,8 @@ impl Needs<'_> {
     /// Makes the IAM policy. Actions with the same resources share a statement.
     fn policy(&self, rights: Rights) -> Value {
         let imports = IndexMap::new();
-        let params = whoami::Plan { workflow: self.workflow, inputs: self.inputs, imports: &imports, mode: Mode::Unplanned };
+        let params =
+            whoami::Plan { workflow: self.workflow, inputs: self.inputs, imports: &imports, occasion: Occasion::real(Mode::Unplanned) };
         // Whoever runs a plan asks who they are.
         let mut allowed = BTreeMap::from([("sts:GetCallerIdentity", BTreeSet::from(["*".to_owned()]))]);
         for (ix, kind) in self.kinds() {

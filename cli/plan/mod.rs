@@ -14,7 +14,7 @@ use wf_engine::model::event::{Identity, Mode, StepFailure};
 use wf_engine::model::ids::StepId;
 use wf_engine::model::record::hash;
 use wf_engine::model::workflow::StepIx;
-use wf_engine::plan::{Looking, Verdict, forecast, takes_part};
+use wf_engine::plan::{Looking, Verdict, forecast};
 use wf_engine::registry::BoundWorkflow;
 use wf_engine::step::{Change, Reversibility};
 use wf_steps::aws::budget;
@@ -126,7 +126,7 @@ impl Plan {
         let bound = &looking.bound;
         let workflow = bound.workflow();
         let verdicts = looking.look().await;
-        let runs = |ix: &StepIx| takes_part(workflow, *ix, looking.mode);
+        let runs = |ix: &StepIx| workflow.step(*ix).takes_part(looking.occasion);
         let known = |ix: StepIx| history.of(workflow.id(ix).as_str()).filter(|_| runs(&ix));
         let usual = |ix: StepIx| if runs(&ix) { bound.declared(ix).typical() } else { Duration::ZERO };
         let half = |ix: StepIx| known(ix).map_or_else(|| usual(ix), |known| known.p50);
@@ -162,9 +162,9 @@ impl Plan {
         };
         Self {
             workflow: workflow.name().to_owned(),
-            mode: looking.mode,
+            mode: looking.occasion.mode,
             world: place.world.to_owned(),
-            hash: name(workflow.text(), &serde_json::json!([place.run.inputs, place.run.imports]), looking.mode, &steps),
+            hash: name(workflow.text(), &serde_json::json!([place.run.inputs, place.run.imports]), looking.occasion.mode, &steps),
             identity: place.identity,
             point_of_no_return: undoing.ends_at.into_iter().map(id).collect(),
             can_be_undone: undoing.can.into_iter().map(id).collect(),

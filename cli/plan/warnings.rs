@@ -60,7 +60,7 @@ pub fn of(
 /// before a run.
 pub fn beforehand(bound: &BoundWorkflow, regions: &whoami::Plan<'_>, order: &[StepIx]) -> Vec<String> {
     let mut warnings = of_the_plan(bound, regions, order);
-    let leaves = regions.mode == Mode::Unplanned && failing(bound, regions, order).contains(ROUTE53_REGION);
+    let leaves = regions.occasion.mode == Mode::Unplanned && failing(bound, regions, order).contains(ROUTE53_REGION);
     for &ix in order.iter().filter(|&&ix| leaves && bound.declared(ix).iam().apply.contains(&ROUTE53_CHANGE)) {
         warnings.push(format!(
             "`{}` needs Route 53's control plane, which is in {ROUTE53_REGION}, the region that is being left: `via: StopObject(…)` moves the users without it",
@@ -78,7 +78,7 @@ fn failing(bound: &BoundWorkflow, regions: &whoami::Plan<'_>, order: &[StepIx]) 
 fn of_the_plan(bound: &BoundWorkflow, regions: &whoami::Plan<'_>, order: &[StepIx]) -> Vec<String> {
     let workflow = bound.workflow();
     let mut warnings = Vec::new();
-    if regions.mode == Mode::Unplanned {
+    if regions.occasion.mode == Mode::Unplanned {
         let failing = failing(bound, regions, order);
         for &ix in order.iter().filter(|&&ix| workflow.step(ix).on_unreachable != StepPolicy::Continue) {
             if let Some(region) = regions.region(ix).filter(|region| failing.contains(region)) {
@@ -96,13 +96,15 @@ fn of_the_plan(bound: &BoundWorkflow, regions: &whoami::Plan<'_>, order: &[StepI
         }
         let elsewhere = |need: &StepIx| regions.region(*need).is_some_and(|region| Some(region) != regions.region(ix));
         let fences = |need: &&StepIx| bound.declared(**need).reversibility() == Reversibility::Reversible && elsewhere(need);
-        if regions.mode == Mode::Planned && kind(bound, ix) == RdsPromoteReadReplica::INFO.name && !before.iter().any(|need| fences(&need))
+        if regions.occasion.mode == Mode::Planned
+            && kind(bound, ix) == RdsPromoteReadReplica::INFO.name
+            && !before.iter().any(|need| fences(&need))
         {
             warnings
                 .push(format!("`{}` makes a second database that takes writes, and no step before it stops the first", workflow.id(ix)));
         }
     }
-    for step in split_brain::unfenced(workflow, regions.mode) {
+    for step in split_brain::unfenced(workflow, regions.occasion) {
         warnings.push(format!(
             "`{step}` makes a second database that takes writes, and no `Fence` before it stops the first: `wf run` takes that only with --accept-split-brain-risk"
         ));

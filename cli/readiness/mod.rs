@@ -11,7 +11,7 @@ use wf_engine::clock::{Clock as _, SystemClock, between};
 use wf_engine::model::event::{Identity, Mode};
 use wf_engine::model::ids::StepId;
 use wf_engine::model::workflow::StepIx;
-use wf_engine::plan::{Looking, takes_part};
+use wf_engine::plan::Looking;
 use wf_engine::readiness::{Finding, Later, StepReadiness};
 
 use crate::plan::{Place, beforehand};
@@ -112,7 +112,7 @@ impl Readiness {
         let found = looking.readiness().await;
         let seconds = between(begun, SystemClock.now()).as_secs_f64();
         let workflow = looking.bound.workflow();
-        let order: Vec<StepIx> = (0..workflow.len()).filter(|&ix| takes_part(workflow, ix, looking.mode)).collect();
+        let order: Vec<StepIx> = (0..workflow.len()).filter(|&ix| workflow.step(ix).takes_part(looking.occasion)).collect();
         let checks: Vec<_> = found.iter().flat_map(|step| told(looking, step)).collect();
         let id = |ix: StepIx| workflow.id(ix).clone();
         let later = |step: &StepReadiness| match step.later.as_ref()? {
@@ -123,7 +123,7 @@ impl Readiness {
         Self {
             file,
             workflow: workflow.name().to_owned(),
-            mode: looking.mode,
+            mode: looking.occasion.mode,
             world: place.world.to_owned(),
             at: looking.clock.now(),
             standby: place.run.inputs.get(STANDBY).and_then(|region| region.as_str()).map(str::to_owned),

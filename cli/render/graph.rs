@@ -35,7 +35,7 @@ pub fn graph_dot(workflow: &Workflow) -> String {
 /// Returns a step's id, its kind, and the mode that it is part of, if only of one.
 fn label(workflow: &Workflow, ix: StepIx) -> Vec<String> {
     let step = workflow.step(ix);
-    let only = step.only.map(|mode| format!("only {mode}"));
+    let only = step.only.map(|only| format!("only {only}"));
     [step.id.value.to_string(), step.kind.value.clone()].into_iter().chain(only).collect()
 }
 

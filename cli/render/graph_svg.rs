@@ -55,7 +55,7 @@ pub fn graph_svg(workflow: &Workflow, irreversible: impl Fn(&str) -> bool) -> St
 
 fn kind(workflow: &Workflow, ix: StepIx) -> String {
     let step = workflow.step(ix);
-    let only = step.only.map(|mode| format!(", only {mode}")).unwrap_or_default();
+    let only = step.only.map(|only| format!(", only {only}")).unwrap_or_default();
     format!("{}{only}", clean(&step.kind.value))
 }
 

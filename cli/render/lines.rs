@@ -4,7 +4,6 @@
 //! commands to type) follows on indented lines of its own.
 
 use wf_engine::clock::between;
-use wf_engine::model::dsl::AtEnd;
 use wf_engine::model::event::{Event, Fields, Operator, RunHeader, RunOutcome, StepFailure, WorkflowChange};
 use wf_engine::model::ids::StepId;
 use wf_engine::model::order::Order;
@@ -101,7 +100,7 @@ fn words(record: &Record, state: &RunState) -> Option<Words> {
         Event::StepStarted { attempt: 1, .. } => say(Ink::Busy, '▶', "started"),
         Event::StepStarted { attempt, .. } => say(Ink::Busy, '▶', format!("started, attempt {attempt}")),
         Event::StepObserved { before, satisfied, .. } => observed(before, *satisfied)?,
-        Event::PointOfNoReturnPassed { .. } if state.workflow().def().at_end == AtEnd::Undo => {
+        Event::PointOfNoReturnPassed { .. } if state.undoes() => {
             say(Ink::Bad, '‼', "POINT OF NO RETURN: this cannot be undone; everything else is put back at the end.")
         }
         Event::PointOfNoReturnPassed { .. } => say(

@@ -9,8 +9,10 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::clock::Clock;
-use crate::model::event::{FailureKind, Mode, StepFailure};
+use crate::model::definition::StepDef;
+use crate::model::event::{FailureKind, StepFailure};
 use crate::model::ids::RunId;
+use crate::model::occasion::Occasion;
 use crate::model::template::Reference;
 use crate::model::workflow::{Source, StepIx, Workflow, source_of};
 use crate::registry::{BoundWorkflow, Registry, Step};
@@ -22,7 +24,7 @@ const AT_ONCE: usize = 32;
 /// What a step would meet and do if the run began now.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Verdict {
-    /// It is not part of a run in this mode.
+    /// It is not part of such a run.
     LeftOut,
     /// It changes the world.
     Changes {
@@ -53,8 +55,8 @@ pub struct Looking {
     pub registry: Arc<Registry>,
     /// Time.
     pub clock: Arc<dyn Clock>,
-    /// In which mode the run would be.
-    pub mode: Mode,
+    /// What kind of run it would be.
+    pub occasion: Occasion,
     /// An id that no run has.
     pub run: RunId,
 }
@@ -62,14 +64,19 @@ pub struct Looking {
 impl Looking {
     /// Looks at the world of every step of the run, side by side, and returns what each would do. Only `observe` is called, which reads.
     pub async fn look(&self) -> Vec<Verdict> {
-        let looked = self.each(|step, cx| async move { look_at(step.as_ref(), &cx).await }).await;
+        let part = |step: &StepDef| step.takes_part(self.occasion);
+        let looked = self.each(part, |step, cx| async move { look_at(step.as_ref(), &cx).await }).await;
         let mut verdicts: Vec<_> = looked.into_iter().map(|looked| looked.unwrap_or_else(|verdict| verdict)).collect();
         soften(self.bound.workflow(), &mut verdicts);
         verdicts
     }
 
-    /// Looks at every step of the run that can be looked at, side by side; the others have their verdict at once.
-    pub(crate) async fn each<T, F>(&self, look: impl Fn(Arc<dyn Step>, StepContext<()>) -> F) -> Vec<Result<T, Verdict>>
+    /// Looks at every step that is `part` of it and can be looked at, side by side; the others have their verdict at once.
+    pub(crate) async fn each<T, F>(
+        &self,
+        part: impl Fn(&StepDef) -> bool,
+        look: impl Fn(Arc<dyn Step>, StepContext<()>) -> F,
+    ) -> Vec<Result<T, Verdict>>
     where
         T: Send + 'static,
         F: Future<Output = T> + Send + 'static,
@@ -77,7 +84,7 @@ impl Looking {
         let workflow = self.bound.workflow();
         let mut all: Vec<_> = (0..workflow.len()).map(|_| Err(Verdict::LeftOut)).collect();
         let (mut tasks, room) = (JoinSet::new(), Arc::new(Semaphore::new(AT_ONCE)));
-        for (ix, one) in all.iter_mut().enumerate().filter(|(ix, _)| takes_part(workflow, *ix, self.mode)) {
+        for (ix, one) in all.iter_mut().enumerate().filter(|(ix, _)| part(workflow.step(*ix))) {
             match self.bound.resolve(&self.registry, ix, |_| None) {
                 Ok(step) => {
                     let (look, room) = (look(step, self.context(ix)), Arc::clone(&room));
@@ -106,7 +113,7 @@ impl Looking {
     pub async fn environments(&self) -> Vec<(StepIx, Result<Option<String>, StepFailure>)> {
         let workflow = self.bound.workflow();
         let mut found = Vec::new();
-        for ix in (0..workflow.len()).filter(|&ix| takes_part(workflow, ix, self.mode)) {
+        for ix in (0..workflow.len()).filter(|&ix| workflow.step(ix).takes_part(self.occasion)) {
             let Ok(step) = self.bound.resolve(&self.registry, ix, |_| None) else { continue };
             let cx = self.context(ix);
             let told = tokio::select! {
@@ -124,7 +131,7 @@ impl Looking {
             step: self.bound.workflow().id(ix).clone(),
             attempt: 1,
             generation: 0,
-            mode: self.mode,
+            mode: self.occasion.mode,
             clock: Arc::clone(&self.clock),
             signals: Arc::new(drop),
             env: (),
@@ -180,11 +187,6 @@ fn after_a_change(workflow: &Workflow, verdicts: &[Verdict]) -> Vec<bool> {
         after[ix] = workflow.needs(ix).any(|need| after[need] || matches!(verdicts[need], Verdict::Changes { .. } | Verdict::After(_)));
     }
     after
-}
-
-/// Tells whether a step is part of a run in this mode.
-pub fn takes_part(workflow: &Workflow, ix: StepIx, mode: Mode) -> bool {
-    workflow.step(ix).only.is_none_or(|only| only == mode)
 }
 
 fn steps_referred_to(workflow: &Workflow, ix: StepIx) -> Vec<StepIx> {

@@ -5,7 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::model::definition::StepDef;
 use crate::model::event::{FailureKind, StepFailure};
+use crate::model::occasion::Only;
 use crate::model::workflow::{StepIx, Workflow};
 use crate::plan::{Looking, Verdict, look_at, overdue, soften};
 use crate::registry::Step;
@@ -162,7 +164,7 @@ pub struct StepReadiness {
 }
 
 impl Looking {
-    /// Checks every step of the run, side by side. Only reads.
+    /// Checks every step of the run, and those that are there to be checked only, side by side. Only reads.
     pub async fn readiness(&self) -> Vec<StepReadiness> {
         let objectives = self.bound.workflow().def().objectives;
         let look = |step: Arc<dyn Step>, cx: StepContext<()>| async move {
@@ -174,7 +176,8 @@ impl Looking {
             };
             tokio::join!(look_at(step.as_ref(), &cx), checked)
         };
-        let looked = self.each(look).await.into_iter().map(|looked| looked.unwrap_or_else(|verdict| (verdict, Ok(Vec::new()))));
+        let part = |step: &StepDef| step.only == Some(Only::Check) || step.takes_part(self.occasion);
+        let looked = self.each(part, look).await.into_iter().map(|looked| looked.unwrap_or_else(|verdict| (verdict, Ok(Vec::new()))));
         let (mut verdicts, checks): (Vec<_>, Vec<_>) = looked.unzip();
         soften(self.bound.workflow(), &mut verdicts);
         let each = verdicts.into_iter().zip(checks).enumerate();
@@ -194,7 +197,7 @@ fn kinds_before(workflow: &Workflow, ix: StepIx) -> BTreeSet<&str> {
     seen.into_iter().map(|need| workflow.step(need).kind.value.as_str()).collect()
 }
 
-/// Puts together what `observe` and the kind's own checks say of a step; `None` of one that is not part of the run.
+/// Puts together what `observe` and the kind's own checks say of a step; `None` of one that is not looked at.
 fn step_readiness(step: StepIx, verdict: Verdict, own: Result<Vec<Check>, StepFailure>, before: &BTreeSet<&str>) -> Option<StepReadiness> {
     let mut observe = Check::of(OBSERVE, "");
     let mut later = None;

@@ -304,10 +304,6 @@ impl Limits for Any {
         8
     }
 
-    fn mode(&self) -> Mode {
-        Mode::Unplanned
-    }
-
     fn halts(&self, _: usize) -> bool {
         false
     }
@@ -405,4 +401,23 @@ async fn what_could_not_be_undone_can_be_undone_by_hand() {
     assert_eq!(run.crashed().resume().await.unwrap(), ROLLED_BACK);
     assert_eq!((run.world.calls("b", Part::Compensate), run.world.values().get("a")), (tried, None));
     assert_eq!(laws::broken(&run.journal, &run.run), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_drill_changed_is_put_back_and_what_the_same_file_changed_in_earnest_stays() {
+    let text = r#"Workflow(name: "test", at_end: UndoDrill, steps: [
+        (id: "both", run: Set(key: "both")),
+        (id: "drill", only: Drill, run: Set(key: "drill")),
+        (id: "real", only: Real, run: Set(key: "real")),
+        (id: "check", only: Check, run: Set(key: "check")),
+    ])"#;
+    for (drill, applied, end) in [(true, ["both", "drill"], RunOutcome::RolledBack), (false, ["both", "real"], RunOutcome::Completed)] {
+        let run = TestRun { drill, ..TestRun::of(text) };
+        run.start().await.unwrap();
+        assert_eq!(run.state().phase(), RunPhase::Finished(end));
+        let left: Vec<_> = run.world.values().into_keys().collect();
+        assert_eq!(left, if drill { Vec::new() } else { applied.map(str::to_owned).to_vec() });
+        let changed = |key: &&str| run.state().step(run.state().workflow().find(&key.parse().unwrap()).unwrap()).intent;
+        assert_eq!(["both", "drill", "real", "check"].iter().filter(|key| changed(key)).copied().collect::<Vec<_>>(), applied);
+    }
 }

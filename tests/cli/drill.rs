@@ -166,3 +166,74 @@ fn a_drill_s_report_shows_those_before_it() {
     assert!(html().contains("0 of the last 2 drills of staging passed"), "the one of another environment does not count");
     assert_eq!(html().matches("<circle").count(), 2);
 }
+
+/// The world that a drill of staging begins in, whose application keeps a write lease.
+fn world_with_a_lease() -> String {
+    let world = include_str!("../../workflows/world.ron");
+    let lease = "// lease: (region:";
+    assert!(world.contains(lease), "the world's lease has moved");
+    let quiet = world.lines().filter(|line| !line.trim_start().starts_with("incident:")).collect::<Vec<_>>().join("\n");
+    let staging = quiet.replace("company.com", "staging.company.com").replace("production", "staging").replace("prod-", "staging-");
+    staging.replace(lease, "lease: (region:")
+}
+
+#[test]
+fn an_application_that_keeps_a_write_lease_is_drilled_with_it() {
+    let sandbox = sandbox("workflows/drill-pilot-light.ron");
+    sandbox.file("world.ron", &world_with_a_lease());
+    sandbox.wf(&args(&["--sim-world", "world.ron"])).exits(0).tells("drill PASS in staging");
+    is_put_back(&sandbox);
+    let status = sandbox.json(&["sim", "status"]);
+    assert_eq!(status["lease_holder"], "us-east-1", "{status}");
+    sandbox.wf(&["log"]).exits(0).tells(r#"lease={"holder":"us-east-1""#);
+}
+
+/// A workflow that is the real thing, and a drill when `wf drill` runs it.
+const BOTH: &str = r#"#![enable(implicit_some)]
+Workflow(
+    name: "both", at_end: UndoDrill, objectives: (rto: "30m"),
+    steps: [
+        (id: "down", only: Drill, stage: Fail, run: AutoScalingScale(group: "staging-app-asg", region: "us-east-1", min: 0, desired: 0)),
+        (id: "up", needs: ["down"], run: AutoScalingScale(group: "staging-app-dr-asg", region: "us-west-2", min: 1, desired: 1)),
+        (id: "told", only: Real, run: SnsPublish(topic: "staging-dr-alerts", region: "us-west-2", subject: "for real")),
+        (id: "replica", only: Check, run: RdsWaitReplicaLag(instance: "staging-db-replica-west", region: "us-west-2", max_lag: "5m")),
+    ],
+)
+"#;
+
+#[test]
+fn one_file_is_a_drill_and_the_real_thing() {
+    let sandbox = Sandbox::new();
+    sandbox.file("drill.ron", BOTH);
+    sandbox.file("world.ron", &world_with_a_lease());
+    sandbox
+        .wf(&["check", "drill.ron"])
+        .exits(0)
+        .tells("1 only part of drills, 1 only part of runs that are no drill, 1 only looked at before a run");
+    let live = ["check", "drill.ron", "--live", "--sim", "--sim-world", "world.ron", "--sim-speed", "5"];
+    let steps = |checked: &Value| {
+        let of = |check: &Value| check["step"].as_str().expect("a step").to_owned();
+        checked["checks"].as_array().expect("checks").iter().map(of).collect::<std::collections::BTreeSet<_>>()
+    };
+    assert_eq!(steps(&sandbox.json(&live)), ["replica", "told", "up"].map(str::to_owned).into());
+
+    sandbox.wf(&args(&[])).says("told skipped: only part of runs that are no drill").says("replica skipped: only looked at before a run");
+    is_put_back(&sandbox);
+    assert_eq!(sandbox.json(&["status"])["outcome"], "RolledBack");
+
+    sandbox
+        .wf(&["run", "drill.ron", "--sim", "--yes", "--sim-speed", SPEED, "--no-tty"])
+        .exits(0)
+        .says("down skipped: only part of drills");
+    assert_eq!(sandbox.json(&["status"])["outcome"], "Completed");
+    let groups = |region: &str, group: &str| sandbox.json(&["sim", "status"])["regions"][region]["groups"][group]["desired"].as_i64();
+    assert_eq!([groups("us-east-1", "staging-app-asg"), groups("us-west-2", "staging-app-dr-asg")], [Some(6), Some(1)]);
+}
+
+#[test]
+fn what_can_never_run_is_told() {
+    let sandbox = Sandbox::new();
+    sandbox.workflow("never", r#"(id: "a", only: Drill, run: Wait(duration: "1s"))"#);
+    sandbox.wf(&["check", "never.ron"]).exits(3).says("step `a` can never run: it is only part of drills").says("at_end: UndoDrill");
+    sandbox.wf(&["drill", "never.ron", "--sim"]).exits(3);
+}

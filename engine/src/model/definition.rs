@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::account::AccountDef;
 use super::event::Mode;
 use super::ids::StepId;
+use super::occasion::{Occasion, Only};
 use super::problem::{Place, Placed};
 use super::retry::RetryPolicy;
 use super::template::{Reference, Template};
@@ -76,6 +77,8 @@ pub enum AtEnd {
     Stay,
     /// Compensate everything attempted, also past a point of no return: what a drill changes, it puts back.
     Undo,
+    /// That of a drill is compensated, that of other runs stays: one file for both.
+    UndoDrill,
 }
 
 /// What a step is for in a drill: what its failure says of the drill depends on it.
@@ -146,8 +149,8 @@ pub struct StepDef {
     pub on_failure: StepPolicy,
     /// What it means that its world cannot be reached.
     pub on_unreachable: StepPolicy,
-    /// The mode that it is part of; `None` means both.
-    pub only: Option<Mode>,
+    /// The runs that it is part of; `None` means all.
+    pub only: Option<Only>,
     /// What it is for in a drill; `None` is the failover itself.
     pub stage: Option<Stage>,
     /// Whether it is compensated.
@@ -156,4 +159,27 @@ pub struct StepDef {
     pub on_interrupted: OnInterrupted,
     /// Where the step stands.
     pub at: Place,
+}
+
+impl WorkflowDef {
+    /// Returns what kind of run one of it is. What is always put back is an exercise, whatever it is started as.
+    pub fn occasion(&self, mode: Mode, drill: bool) -> Occasion {
+        Occasion { mode, drill: drill || self.at_end == AtEnd::Undo }
+    }
+
+    /// Tells whether such a run puts back what it changed, when every step is done.
+    pub fn undoes(&self, occasion: Occasion) -> bool {
+        match self.at_end {
+            AtEnd::Stay => false,
+            AtEnd::Undo => true,
+            AtEnd::UndoDrill => occasion.drill,
+        }
+    }
+}
+
+impl StepDef {
+    /// Tells whether the step is part of such a run.
+    pub fn takes_part(&self, occasion: Occasion) -> bool {
+        self.only.is_none_or(|only| only.includes(occasion))
+    }
 }

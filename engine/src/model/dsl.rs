@@ -405,7 +405,7 @@ mod tests {
         assert_eq!(problems, []);
         assert_eq!((def.steps.len(), def.max_parallel, def.objectives.rto), (2, 3, Some(Span::secs(900))));
         assert_eq!(def.inputs["must"].default, None);
-        assert_eq!((def.steps[0].only, def.steps[0].retry.attempts), (Some(Mode::Planned), 2));
+        assert_eq!((def.steps[0].only, def.steps[0].retry.attempts), (Some(Only::Planned), 2));
         assert_eq!((def.steps[1].kind.value.as_str(), def.steps[1].params.text()), ("Exec", r#"(command: ["${region}"])"#));
     }
 

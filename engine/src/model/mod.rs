@@ -6,6 +6,7 @@ pub mod dsl;
 pub mod edit;
 pub mod event;
 pub mod ids;
+pub mod occasion;
 pub mod order;
 pub mod problem;
 pub mod record;

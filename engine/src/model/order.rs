@@ -345,7 +345,7 @@ fn values_given(state: &RunState, ix: StepIx, outputs: &Fields) -> Result<(), Re
     let id = workflow.id(ix);
     for user in workflow.dependents(ix) {
         let step = workflow.step(user);
-        if step.only.is_some_and(|only| only != state.mode()) {
+        if !step.takes_part(state.occasion()) {
             continue;
         }
         for reference in step.params.references() {

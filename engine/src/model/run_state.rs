@@ -13,7 +13,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::dsl::{AtEnd, Compensate, OnFailure, StepPolicy};
+use super::dsl::{Compensate, OnFailure, StepPolicy};
 use super::event::{Event, Mode, RunHeader, RunOutcome};
 use super::record::{Epoch, Record};
 pub use super::step_state::{StepState, UndoState};
@@ -478,8 +478,12 @@ impl RunState {
     /// Tells whether a failure is to be answered by compensating: before anything irreversible, or in any case if everything is
     /// compensated at the end anyway.
     pub fn rolls_back(&self) -> bool {
-        let def = self.workflow.def();
-        (self.point_of_no_return.is_none() || def.at_end == AtEnd::Undo) && def.on_failure == OnFailure::Rollback
+        (self.point_of_no_return.is_none() || self.undoes()) && self.workflow.def().on_failure == OnFailure::Rollback
+    }
+
+    /// Tells whether what was changed is put back when every step is done.
+    pub fn undoes(&self) -> bool {
+        self.workflow.def().undoes(self.occasion())
     }
 
     /// Returns the value of a reference to a step of this run, if there is one yet.

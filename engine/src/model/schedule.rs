@@ -1,7 +1,6 @@
 //! What may happen next: a pure function of the run's state. The dispatcher asks until there is nothing more to do now.
 
-use super::dsl::AtEnd;
-use super::event::{Mode, RunOutcome};
+use super::event::RunOutcome;
 use super::run_state::{RunPhase, RunState};
 use super::workflow::StepIx;
 
@@ -39,8 +38,6 @@ pub enum PauseCause {
 pub trait Limits {
     /// The most steps that may be active at once.
     fn max_parallel(&self) -> usize;
-    /// Whether the run is failing over or exercising.
-    fn mode(&self) -> Mode;
     /// Tells whether an interrupted step must be decided on by a human.
     fn halts(&self, ix: StepIx) -> bool;
 }
@@ -86,12 +83,12 @@ fn forward(state: &RunState, limits: &impl Limits) -> Option<Command> {
         let step = state.step(*ix);
         step.unknown && !step.redo && limits.halts(*ix)
     };
-    let mut halted = None;
+    let (occasion, mut halted) = (state.occasion(), None);
     for ix in state.ready() {
         if state.step(ix).wish.is_some() {
             return Some(Command::EndAsWished(ix));
         }
-        if state.workflow().step(ix).only.is_some_and(|only| only != limits.mode()) {
+        if !state.workflow().step(ix).takes_part(occasion) {
             return Some(Command::Skip(ix));
         }
         if undecided(&ix) {
@@ -105,7 +102,7 @@ fn forward(state: &RunState, limits: &impl Limits) -> Option<Command> {
     match halted {
         _ if !state.active().is_empty() => None,
         Some(ix) => Some(Command::Pause(PauseCause::Undecided(ix))),
-        None if state.left() == 0 && state.workflow().def().at_end == AtEnd::Undo => Some(Command::BeginRollback),
+        None if state.left() == 0 && state.undoes() => Some(Command::BeginRollback),
         None if state.left() == 0 => {
             Some(Command::Finish(if state.exceptions() { RunOutcome::CompletedWithExceptions } else { RunOutcome::Completed }))
         }

@@ -9,9 +9,9 @@ use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::EdgeRef;
 use serde_json::Value;
 
-use super::dsl::{self, EDGES_MAX, StepDef, WorkflowDef};
-use super::event::Mode;
+use super::dsl::{self, AtEnd, EDGES_MAX, StepDef, WorkflowDef};
 use super::ids::StepId;
+use super::occasion::{Occasion, Only};
 use super::problem::{Place, Problem, line_column};
 use super::template::Reference;
 
@@ -103,6 +103,7 @@ impl Workflow {
             workflow.graph.add_node(());
         }
         for ix in 0..workflow.def.steps.len() {
+            problems.extend(workflow.never_at_all(ix));
             workflow.link(ix, problems);
             if workflow.graph.edge_count() > edges_max {
                 let at = workflow.def.steps[ix].id.at.clone();
@@ -198,27 +199,66 @@ impl Workflow {
         problem.suggest(id, known)
     }
 
+    /// Returns the kinds of runs that there are of the workflow.
+    fn occasions(&self) -> impl Iterator<Item = Occasion> {
+        let at_end = self.def.at_end;
+        Occasion::ALL.into_iter().filter(move |occasion| match at_end {
+            AtEnd::Stay => !occasion.drill,
+            AtEnd::Undo => occasion.drill,
+            AtEnd::UndoDrill => true,
+        })
+    }
+
+    /// Tells when a step is part of no run that there is of the workflow.
+    fn never_at_all(&self, ix: StepIx) -> Option<Problem> {
+        let step = &self.def.steps[ix];
+        let never = step.only.filter(|&only| only != Only::Check && !self.occasions().any(|occasion| only.includes(occasion)))?;
+        let (is, help) = match self.def.at_end {
+            AtEnd::Undo => {
+                ("always a drill: `at_end` is Undo", "`at_end: UndoDrill` puts back what a drill changed, and leaves that of other runs")
+            }
+            AtEnd::Stay | AtEnd::UndoDrill => {
+                ("never a drill: `at_end` is not given", "give the workflow `at_end: UndoDrill`, and `wf drill` puts back what it changed")
+            }
+        };
+        let id = &step.id;
+        Some(
+            Problem::new(id.at.clone(), format!("step `{}` can never run: it is only {never}, and the workflow is {is}", id.value))
+                .help(help),
+        )
+    }
+
     /// Tells when a step waits for one that is never part of the same run, or refers to one that may not be.
     fn never_together(&self, ix: StepIx, other: StepIx, refers: bool, at: &Place) -> Option<Problem> {
         let (step, need) = (&self.def.steps[ix], &self.def.steps[other]);
         let (id, need_id) = (&step.id.value, &need.id.value);
-        match (step.only, need.only) {
-            (Some(mine), Some(theirs)) if mine != theirs => {
+        if step.only == Some(Only::Check) {
+            let problem = Problem::new(
+                at.clone(),
+                format!("step `{id}` can never be looked at: before a run `{need_id}`, whose value it uses, has none"),
+            );
+            return refers.then(|| problem.help("let it use inputs only"));
+        }
+        let theirs = need.only?;
+        let mut mine = self.occasions().filter(|&occasion| step.takes_part(occasion)).peekable();
+        mine.peek()?;
+        let (with, without): (Vec<_>, Vec<_>) = mine.partition(|&occasion| theirs.includes(occasion));
+        match (step.only, without.first()) {
+            (Some(only), _) if with.is_empty() => {
                 let problem = Problem::new(
                     at.clone(),
-                    format!("step `{id}` can never run: it is only {mine}, and `{need_id}`, which it waits for, only {theirs}"),
+                    format!("step `{id}` can never run: it is only {only}, and `{need_id}`, which it waits for, only {theirs}"),
                 );
                 Some(problem.help(format!("give both the same `only`, or take `{need_id}` out of the way of `{id}`")))
             }
-            (None, Some(theirs)) if refers => {
-                let other_mode = if theirs == Mode::Planned { Mode::Unplanned } else { Mode::Planned };
+            (_, Some(occasion)) if refers => {
                 let problem = Problem::new(
                     at.clone(),
-                    format!("step `{id}` can never run when the run is {other_mode}: `{need_id}`, whose value it uses, is only {theirs}"),
+                    format!("step `{id}` can never run in {occasion}: `{need_id}`, whose value it uses, is only {theirs}"),
                 );
-                Some(problem.help(format!("give `{id}` an `only` too")))
+                Some(problem.help(format!("give `{id}` the same `only`")))
             }
-            (Some(_), Some(_)) | (None, Some(_)) | (_, None) => None,
+            _ => None,
         }
     }
 
@@ -439,7 +479,7 @@ mod tests {
         let problems = problems_of(steps);
         assert_eq!(problems.len(), 2, "{problems:?}");
         assert!(problems[0].contains("`b` can never run"), "{problems:?}");
-        assert!(problems[1].contains("`c` can never run when the run is unplanned"), "{problems:?}");
+        assert!(problems[1].contains("`c` can never run in an unplanned run"), "{problems:?}");
     }
 
     #[test]

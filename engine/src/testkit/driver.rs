@@ -30,6 +30,8 @@ pub struct TestRun {
     pub approve_all: bool,
     /// Whether the failing side still works with us.
     pub mode: Mode,
+    /// Whether it is an exercise.
+    pub drill: bool,
 }
 
 /// Returns somebody.
@@ -52,6 +54,7 @@ impl TestRun {
             world: FakeWorld::default(),
             approve_all: true,
             mode: Mode::Unplanned,
+            drill: false,
         }
     }
 
@@ -99,7 +102,7 @@ impl TestRun {
             imports: IndexMap::new(),
             follows: None,
             mode: self.mode,
-            drill: None,
+            drill: self.drill.then(|| "a test".to_owned()),
             unfenced: Vec::new(),
             incident_at: None,
             max_parallel: None,

@@ -156,7 +156,7 @@ impl Shipped {
         let bound = self.registry.bind(Arc::clone(&workflow), &inputs, &Imports::None).unwrap();
         let run = RunId::new(1, self.seed.into());
         let (registry, clock) = (Arc::clone(&self.registry), Arc::clone(&self.clock));
-        let looking = Looking { bound: Arc::new(bound), registry, clock, mode, run };
+        let looking = Looking { bound: Arc::new(bound), registry, clock, occasion: workflow.def().occasion(mode, false), run };
         looking.readiness().await.into_iter().map(|readiness| (workflow.id(readiness.step).to_string(), readiness)).collect()
     }
 

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::{RunState, StepStatus};
 use crate::model::event::{Event, Fields, Mode, Operator};
 use crate::model::ids::StepId;
+use crate::model::occasion::Occasion;
 use crate::model::order::Order;
 use crate::model::record::Record;
 use crate::model::transition::IllegalTransition;
@@ -131,5 +132,11 @@ impl RunState {
     /// Tells whether the failing side still works with us, by what is known now.
     pub fn mode(&self) -> Mode {
         self.mode.or_else(|| self.header().map(|header| header.mode)).unwrap_or(Mode::Unplanned)
+    }
+
+    /// Tells what kind of run it is, by what is known now.
+    pub fn occasion(&self) -> Occasion {
+        let drill = self.header().is_some_and(|header| header.drill.is_some());
+        self.workflow.def().occasion(self.mode(), drill)
     }
 }

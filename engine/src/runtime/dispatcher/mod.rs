@@ -18,7 +18,7 @@ use super::executor::{Attempt, Message};
 use super::{RunEnd, RunError};
 use crate::clock::{Clock, between};
 use crate::journal::Journal;
-use crate::model::event::{Event, Mode, Operator, StepFailure};
+use crate::model::event::{Event, Operator, StepFailure};
 use crate::model::ids::{RunId, StepId};
 use crate::model::order::Refusal;
 use crate::model::record::{Chain, Epoch, Record, Sealed};
@@ -122,10 +122,6 @@ impl Limits for (&BoundWorkflow, &RunState) {
         self.1.header().map_or(1, |header| usize::try_from(header.max_parallel).unwrap_or(1)).max(1)
     }
 
-    fn mode(&self) -> Mode {
-        self.1.mode()
-    }
-
     fn halts(&self, ix: StepIx) -> bool {
         self.0.halts(ix)
     }
@@ -196,7 +192,7 @@ impl Dispatcher {
             match command {
                 Command::Start(ix) => self.start(ix)?,
                 Command::Skip(ix) => {
-                    let reason = format!("only part of {} runs", self.mode_of(ix));
+                    let reason = self.state.workflow().step(ix).only.map_or_else(String::new, |only| format!("only {only}"));
                     self.emit(Event::StepSkipped { step: self.id(ix), reason })?;
                 }
                 Command::EndAsWished(ix) => self.end_as_wished(ix)?,
@@ -436,10 +432,6 @@ impl Dispatcher {
 
     fn id(&self, ix: StepIx) -> StepId {
         self.state.workflow().id(ix).clone()
-    }
-
-    fn mode_of(&self, ix: StepIx) -> Mode {
-        self.state.workflow().step(ix).only.unwrap_or(Mode::Planned)
     }
 
     fn failed_steps(&self) -> String {
