@@ -25,7 +25,7 @@ pub use listing::{List, StateArg, Status};
 pub use metrics::Metrics;
 pub use monitoring::{Alarms, Dashboard, Monitored};
 pub use notify::{Notify, Secret};
-pub use orders::{Adjust, Cancel, MarkDone, OrderRun, OrderStep, Skip};
+pub use orders::{Adjust, Cancel, Escalate, MarkDone, OrderRun, OrderStep, Skip};
 pub use run_options::{ModeArg, RunOptions, Simulation};
 pub use tools::{Bench, CommitArg, Journal, Shape, Sim};
 pub use watch::{AlarmName, Require, Watch};
@@ -163,7 +163,7 @@ pub enum Verb {
     Adjust(Adjust),
     /// From planned to unplanned: the failing side no longer works with us
     #[command(after_help = "Example:\n  wf escalate @latest --reason 'us-east-1 stopped answering'")]
-    Escalate(OrderRun),
+    Escalate(Escalate),
     /// Show what a run would do, by the live state of the world, and change nothing
     #[command(
         after_help = "Example:\n  wf plan workflows/failover.ron --sim\n  wf plan workflows/failover.ron --exit-code   (0: nothing to change, 20: something is, 1: a step would fail)"
@@ -288,6 +288,9 @@ pub struct Resume {
     /// The edited file, when it is not the one that the run was started from
     #[arg(long, value_name = "FILE", requires = "accept_changes", value_hint = ValueHint::FilePath)]
     pub file: Option<PathBuf>,
+    /// Take an edit over that leaves an unplanned promotion without a `Fence` before it. It is recorded
+    #[arg(long, requires = "accept_changes")]
+    pub accept_split_brain_risk: bool,
     /// Go on although you are in another account than the run was started in
     #[arg(long)]
     pub other_account: bool,

@@ -13,6 +13,7 @@ use crate::failure::Failure;
 use crate::render::{clean, pad};
 use crate::sim_world::offline_registry;
 use crate::source::Source;
+use crate::split_brain;
 
 /// Returns what the run is to take over: nothing, unless the operator says so. An edit that is not taken over is told.
 pub fn adoption(console: &mut Console, replayed: &Replayed, args: &Resume) -> Result<Option<Adoption>, Failure> {
@@ -29,6 +30,9 @@ pub fn adoption(console: &mut Console, replayed: &Replayed, args: &Resume) -> Re
     console.say(&table(&path, &edit));
     let refusals = edit.refusals();
     if refusals.is_empty() {
+        let occasion = replayed.state.occasion();
+        let risk = split_brain::taken(&split_brain::still_risked(replayed, &workflow, occasion, args.accept_split_brain_risk)?);
+        risk.iter().for_each(|risk| console.say(risk));
         return Ok(Some(Adoption { workflow, file: path.display().to_string() }));
     }
     let why = format!("nothing was done: the run cannot take over what was edited: {}", refusals.join("; "));

@@ -25,6 +25,15 @@ pub struct OrderRun {
 }
 
 #[derive(Debug, ClapArgs)]
+pub struct Escalate {
+    #[command(flatten)]
+    pub of: OrderRun,
+    /// Let promotions through that no `Fence` comes before, and that would be refused in an unplanned run. It is recorded
+    #[arg(long)]
+    pub accept_split_brain_risk: bool,
+}
+
+#[derive(Debug, ClapArgs)]
 pub struct OrderStep {
     #[arg(value_name = "RUN", help = RUN_HELP, add = ArgValueCandidates::new(runs))]
     pub run: String,

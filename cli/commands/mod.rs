@@ -66,7 +66,7 @@ pub fn dispatch(args: Args, console: &mut Console) -> Result<Exit, Failure> {
         Verb::Skip(args) => block_on(order::skip(console, state_dir, args)),
         Verb::MarkDone(args) => block_on(order::mark_done(console, state_dir, args)),
         Verb::Adjust(args) => block_on(order::adjust(console, state_dir, args)),
-        Verb::Escalate(args) => block_on(order::run(console, state_dir, args, Order::Escalate)),
+        Verb::Escalate(args) => block_on(order::escalate(console, state_dir, args)),
         Verb::Plan(args) => block_on(plan::plan(console, state_dir, &args)),
         Verb::Check(args) => block_on(check::check(console, state_dir, &args)),
         Verb::List(args) => block_on(list::list(console, state_dir, &args)),

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use wf_engine::journal::JournalError;
-use wf_engine::model::event::Fields;
+use wf_engine::model::event::{Fields, Mode};
 use wf_engine::model::ids::{IdError, RunId, StepId};
+use wf_engine::model::occasion::Occasion;
 use wf_engine::registry::Registry;
 use wf_engine::runtime::{self, Order, Replayed, RunError, may_roll_back};
 use wf_journal::Holder;
 
-use crate::args::{Adjust, Cancel, MarkDone, OrderRun, OrderStep, Skip};
+use crate::args::{Adjust, Cancel, Escalate, MarkDone, OrderRun, OrderStep, Skip};
 use crate::console::Console;
 use crate::control_client::{OWNER_TIME_MAX, Refused, connect};
 use crate::control_socket::Request;
@@ -21,7 +22,7 @@ use crate::failure::Failure;
 use crate::runs::{Runs, failed};
 use crate::sim_world::{AWS, SIM, offline_registry};
 use crate::values::{Pair, output};
-use crate::{confirm, operator};
+use crate::{confirm, operator, split_brain};
 
 /// How often a run is tried again whose owner is just coming or going.
 const TRIES_MAX: u32 = 3;
@@ -45,6 +46,17 @@ pub async fn run(console: &mut Console, state_dir: &Path, args: OrderRun, order:
     let runs = Runs::open(state_dir)?;
     let run = runs.find(&args.run).await?;
     give(console, &runs, &run, Ordered { order, reason: args.why.reason }).await
+}
+
+pub async fn escalate(console: &mut Console, state_dir: &Path, args: Escalate) -> Result<Exit, Failure> {
+    let runs = Runs::open(state_dir)?;
+    let run = runs.find(&args.of.run).await?;
+    let (replayed, _) = runs.replayed(&run).await?;
+    Order::Escalate.check(&replayed.state).map_err(|refusal| failed(&run, RunError::Refused(refusal)))?;
+    let escalated = Occasion { mode: Mode::Unplanned, ..replayed.state.occasion() };
+    let risk = split_brain::taken(&split_brain::still_risked(&replayed, &replayed.workflow, escalated, args.accept_split_brain_risk)?);
+    let reason = [args.of.why.reason].into_iter().filter(|reason| !reason.is_empty()).chain(risk).collect::<Vec<_>>().join("; ");
+    give(console, &runs, &run, Ordered { order: Order::Escalate, reason }).await
 }
 
 pub async fn step(console: &mut Console, state_dir: &Path, args: OrderStep, order: impl FnOnce(StepId) -> Order) -> Result<Exit, Failure> {

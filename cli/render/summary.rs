@@ -24,6 +24,7 @@ use super::drill::Drill;
 use super::next::{self, Next, Undoing};
 use super::timeline::{CriticalPath, Ending, Lap, Timeline};
 use super::{Ink, clean, state_word};
+use crate::split_brain;
 
 /// The output that tells how much a promotion lost.
 pub(super) const LAG_OUTPUT: &str = "replica_lag_at_promote";
@@ -63,7 +64,7 @@ pub struct Summary {
     pub compensations: Vec<Row>,
     /// What it proved, if it is a drill.
     pub drill: Option<Drill>,
-    /// Promotions that were let through without a fence, at the risk of whoever started the run.
+    /// Promotions that were let through without a fence, at the risk of whoever started, escalated or edited the run.
     pub unfenced: Vec<StepId>,
     /// The moments that its objectives are about.
     pub clocks: Clocks,
@@ -202,7 +203,7 @@ impl Summary {
             steps: rows(replayed, &timeline, &timeline.forward, &path.forward, step_outcome),
             compensations: rows(replayed, &timeline, &timeline.undo, &path.undo, undo_outcome),
             drill: Drill::of(replayed, records, &rto, &rpo),
-            unfenced: header.unfenced.clone(),
+            unfenced: split_brain::let_through(replayed, records),
             clocks,
             rto,
             rpo,
