@@ -379,6 +379,7 @@ impl Reader<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::occasion::Only;
 
     fn problems_of(source: &str) -> Vec<String> {
         let mut problems = Vec::new();
