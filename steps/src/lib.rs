@@ -24,6 +24,7 @@ pub mod aws;
 mod hosted_zone;
 pub mod k8s;
 pub mod kinds;
+mod looked;
 mod named_record;
 mod output;
 mod question;
@@ -66,6 +67,7 @@ pub fn registry(cloud: Cloud) -> Registry {
         .with::<kinds::rds_wait_replica_lag::RdsWaitReplicaLag>(cloud.clone())
         .with::<kinds::route53_failover::Route53Failover>(cloud.clone())
         .with::<kinds::route53_weighted::Route53Weighted>(cloud.clone())
+        .with::<kinds::s3_replicated::S3Replicated>(cloud.clone())
         .with::<kinds::sns_publish::SnsPublish>(cloud.clone())
         .with::<kinds::velero_backup::VeleroBackup>(cloud.clone())
         .with::<kinds::velero_restore::VeleroRestore>(cloud)

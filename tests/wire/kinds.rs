@@ -17,6 +17,7 @@
 //! | `Route53Failover`       | served: a change is in sync at once | served: PENDING first |
 //! | its `StopObject`        | served; nothing watches the object, so no name server turns over | served, likewise |
 //! | `Route53Weighted`       | served     | served |
+//! | `S3Replicated`          | served: the rules are kept, nothing is copied | served, likewise |
 //! | `SnsPublish`            | served     | served |
 //!
 //! Neither serves encrypted replicas as AWS does, an instance in `backing-up`, a scaling activity or an EKS update that fails, a change that is
@@ -53,7 +54,7 @@ const NOT_SERVED: [(&str, &str, &str, &str); 2] = [
 ];
 
 /// The steps that are tried on both servers, by their kinds.
-const STEPS: [(&str, &str); 7] = [
+const STEPS: [(&str, &str); 8] = [
     ("AutoScalingScale", r#"AutoScalingScale(group: "prod-app-dr-asg", region: "us-west-2", min: 3, desired: 6, max: 12)"#),
     ("ElbWaitTargetsHealthy", r#"ElbWaitTargetsHealthy(target_group: "prod-app-tg", region: "us-east-1", min_healthy: 3)"#),
     ("Fence", r#"Fence(region: "us-east-1", group: "prod-app-asg", keep_empty: true)"#),
@@ -63,6 +64,10 @@ const STEPS: [(&str, &str); 7] = [
         r#"RdsModifyInstance(instance: "alone", region: "us-east-1", backup_retention_days: 14, instance_class: "db.r6g.2xlarge")"#,
     ),
     ("Route53Weighted", r#"Route53Weighted(zone: "company.com", record: "api.company.com", type: "A", to: "west", percent: 10)"#),
+    (
+        "S3Replicated",
+        r#"S3Replicated(bucket: "production-app-data-primary", region: "us-east-1", to: "production-app-data-dr", to_region: "us-west-2")"#,
+    ),
     ("SnsPublish", r#"SnsPublish(topic: "production-dr-alerts", region: "us-west-2", subject: "DR failover started")"#),
 ];
 

@@ -65,16 +65,27 @@ impl Only {
             Self::Check => false,
         }
     }
-}
 
-impl std::fmt::Display for Only {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
+    /// Returns what it says, behind an "only".
+    pub fn meaning(self) -> &'static str {
+        match self {
             Self::Planned => "part of planned runs",
             Self::Unplanned => "part of unplanned runs",
             Self::Drill => "part of drills",
             Self::Real => "part of runs that are no drill",
             Self::Check => "looked at before a run",
+        }
+    }
+}
+
+impl std::fmt::Display for Only {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Planned => "planned",
+            Self::Unplanned => "unplanned",
+            Self::Drill => "drill",
+            Self::Real => "real",
+            Self::Check => "check",
         })
     }
 }

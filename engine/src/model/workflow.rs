@@ -223,8 +223,11 @@ impl Workflow {
         };
         let id = &step.id;
         Some(
-            Problem::new(id.at.clone(), format!("step `{}` can never run: it is only {never}, and the workflow is {is}", id.value))
-                .help(help),
+            Problem::new(
+                id.at.clone(),
+                format!("step `{}` can never run: it is only {}, and the workflow is {is}", id.value, never.meaning()),
+            )
+            .help(help),
         )
     }
 

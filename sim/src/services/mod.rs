@@ -92,6 +92,9 @@ pub(crate) const ACTIONS: &[Action] = &[
     reads("s3", "GetObject"),
     // No call of its own here: whoever may not list a bucket is not told that an object is not there.
     reads("s3", "ListBucket"),
+    reads("s3", "GetBucketVersioning"),
+    // The action that GetBucketReplication wants a right for.
+    reads("s3", "GetReplicationConfiguration"),
     mutates("s3", "PutObject"),
     mutates("s3", "DeleteObject"),
     reads("sns", "ListTopics"),

@@ -91,7 +91,7 @@ pub(crate) fn parse(service: &'static str, region: String, request: Request<Vec<
     let route = match protocol {
         Protocol::RestJson => super::eks::route(head.method.as_str(), &path),
         Protocol::RestXml => super::route53::route(head.method.as_str(), &path),
-        Protocol::Object => super::s3::route(head.method.as_str(), &host, &path),
+        Protocol::Object => super::s3::route(head.method.as_str(), &host, &path, head.uri.query().unwrap_or_default()),
         Protocol::Cbor => path.last().map(|name| (name.clone(), Vec::new())),
         Protocol::Json => target(&head).map(|name| (name, Vec::new())),
         Protocol::Query => None,

@@ -92,6 +92,9 @@ pub(crate) struct Region {
     /// The objects of S3 by bucket and key.
     #[serde(default)]
     pub(crate) objects: BTreeMap<String, BTreeMap<String, objects::Object>>,
+    /// What the buckets keep that keep more than their objects.
+    #[serde(default)]
+    pub(crate) data_buckets: BTreeMap<String, objects::DataBucket>,
     #[serde(default)]
     pub(crate) monitoring: monitoring::Monitoring,
 }

@@ -3,12 +3,20 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Ms, World};
+use crate::def::CopyRule;
 
 /// An object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Object {
     pub(crate) content: String,
     pub(crate) put: Ms,
+}
+
+/// What a bucket keeps beside its objects. The simulator copies nothing: it says that it would.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct DataBucket {
+    pub(crate) suspended: bool,
+    pub(crate) copied: Option<CopyRule>,
 }
 
 /// Takes `BUCKET.s3.REGION.amazonaws.com` apart.

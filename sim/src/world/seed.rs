@@ -7,6 +7,7 @@ use super::autoscaling::{CHECK_INTERVAL, Group, Instance, Lifecycle, TargetHealt
 use super::database::{Changes, Database, Source};
 use super::dns::{Dns, HealthCheck, Record, Zone, normal};
 use super::eks::{Cluster, Nodegroup};
+use super::objects::DataBucket;
 use super::rows::Rows;
 use super::users::Traffic;
 use super::workloads::Kube;
@@ -110,7 +111,12 @@ impl World {
             };
             (c.name.clone(), cluster)
         });
-        let objects = def.buckets.iter().map(|bucket| (bucket.clone(), BTreeMap::new()));
+        let data_buckets = def
+            .data_buckets
+            .iter()
+            .map(|bucket| (bucket.name.clone(), DataBucket { suspended: bucket.suspended, copied: bucket.copied.clone() }));
+        let buckets = def.buckets.iter().chain(def.data_buckets.iter().map(|bucket| &bucket.name));
+        let objects = buckets.map(|bucket| (bucket.clone(), BTreeMap::new()));
         let subscription = |one: &SubscriptionDef| Subscription {
             topic: one.topic.clone(),
             arn: (!one.pending).then(|| {
@@ -129,6 +135,7 @@ impl World {
             topics: topics.collect(),
             subscriptions,
             objects: objects.collect(),
+            data_buckets: data_buckets.collect(),
             databases,
             snapshots: BTreeMap::new(),
             groups,

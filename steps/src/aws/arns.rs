@@ -30,7 +30,9 @@ pub fn resource(action: &str, account: &str, param: impl Fn(&str) -> Option<Stri
         "route53:GetChange" => "arn:aws:route53:::change/*".to_owned(),
         "route53:GetHealthCheck" | "route53:GetHealthCheckStatus" => "arn:aws:route53:::healthcheck/*".to_owned(),
         "s3:GetObject" | "s3:PutObject" | "s3:DeleteObject" => format!("arn:aws:s3:::{}/{}", known("bucket"), known("key")),
-        "s3:ListBucket" => format!("arn:aws:s3:::{}", known("bucket")),
+        // The copy is asked too.
+        "s3:GetBucketVersioning" => "arn:aws:s3:::*".to_owned(),
+        "s3:ListBucket" | "s3:GetReplicationConfiguration" => format!("arn:aws:s3:::{}", known("bucket")),
         "sns:Publish" | "sns:ListSubscriptionsByTopic" => match param("topic") {
             Some(arn) if arn.starts_with("arn:") => arn,
             topic => format!("arn:aws:sns:{region}:{account}:{}", topic.unwrap_or_else(|| "*".to_owned())),

@@ -25,6 +25,7 @@ pub mod rds_promote_read_replica;
 pub mod rds_wait_replica_lag;
 pub mod route53_failover;
 pub mod route53_weighted;
+pub mod s3_replicated;
 pub mod sns_publish;
 pub mod velero_backup;
 pub mod velero_restore;

@@ -291,6 +291,8 @@ fn action(request: &HttpRequest) -> Option<String> {
             (method, segments) => format!("{method} {}", segments.join("/")),
         },
         "s3" => match request.method() {
+            "GET" if request.uri().ends_with("?versioning") => "GetBucketVersioning".to_owned(),
+            "GET" if request.uri().ends_with("?replication") => "GetReplicationConfiguration".to_owned(),
             "GET" => "GetObject".to_owned(),
             "PUT" => "PutObject".to_owned(),
             "DELETE" => "DeleteObject".to_owned(),

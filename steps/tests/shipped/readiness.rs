@@ -79,6 +79,10 @@ const WATCHED: &str = r#"health_check: "c8d5e2b7-1f40-4a6d-9e83-72b6a0c94d15","#
 const DR_TOPIC: &str = r#"endpoint: "oncall@company.com")],
             buckets"#;
 
+const DATA: &str = r#"(name: "production-app-data-primary", copied: (rule: "replicate-to-dr", to: "production-app-data-dr"))"#;
+const RULE: &str = r#"rule: "replicate-to-dr","#;
+const DR_DATA: &str = r#"(name: "production-app-data-dr")"#;
+
 const BREAKS: &[Break] = &[
     // The database.
     plan(&[("\"prod-db-replica-west\"", "\"prod-db-replica-wets\"")], &["promote/replica failed"], "did you mean prod-db-replica-west?"),
@@ -235,10 +239,25 @@ const BREAKS: &[Break] = &[
         "there is no namespace producton",
     ),
     fault("k8s-down production-primary", &["fence_cron/observe failed", "fence_shop/observe failed"], "production-primary"),
+    // What is copied.
+    plan(
+        &[("\"production-app-data-dr\"", "\"production-app-data-rd\"")],
+        &["data_copied/versioning failed", "data_copied/replication rule failed"],
+        "no rule that copies to production-app-data-rd",
+    ),
+    world(
+        &[(DR_DATA, r#"(name: "production-app-data-dr", suspended: true)"#)],
+        &["data_copied/versioning failed"],
+        "put-bucket-versioning --bucket production-app-data-dr",
+    ),
+    world(&[(DATA, r#"(name: "production-app-data-primary")"#)], &["data_copied/replication rule failed"], "no rule that copies"),
+    world(&[(RULE, r#"rule: "replicate-to-dr", disabled: true,"#)], &["data_copied/replication rule failed"], "is disabled"),
+    world(&[(RULE, r#"rule: "replicate-to-dr", prefix: "images/","#)], &["data_copied/replication rule failed"], "begins with \"images/\""),
     // A region that is gone.
     fault(
         "region-outage us-east-1",
         &[
+            "data_copied/observe failed",
             "fence/group unknown",
             "fence_cron/observe failed",
             "fence_eks/observe failed",

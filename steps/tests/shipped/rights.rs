@@ -30,6 +30,8 @@ const SPARED: &[(&str, &str)] = &[
     ("patch:statefulsets/scale", "no workload of the plan is one"),
     ("GetHealthCheck", "the object is put without a look at the health check too"),
     ("GetHealthCheckStatus", "`wf check --live` asks for it"),
+    ("GetBucketVersioning", "is looked at before a run only"),
+    ("GetReplicationConfiguration", "is looked at before a run only"),
     ("GetHostedZone", "the plan waits for no health check"),
     ("ListSubscriptionsByTopic", "`wf check --live` asks for it"),
     ("get:namespaces", "`wf check --live` asks for it"),

@@ -33,6 +33,7 @@ class World:
         self.databases(cross_region)
         bucket = {"Bucket": "production-dr-switch", "CreateBucketConfiguration": {"LocationConstraint": WEST}}
         self.client("s3", WEST).create_bucket(**bucket)
+        self.copied_bucket()
         # Health checkers ask as anybody does.
         everybody = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::production-dr-switch/*"}
         policy = json.dumps({"Version": "2012-10-17", "Statement": [everybody]})
@@ -41,6 +42,20 @@ class World:
         names = ["prod-db-primary", "prod-db-replica-west"]
         self.lag({EAST: names, WEST: names}, 1.5)
         return {EAST: east, WEST: west}
+
+    def copied_bucket(self):
+        """Makes a bucket in the east that is copied to one in the west."""
+        source, copy = "production-app-data-primary", "production-app-data-dr"
+        self.client("s3", EAST).create_bucket(Bucket=source)
+        self.client("s3", WEST).create_bucket(Bucket=copy, CreateBucketConfiguration={"LocationConstraint": WEST})
+        for region, bucket in [(EAST, source), (WEST, copy)]:
+            self.client("s3", region).put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+        rule = {
+            "ID": "replicate-to-dr", "Priority": 1, "Status": "Enabled", "Filter": {"Prefix": ""},
+            "DeleteMarkerReplication": {"Status": "Disabled"}, "Destination": {"Bucket": f"arn:aws:s3:::{copy}"},
+        }
+        rules = {"Role": "arn:aws:iam::123456789012:role/s3-replication", "Rules": [rule]}
+        self.client("s3", EAST).put_bucket_replication(Bucket=source, ReplicationConfiguration=rules)
 
     def region(self, region, app, cluster, group, nodes):
         ec2, elb = self.client("ec2", region), self.client("elbv2", region)

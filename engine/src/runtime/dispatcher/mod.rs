@@ -192,7 +192,7 @@ impl Dispatcher {
             match command {
                 Command::Start(ix) => self.start(ix)?,
                 Command::Skip(ix) => {
-                    let reason = self.state.workflow().step(ix).only.map_or_else(String::new, |only| format!("only {only}"));
+                    let reason = self.state.workflow().step(ix).only.map_or_else(String::new, |only| format!("only {}", only.meaning()));
                     self.emit(Event::StepSkipped { step: self.id(ix), reason })?;
                 }
                 Command::EndAsWished(ix) => self.end_as_wished(ix)?,
