@@ -99,7 +99,7 @@ fn request(line: &str, body: &[u8]) -> Option<(Request<Vec<u8>>, Protocol)> {
     let request = request.header("authorization", scope);
     let request = if cbor { request.header("smithy-protocol", "rpc-v2-cbor") } else { request };
     let protocol = match service {
-        "eks" => Protocol::Json,
+        "eks" | "route53-recovery-cluster" => Protocol::Json,
         "rds" | "autoscaling" | "sns" | "sts" | "elasticloadbalancing" | "monitoring" if cbor => Protocol::Cbor,
         _ => Protocol::Xml,
     };

@@ -1,6 +1,7 @@
 //! The world file: its shape in RON, and nothing about how the world behaves.
 
 mod application;
+mod recovery;
 mod workloads;
 
 use std::collections::BTreeMap;
@@ -9,6 +10,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use application::{ApplicationDef, LeaseDef};
+pub(crate) use recovery::{RecoveryDef, RuleDef};
 pub(crate) use workloads::{NamespaceDef, VeleroDef, WorkloadDef, WorkloadTimings, WorkloadsDef};
 
 use crate::error::WorldError;
@@ -35,6 +37,9 @@ pub struct WorldDef {
     pub(crate) timings: Timings,
     pub(crate) application: ApplicationDef,
     pub(crate) regions: BTreeMap<String, RegionDef>,
+    /// The routing controls of ARC.
+    #[serde(default)]
+    pub(crate) recovery: RecoveryDef,
     #[serde(default)]
     pub(crate) health_checks: Vec<HealthCheckDef>,
     #[serde(default)]
@@ -243,7 +248,8 @@ pub(crate) struct NodegroupDef {
     pub(crate) issues: Vec<String>,
 }
 
-/// A Route 53 health check on a load balancer's host name or an object of S3, or one that is calculated from others.
+/// A Route 53 health check on a load balancer's host name or an object of S3, one that follows a routing control, or one that is calculated from
+/// others.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct HealthCheckDef {
@@ -262,6 +268,9 @@ pub(crate) struct HealthCheckDef {
     /// Whether it is healthy when its endpoint is not.
     #[serde(default)]
     pub(crate) inverted: bool,
+    /// The ARN of the routing control that it follows.
+    #[serde(default)]
+    pub(crate) routing_control: Option<String>,
     /// The checks that it is calculated from, and how many of them have to be healthy.
     #[serde(default)]
     pub(crate) children: Vec<String>,
@@ -356,6 +365,7 @@ impl WorldDef {
         for (region, def) in &self.regions {
             self.check_region(region, def)?;
         }
+        self.recovery.check()?;
         self.check_health_checks()?;
         self.check_records()
     }
@@ -398,8 +408,16 @@ impl WorldDef {
             if let Some(child) = check.children.iter().find(|id| !is_endpoint(id)) {
                 return Err(WorldError::Impossible(format!("health check '{}': '{child}' is none of an endpoint", check.name)));
             }
+            if let Some(control) = &check.routing_control {
+                if !self.recovery.controls.contains_key(control) {
+                    let message = format!("health check '{}': there is no routing control '{control}'", check.name);
+                    return Err(WorldError::Impossible(message));
+                }
+                continue;
+            }
             if check.children.is_empty() && (check.fqdn.is_empty() || check.interval == 0 || check.failure_threshold == 0) {
-                let message = format!("health check '{}' needs fqdn, interval and failure_threshold, or children", check.name);
+                let message =
+                    format!("health check '{}' needs fqdn, interval and failure_threshold, or children, or routing_control", check.name);
                 return Err(WorldError::Impossible(message));
             }
         }
@@ -487,6 +505,7 @@ mod tests {
             ("interval: 30, failure_threshold: 3", "interval: 30", "needs fqdn, interval"),
             ("topics: [\"production-dr-alerts\"]", "topics: []", "no topic 'production-dr-alerts'"),
             ("max: 10, desired: 6,", "max: 10, desired: 6, zones: 4,", "1 to 3 zones"),
+            ("interval: 30, failure_threshold: 3", "routing_control: \"arn:x\"", "no routing control 'arn:x'"),
         ] {
             let message = DEFAULT_WORLD.replace(from, to).parse::<WorldDef>().unwrap_err().to_string();
             assert!(message.contains(part), "{message}");

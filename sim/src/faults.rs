@@ -19,7 +19,7 @@ pub struct Fault {
 pub(crate) enum FaultKind {
     RegionOutage { region: String },
     RegionHang { region: String },
-    ServiceOutage { service: String },
+    ServiceOutage { service: String, region: Option<String> },
     Throttle { service: String, percent: f64 },
     Lag { instance: String, lag: Duration },
     WriteLoad { instance: String },
@@ -44,7 +44,7 @@ pub(crate) enum FaultKind {
 pub(crate) const FORMS: [(&str, &str); 21] = [
     ("region-outage", "region-outage REGION"),
     ("region-hang", "region-hang REGION"),
-    ("service-outage", "service-outage SERVICE"),
+    ("service-outage", "service-outage SERVICE [REGION]"),
     ("throttle", "throttle SERVICE PERCENT%"),
     ("lag", "lag INSTANCE DURATION"),
     ("write-load", "write-load INSTANCE"),
@@ -66,11 +66,23 @@ pub(crate) const FORMS: [(&str, &str); 21] = [
 ];
 
 /// The services by the names that faults and the call log use.
-pub(crate) const SERVICES: [&str; 10] =
-    ["rds", "autoscaling", "eks", "route53", "s3", "sns", "sts", "elasticloadbalancing", "monitoring", "kubernetes"];
+pub(crate) const SERVICES: [&str; 11] = [
+    "rds",
+    "autoscaling",
+    "eks",
+    "route53",
+    "route53-recovery-cluster",
+    "s3",
+    "sns",
+    "sts",
+    "elasticloadbalancing",
+    "monitoring",
+    "kubernetes",
+];
 
 /// Other names that people use for them.
-const SERVICE_ALIASES: [(&str, &str); 5] = [
+const SERVICE_ALIASES: [(&str, &str); 6] = [
+    ("arc", "route53-recovery-cluster"),
     ("cloudwatch", "monitoring"),
     ("elb", "elasticloadbalancing"),
     ("elbv2", "elasticloadbalancing"),
@@ -87,7 +99,7 @@ const KIND_ACTIONS: [(&str, &[&str]); 24] = [
     ("RdsWaitReplicaLag", &["GetMetricStatistics", "GetMetricData"]),
     ("AutoScalingScale", &["UpdateAutoScalingGroup", "SetDesiredCapacity"]),
     ("EksScaleNodegroup", &["UpdateNodegroupConfig"]),
-    ("Route53Failover", &["ChangeResourceRecordSets", "PutObject", "DeleteObject"]),
+    ("Route53Failover", &["ChangeResourceRecordSets", "PutObject", "DeleteObject", "UpdateRoutingControlStates"]),
     ("Route53Weighted", &["ChangeResourceRecordSets"]),
     ("ElbWaitTargetsHealthy", &["DescribeTargetHealth"]),
     ("SnsPublish", &["Publish"]),
@@ -177,7 +189,7 @@ fn parse_kind(name: &str, arguments: &[&str]) -> Result<FaultKind, String> {
     let (least, most) = match name {
         "primary-alive" | "api-limits" | "backup-partial" | "restore-partial" => (0, 0),
         "throttle" | "lag" => (2, 2),
-        "fail" | "lost-response" | "k8s-down" => (1, 2),
+        "service-outage" | "fail" | "lost-response" | "k8s-down" => (1, 2),
         _ => (1, 1),
     };
     if arguments.len() < least {
@@ -191,7 +203,7 @@ fn parse_kind(name: &str, arguments: &[&str]) -> Result<FaultKind, String> {
     Ok(match name {
         "region-outage" => FaultKind::RegionOutage { region: region(&first)? },
         "region-hang" => FaultKind::RegionHang { region: region(&first)? },
-        "service-outage" => FaultKind::ServiceOutage { service: service(&first)? },
+        "service-outage" => FaultKind::ServiceOutage { service: service(&first)?, region: second.map(region).transpose()? },
         "throttle" => FaultKind::Throttle { service: service(&first)?, percent: percent(second)? },
         "lag" => FaultKind::Lag { instance: first, lag: duration(second.unwrap_or_default())? },
         "write-load" => FaultKind::WriteLoad { instance: first },
@@ -278,7 +290,8 @@ impl fmt::Display for Fault {
         match &self.kind {
             FaultKind::RegionOutage { region } => write!(f, "region-outage {region}"),
             FaultKind::RegionHang { region } => write!(f, "region-hang {region}"),
-            FaultKind::ServiceOutage { service } => write!(f, "service-outage {service}"),
+            FaultKind::ServiceOutage { service, region: None } => write!(f, "service-outage {service}"),
+            FaultKind::ServiceOutage { service, region: Some(region) } => write!(f, "service-outage {service} {region}"),
             FaultKind::Throttle { service, percent } => write!(f, "throttle {service} {percent}%"),
             FaultKind::Lag { instance, lag } => write!(f, "lag {instance} {}", compact(*lag)),
             FaultKind::WriteLoad { instance } => write!(f, "write-load {instance}"),
@@ -326,6 +339,7 @@ mod tests {
             "region-outage us-east-1",
             "region-hang us-west-2",
             "service-outage route53",
+            "service-outage route53-recovery-cluster eu-west-1",
             "throttle rds 20%",
             "lag prod-db-replica-west 2h",
             "lag prod-db-replica-west 1m30s",

@@ -1,5 +1,6 @@
 //! The faults at the gate of every call: who gets no answer, who gets an error, whose answer is lost, who sees the past.
 
+use super::recovery_cluster::SERVICE as ARC;
 use super::{Answer, Call, ServiceError};
 use crate::error::ConnectionError;
 use crate::faults::{Fault, FaultKind, names_action};
@@ -37,8 +38,10 @@ fn strike(state: &mut State, call: &Call, fault: &Fault) -> Verdict {
     match &fault.kind {
         FaultKind::RegionOutage { region } if in_region(region) => Verdict::NoReply(ConnectionError::Refused(endpoint())),
         FaultKind::RegionHang { region } if in_region(region) => Verdict::Hang(ConnectionError::TimedOut(endpoint())),
-        FaultKind::ServiceOutage { service } if service == action.service => {
-            Verdict::Refuse(ServiceError::new("ServiceUnavailable", "The service is temporarily unavailable.").status(503))
+        FaultKind::ServiceOutage { service, region }
+            if service == action.service && region.as_ref().is_none_or(|region| *region == call.region) =>
+        {
+            Verdict::Refuse(unavailable(action.service))
         }
         FaultKind::Throttle { service, percent } if service == action.service => throttle(state, call, *percent),
         FaultKind::ApiLimits if !state.limits.allow(call, state.world.now) => Verdict::Refuse(throttled(action.service)),
@@ -62,17 +65,25 @@ fn throttle(state: &mut State, call: &Call, percent: f64) -> Verdict {
     Verdict::Refuse(throttled(call.action.service))
 }
 
+/// Says "not now" in a service's own form.
+fn unavailable(service: &str) -> ServiceError {
+    match service {
+        ARC => ServiceError::new("EndpointTemporarilyUnavailableException", "The cluster endpoint isn't available.").status(503),
+        _ => ServiceError::new("ServiceUnavailable", "The service is temporarily unavailable.").status(503),
+    }
+}
+
 /// Says "too many requests" in a service's own form.
 fn throttled(service: &str) -> ServiceError {
     match service {
-        "eks" | "monitoring" => ServiceError::new("ThrottlingException", "Rate exceeded").status(429),
+        "eks" | "monitoring" | ARC => ServiceError::new("ThrottlingException", "Rate exceeded").status(429),
         _ => ServiceError::new("Throttling", "Rate exceeded"),
     }
 }
 
 fn denied(world: &World, call: &Call) -> ServiceError {
     let (service, code) = match call.action.service {
-        "eks" => ("eks", "AccessDeniedException"),
+        service @ ("eks" | ARC) => (service, "AccessDeniedException"),
         "monitoring" => ("cloudwatch", "AccessDenied"),
         "sns" => ("sns", "AuthorizationError"),
         other => (other, "AccessDenied"),
@@ -88,6 +99,7 @@ fn denied(world: &World, call: &Call) -> ServiceError {
 fn told_to_fail(call: &Call, fault: &Fault) -> ServiceError {
     let code = match call.action.service {
         "eks" => "InvalidRequestException",
+        ARC => "ValidationException",
         "route53" => "InvalidInput",
         "autoscaling" | "elasticloadbalancing" => "ValidationError",
         "sns" => "InvalidParameter",

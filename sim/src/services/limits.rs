@@ -15,6 +15,8 @@ const LIMITS: &[(&str, Option<&str>, f64, f64)] = &[
     // Counted in records, an UPSERT twice.
     ("route53", Some("ChangeResourceRecordSets"), 1500.0, 100.0),
     ("route53", Some("GetHealthCheckStatus"), 4.0, 1.0),
+    // ARC Developer Guide, Quotas for routing control.
+    ("route53-recovery-cluster", Some("UpdateRoutingControlStates"), 3.0, 3.0),
     // Elastic Load Balancing User Guide, Request throttling for the ELB API.
     ("elasticloadbalancing", None, 40.0, 10.0),
     // Assumed: what EC2 publishes for its own Describe calls (Amazon EC2 Developer Guide, Request throttling).

@@ -18,6 +18,7 @@ mod params;
 mod rds;
 mod rds_changes;
 mod rds_render;
+mod recovery_cluster;
 mod route53;
 mod route53_changes;
 mod route53_checks;
@@ -89,6 +90,9 @@ pub(crate) const ACTIONS: &[Action] = &[
     reads("route53", "GetHealthCheck"),
     reads("route53", "GetHealthCheckStatus"),
     mutates("route53", "UpdateHealthCheck"),
+    reads("route53-recovery-cluster", "GetRoutingControlState"),
+    mutates("route53-recovery-cluster", "UpdateRoutingControlState"),
+    mutates("route53-recovery-cluster", "UpdateRoutingControlStates"),
     reads("s3", "GetObject"),
     // No call of its own here: whoever may not list a bucket is not told that an object is not there.
     reads("s3", "ListBucket"),
@@ -127,7 +131,7 @@ pub(crate) enum Protocol {
     Cbor,
     /// Objects of S3: REST, whose bodies are the objects themselves.
     Object,
-    /// AWS JSON 1.0, which boto3 and the AWS CLI speak to CloudWatch.
+    /// AWS JSON 1.0, which ARC speaks, and boto3 and the AWS CLI to CloudWatch.
     Json,
 }
 
@@ -198,12 +202,20 @@ pub(crate) struct ServiceError {
     pub(crate) status: u16,
     pub(crate) code: String,
     pub(crate) message: String,
+    /// What it is about, by id and type, where an error tells that.
+    pub(crate) about: Option<(String, &'static str)>,
 }
 
 impl ServiceError {
     /// Refuses with HTTP 400.
     pub(crate) fn new(code: &str, message: impl Into<String>) -> ServiceError {
-        ServiceError { status: 400, code: code.to_owned(), message: message.into() }
+        ServiceError { status: 400, code: code.to_owned(), message: message.into(), about: None }
+    }
+
+    /// Names what it is about.
+    pub(crate) fn about(mut self, id: &str, kind: &'static str) -> ServiceError {
+        self.about = Some((id.to_owned(), kind));
+        self
     }
 
     /// Sets the HTTP status.
@@ -298,6 +310,7 @@ fn dispatch(world: &mut World, call: &Call) -> Result<Answer, ServiceError> {
         "autoscaling" => autoscaling::answer(world, call),
         "eks" => eks::answer(world, call),
         "route53" => route53::answer(world, call),
+        recovery_cluster::SERVICE => recovery_cluster::answer(world, call),
         "s3" => s3::answer(world, call),
         "sns" => sns::answer(world, call),
         "sts" => sts::answer(world, call),
@@ -330,6 +343,7 @@ fn resource(call: &Call) -> String {
         "autoscaling" => by("AutoScalingGroupName"),
         "sns" => params.get("TopicArn").or(params.get("TargetArn")).or(params.get("Name")).unwrap_or_default().to_owned(),
         "monitoring" => cloudwatch_kept::resource(call),
+        recovery_cluster::SERVICE => recovery_cluster::resource(call),
         _ => call.labels.join("/"),
     }
 }

@@ -31,7 +31,9 @@ fn missing(id: &str) -> ServiceError {
 }
 
 fn health_check(check: &HealthCheck) -> Element {
-    let config = if check.children.is_empty() {
+    let config = if let Some(control) = &check.routing_control {
+        Element::new("HealthCheckConfig").with("Type", "RECOVERY_CONTROL").with("RoutingControlArn", control)
+    } else if check.children.is_empty() {
         Element::new("HealthCheckConfig")
             .with("Port", check.port)
             .with("Type", "HTTPS")
@@ -62,6 +64,9 @@ fn check_status(world: &World, id: &str) -> Result<Answer, ServiceError> {
     let check = find_check(world, id)?;
     if !check.children.is_empty() {
         return Err(ServiceError::new("InvalidInput", "The status of a calculated health check cannot be asked for."));
+    }
+    if check.routing_control.is_some() {
+        return Err(ServiceError::new("InvalidInput", "The status of a health check of type RECOVERY_CONTROL cannot be asked for."));
     }
     let observe = |(region, address): (&str, &str)| {
         let report = Element::new("StatusReport").with("Status", &check.last).with("CheckedTime", timestamp(check.checked));

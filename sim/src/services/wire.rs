@@ -82,6 +82,7 @@ pub(crate) fn parse(service: &'static str, region: String, request: Request<Vec<
         "route53" => Protocol::RestXml,
         "s3" => Protocol::Object,
         _ if head.headers.contains_key("smithy-protocol") => Protocol::Cbor,
+        super::recovery_cluster::SERVICE => Protocol::Json,
         "monitoring" if head.headers.contains_key(TARGET) => Protocol::Json,
         _ => Protocol::Query,
     };
@@ -105,7 +106,7 @@ pub(crate) fn parse(service: &'static str, region: String, request: Request<Vec<
         None => (params.get("Action").unwrap_or_default().to_owned(), Vec::new()),
     };
     let action = find(service, &name).ok_or_else(|| refuse(unknown_action(protocol, &name)))?;
-    let document = document(protocol, &body).ok_or_else(|| refuse(malformed(protocol)))?;
+    let document = document(service, protocol, &body).ok_or_else(|| refuse(malformed(protocol)))?;
     let object = if protocol == Protocol::Object { body } else { Vec::new() };
     Ok(Call { action, region, protocol, params, labels, document, object, served_at: loopback(&head) })
 }
@@ -134,7 +135,7 @@ fn find(service: &str, name: &str) -> Option<&'static Action> {
     ACTIONS.iter().find(|a| a.service == service && a.name == name)
 }
 
-fn document(protocol: Protocol, body: &[u8]) -> Option<Document> {
+fn document(service: &str, protocol: Protocol, body: &[u8]) -> Option<Document> {
     if body.is_empty() {
         return Some(Document::None);
     }
@@ -143,6 +144,7 @@ fn document(protocol: Protocol, body: &[u8]) -> Option<Document> {
         Protocol::RestXml => Element::parse(body).map(Document::Xml),
         Protocol::RestJson => serde_json::from_slice(body).ok().map(Document::Json),
         Protocol::Cbor => ciborium::from_reader(body).ok().map(Document::Cbor),
+        Protocol::Json if service == super::recovery_cluster::SERVICE => serde_json::from_slice(body).ok().map(Document::Json),
         // The same structure as in CBOR, and a timestamp is a number of seconds in both.
         Protocol::Json => {
             serde_json::from_slice::<serde_json::Value>(body).ok().and_then(|v| ciborium::Value::serialized(&v).ok()).map(Document::Cbor)
@@ -201,6 +203,9 @@ pub(crate) fn render(world: &mut World, call: &Call, answer: &Result<Answer, Ser
             response(200, "text/xml", root.document(namespace).into_bytes(), &[("x-amzn-requestid", &id)])
         }
         Body::Xml(element) => response(200, "text/xml", element.document(namespace).into_bytes(), &[("x-amzn-requestid", &id)]),
+        Body::Json(value) if call.protocol == Protocol::Json => {
+            response(200, AWS_JSON, value.to_string().into_bytes(), &[("x-amzn-requestid", &id)])
+        }
         Body::Json(value) => response(200, "application/json", value.to_string().into_bytes(), &[("x-amzn-requestid", &id)]),
         Body::Cbor(value) if call.protocol == Protocol::Json => {
             response(200, AWS_JSON, json_of(value).to_string().into_bytes(), &[("x-amzn-requestid", &id)])
@@ -226,6 +231,13 @@ fn error(world: &mut World, service: &str, protocol: Protocol, error: &ServiceEr
         }
         Protocol::RestJson => {
             response(error.status, "application/json", json!({ "message": error.message }).to_string().into_bytes(), &headers)
+        }
+        Protocol::Json if service == super::recovery_cluster::SERVICE => {
+            let mut told = json!({ "__type": error.code, "message": error.message });
+            if let Some((id, kind)) = &error.about {
+                (told["resourceId"], told["resourceType"]) = (json!(id), json!(kind));
+            }
+            response(error.status, AWS_JSON, told.to_string().into_bytes(), &headers[..1])
         }
         Protocol::Cbor | Protocol::Json => {
             let code = format!("{};{}", error.code, if error.status < 500 { "Sender" } else { "Receiver" });

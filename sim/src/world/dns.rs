@@ -56,7 +56,7 @@ pub(crate) struct Change {
     pub(crate) records: Option<Vec<Record>>,
 }
 
-/// A health check: of an endpoint, or calculated from others.
+/// A health check: of an endpoint, of a routing control, or calculated from others.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct HealthCheck {
     pub(crate) id: String,
@@ -72,6 +72,9 @@ pub(crate) struct HealthCheck {
     /// Whether the endpoint is not asked and taken for a healthy one.
     #[serde(default)]
     pub(crate) disabled: bool,
+    /// The routing control that it follows.
+    #[serde(default)]
+    pub(crate) routing_control: Option<String>,
     /// The checks that it is calculated from, and how many of them have to be healthy.
     #[serde(default)]
     pub(crate) children: Vec<String>,
@@ -219,6 +222,12 @@ impl World {
             return;
         };
         if !check.children.is_empty() {
+            return;
+        }
+        if check.routing_control.is_some() {
+            if let Some(check) = self.dns.health_checks.get_mut(id) {
+                self.recovery.lead(check, now);
+            }
             return;
         }
         let (host, path) = (check.fqdn.clone(), check.path.clone());

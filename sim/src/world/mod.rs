@@ -9,6 +9,7 @@ pub(crate) mod eks;
 mod lease;
 pub(crate) mod monitoring;
 pub(crate) mod objects;
+mod recovery;
 pub(crate) mod rows;
 pub(crate) mod seed;
 mod status;
@@ -50,6 +51,8 @@ pub(crate) struct World {
     pub(crate) incident: Option<Incident>,
     pub(crate) regions: BTreeMap<String, Region>,
     pub(crate) dns: dns::Dns,
+    #[serde(default)]
+    pub(crate) recovery: recovery::Recovery,
     pub(crate) traffic: users::Traffic,
     /// What the users of the application in the clusters have met.
     pub(crate) shop: workloads::ShopTraffic,

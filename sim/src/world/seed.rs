@@ -8,6 +8,7 @@ use super::database::{Changes, Database, Source};
 use super::dns::{Dns, HealthCheck, Record, Zone, normal};
 use super::eks::{Cluster, Nodegroup};
 use super::objects::DataBucket;
+use super::recovery::Recovery;
 use super::rows::Rows;
 use super::users::Traffic;
 use super::workloads::Kube;
@@ -41,6 +42,7 @@ impl World {
             incident,
             regions: BTreeMap::new(),
             dns: dns(def, started),
+            recovery: Recovery::begin(&def.recovery),
             traffic: Traffic { started, next: started.div_euclid(1000) + 1, ..Traffic::default() },
             shop: Traffic { started, next: started.div_euclid(1000) + 1, ..Traffic::default() },
             leases: BTreeMap::new(),
@@ -277,6 +279,7 @@ fn health_check(def: &HealthCheckDef, started: Ms) -> HealthCheck {
         threshold: def.failure_threshold,
         inverted: def.inverted,
         disabled: false,
+        routing_control: def.routing_control.clone(),
         children: def.children.clone(),
         health_threshold: def.health_threshold,
         version: 1,

@@ -26,6 +26,7 @@ impl World {
             "traffic": self.app_traffic(),
             "shop_traffic": self.shop_traffic(),
             "lease_holder": self.lease_holder(),
+            "routing_controls": self.recovery.controls.iter().map(|(arn, on)| (arn.clone(), json!(on))).collect::<serde_json::Map<_, _>>(),
         })
     }
 

@@ -10,6 +10,7 @@ mod monitoring;
 mod others;
 mod persistence;
 mod rds;
+mod recovery;
 mod route53;
 mod s3;
 mod serve;
