@@ -48,21 +48,28 @@ pub(crate) fn ttl(named: NamedRecord<'_>, records: &[RecordSet]) -> Check {
     )
 }
 
-/// Checks the pair of failover records, and the health check of the primary one. Records of another routing policy have none.
-pub(crate) async fn pair(cx: &StepContext<Cloud>, named: NamedRecord<'_>, records: &[RecordSet]) -> Vec<Check> {
-    if records.iter().all(|record| record.failover.is_none()) {
-        return Vec::new();
-    }
-    let of = |role: ResourceRecordSetFailover| records.iter().find(|record| record.failover.as_deref() == Some(role.as_str()));
-    let (primary, secondary) = (of(ResourceRecordSetFailover::Primary), of(ResourceRecordSetFailover::Secondary));
-    let missing = if primary.is_none() { "PRIMARY" } else { "SECONDARY" };
-    let mut checks = vec![Check::of("failover pair", named).fail_if(
-        primary.is_none() || secondary.is_none(),
+/// Checks that the pair of failover records is complete. Records of another routing policy have none.
+pub(crate) fn whole_pair(named: NamedRecord<'_>, records: &[RecordSet]) -> Option<Check> {
+    records.iter().find(|record| record.failover.is_some())?;
+    let has = |role| in_role(records, role).is_some();
+    let missing = if has(ResourceRecordSetFailover::Primary) { "SECONDARY" } else { "PRIMARY" };
+    Some(Check::of("failover pair", named).fail_if(
+        !has(ResourceRecordSetFailover::Primary) || !has(ResourceRecordSetFailover::Secondary),
         format!("{} {} has no {missing} record: Route 53 has nowhere to move its users to", named.record, named.kind),
         format!(
             "`aws route53 change-resource-record-sets` with a record of the same name and type, a set identifier of its own and \"Failover\": \"{missing}\""
         ),
-    )];
+    ))
+}
+
+fn in_role(records: &[RecordSet], role: ResourceRecordSetFailover) -> Option<&RecordSet> {
+    records.iter().find(|record| record.failover.as_deref() == Some(role.as_str()))
+}
+
+/// Checks the pair of failover records, and the health check of the primary one.
+pub(crate) async fn pair(cx: &StepContext<Cloud>, named: NamedRecord<'_>, records: &[RecordSet]) -> Vec<Check> {
+    let mut checks: Vec<_> = whole_pair(named, records).into_iter().collect();
+    let primary = in_role(records, ResourceRecordSetFailover::Primary);
     let Some(primary) = primary else { return checks };
     let Some(id) = primary.health_check_id.as_deref() else {
         let watched = primary.alias.as_ref().is_some_and(|alias| alias.evaluate_target_health);

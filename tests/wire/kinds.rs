@@ -16,6 +16,7 @@
 //! | `RdsWaitReplicaLag`     | served, with the CloudWatch of ministack: moto answers the SDK's CBOR with 404 | served |
 //! | `Route53Failover`       | served: a change is in sync at once | served: PENDING first |
 //! | its `StopObject`        | served; nothing watches the object, so no name server turns over | served, likewise |
+//! | its `RoutingControl`    | no: neither knows ARC, so the simulator and the API's model are our only witnesses | no, likewise |
 //! | `Route53Weighted`       | served     | served |
 //! | `S3Replicated`          | served: the rules are kept, nothing is copied | served, likewise |
 //! | `SnsPublish`            | served     | served |

@@ -29,6 +29,9 @@ pub fn resource(action: &str, account: &str, param: impl Fn(&str) -> Option<Stri
         }
         "route53:GetChange" => "arn:aws:route53:::change/*".to_owned(),
         "route53:GetHealthCheck" | "route53:GetHealthCheckStatus" => "arn:aws:route53:::healthcheck/*".to_owned(),
+        "route53-recovery-cluster:GetRoutingControlState" | "route53-recovery-cluster:UpdateRoutingControlStates" => {
+            format!("arn:aws:route53-recovery-control::{account}:controlpanel/*/routingcontrol/*")
+        }
         "s3:GetObject" | "s3:PutObject" | "s3:DeleteObject" => format!("arn:aws:s3:::{}/{}", known("bucket"), known("key")),
         // The copy is asked too.
         "s3:GetBucketVersioning" => "arn:aws:s3:::*".to_owned(),

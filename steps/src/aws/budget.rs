@@ -42,6 +42,13 @@ pub const PUBLISHED: &[Limit] = &[
     Limit { service: "route53", operation: Some("ChangeResourceRecordSets"), burst: 1500.0, rate: 100.0, source: ROUTE53_QUOTAS },
     Limit { service: "route53", operation: Some("GetHealthCheckStatus"), burst: 4.0, rate: 1.0, source: ROUTE53_QUOTAS },
     Limit {
+        service: "route53-recovery-cluster",
+        operation: Some("UpdateRoutingControlStates"),
+        burst: 3.0,
+        rate: 3.0,
+        source: "ARC Developer Guide, Quotas for routing control: mutating API calls to a cluster endpoint",
+    },
+    Limit {
         service: "elasticloadbalancing",
         operation: None,
         burst: 40.0,

@@ -19,12 +19,13 @@ use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture, S
 use aws_smithy_runtime_api::client::identity::SharedIdentityCache;
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_types::service_config::ServiceConfigKey;
 use wf_engine::clock::{Clock, SystemClock};
 use wf_engine::model::account::Account;
 use wf_engine::step::Env;
 
 use super::account::{self, Role, RoleCredentials};
-use super::gate::{CREDENTIALS_WITHIN, CountRecords, Gates};
+use super::gate::{CREDENTIALS_WITHIN, CountRecords, Gate, Gates};
 use super::patience::{NotAgain, Patient};
 use super::reads::Reads;
 use super::time::{ClockSleep, ClockTime};
@@ -82,6 +83,8 @@ struct Clients {
     eks: PerRegion<aws_sdk_eks::Client>,
     elb: PerRegion<aws_sdk_elasticloadbalancingv2::Client>,
     rds: PerRegion<aws_sdk_rds::Client>,
+    /// By region and address.
+    recovery_clusters: PerRegion<aws_sdk_route53recoverycluster::Client>,
     route53: PerRegion<aws_sdk_route53::Client>,
     sns: PerRegion<aws_sdk_sns::Client>,
     sts: PerRegion<aws_sdk_sts::Client>,
@@ -175,6 +178,26 @@ impl Cloud {
     /// Returns what every client is built from.
     pub(super) fn config(&self) -> &SdkConfig {
         &self.inner.config
+    }
+
+    /// Returns the endpoint that the environment or the profile gives for a service, by the service's id.
+    pub(super) fn given_endpoint(&self, service_id: &str) -> Option<String> {
+        let config = self.config();
+        let of_service = config.service_config().and_then(|config| {
+            let key = ServiceConfigKey::builder().service_id(service_id).env("AWS_ENDPOINT_URL").profile("endpoint_url").build().ok()?;
+            config.load_config(key)
+        });
+        of_service.or_else(|| config.endpoint_url().map(str::to_owned))
+    }
+
+    /// Returns the clients of the endpoints of ARC clusters.
+    pub(super) fn recovery_clients(&self) -> &PerRegion<aws_sdk_route53recoverycluster::Client> {
+        &self.inner.clients.recovery_clusters
+    }
+
+    /// Returns where the requests of a client wait for their budget.
+    pub(super) fn gate(&self, service: &'static str, region: &str) -> Gate {
+        self.inner.gates.of(service, region)
     }
 
     /// Waits until the budget of a service has room for a request that no client of the SDK makes.

@@ -151,6 +151,11 @@ const CODES: &[(&str, Meaning)] = &[
     ("NoSuchChange", Missing),
     ("NoSuchHostedZone", Missing),
     ("NoSuchHealthCheck", Missing),
+    // ARC
+    ("Conflict", Conflict),
+    ("EndpointTemporarilyUnavailable", Failed),
+    ("InternalServer", Failed),
+    ("ServiceLimitExceeded", Parameter),
     // S3
     ("AuthorizationHeaderMalformed", Parameter),
     ("EncryptionTypeMismatch", Parameter),

@@ -24,6 +24,7 @@ pub mod poll;
 pub mod presign;
 pub mod rds;
 mod reads;
+pub mod recovery_cluster;
 mod s3;
 pub mod shared;
 mod time;

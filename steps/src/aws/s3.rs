@@ -11,7 +11,6 @@ use aws_sigv4::http_request::{
     PayloadChecksumKind, PercentEncodingMode, SignableBody, SignableRequest, SigningSettings, UriPathNormalizationMode, sign,
 };
 use aws_sigv4::sign::v4;
-use aws_types::service_config::ServiceConfigKey;
 use wf_engine::model::event::StepFailure;
 
 use super::Cloud;
@@ -48,7 +47,7 @@ pub(super) fn host(bucket: &str, region: &str) -> String {
 
 /// Returns the address of something in a bucket.
 pub(super) fn url(cloud: &Cloud, bucket: &str, region: &str, path: &str) -> String {
-    match endpoint(cloud) {
+    match cloud.given_endpoint("S3") {
         Some(endpoint) => format!("{}/{bucket}/{path}", endpoint.trim_end_matches('/')),
         None => format!("https://{}/{path}", host(bucket, region)),
     }
@@ -99,15 +98,6 @@ async fn signed(cloud: &Cloud, bucket: &str, region: &str, ask: &Ask<'_>) -> Res
     let request = request.map_err(|error| unsigned(error.to_string()))?;
     let (instructions, _) = sign(request, &params).map_err(|error| unsigned(error.to_string()))?.into_parts();
     Ok(instructions.headers().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
-}
-
-/// Returns the endpoint that the environment or the profile gives for S3.
-fn endpoint(cloud: &Cloud) -> Option<String> {
-    let of_s3 = cloud.config().service_config().and_then(|config| {
-        let key = ServiceConfigKey::builder().service_id("S3").env("AWS_ENDPOINT_URL").profile("endpoint_url").build().ok()?;
-        config.load_config(key)
-    });
-    of_s3.or_else(|| cloud.config().endpoint_url().map(str::to_owned))
 }
 
 /// Fails with what S3 said, unless it did what was asked.

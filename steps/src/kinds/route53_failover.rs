@@ -1,12 +1,15 @@
 //! `Route53Failover`: points a DNS record to another place, and keeps everything else of it. Either the record itself is edited, which
-//! the control plane in us-east-1 has to take, or an object in the standby region turns a health check over (`stop_object`), or the health
-//! check of the primary is expected to turn by itself, and only waited for (`health_check`).
+//! the control plane in us-east-1 has to take, or an object in the standby region turns a health check over (`stop_object`), or routing controls
+//! of ARC do (`routing_control`), or the health check of the primary is expected to turn by itself, and only waited for (`health_check`).
 
 mod health_check;
+mod routing_control;
 mod stop_object;
 #[cfg(test)]
 mod tests;
+mod via;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -26,6 +29,8 @@ use crate::aws::Cloud;
 use crate::named_record::{ChangeHandle, NamedRecord};
 use crate::record_readiness;
 use crate::record_set::{Alias, RecordSet, canonical};
+
+pub use self::via::Via;
 
 /// Points a DNS record to another place.
 #[derive(Debug, Clone, Deserialize)]
@@ -54,33 +59,6 @@ pub struct Route53Failover {
     /// Whether a record that does not exist is made.
     #[serde(default)]
     pub create: bool,
-}
-
-/// How a record is brought to point elsewhere.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub enum Via {
-    /// By an edit of the record, by Route 53's control plane.
-    #[default]
-    RecordEdit,
-    /// By an object that the inverted health check of the primary record watches; nothing is asked of Route 53's control plane.
-    StopObject {
-        /// The object's bucket, in the standby region.
-        bucket: String,
-        /// The object's key.
-        key: String,
-        /// The standby region.
-        region: String,
-        /// Whether the object is to be there. Without it the users go back, once the primary record is healthy.
-        #[serde(default = "yes")]
-        present: bool,
-    },
-    /// By nobody: the health check of the primary record turns when the primary is down. It is waited for, and nothing is changed.
-    HealthCheck,
-}
-
-const fn yes() -> bool {
-    true
 }
 
 /// Where a record points.
@@ -118,6 +96,9 @@ pub struct RecordBefore {
     /// Whether the object that a health check watches was there; `None` where the record itself is edited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     object: Option<bool>,
+    /// The states of the routing controls; none where others move the users.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    controls: BTreeMap<String, bool>,
     /// The name servers of the zone, where nothing but their answers is waited for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     servers: Vec<String>,
@@ -133,6 +114,11 @@ pub enum Followed {
     Object {
         /// Which one.
         object: String,
+    },
+    /// Routing controls were set.
+    Controls {
+        /// The region of the endpoint that took it.
+        endpoint: String,
     },
 }
 
@@ -171,7 +157,7 @@ impl StepKind for Route53Failover {
             Field::new(
                 "via",
                 FieldType::Json,
-                "RecordEdit, the default, or StopObject(bucket: \"…\", key: \"…\", region: \"us-west-2\"): puts an object that the inverted health check of the primary record watches; with `present: false` takes it away; or HealthCheck: changes nothing, and waits until the ordinary health check of the primary record has moved the users by itself",
+                "RecordEdit, the default, or StopObject(bucket: \"…\", key: \"…\", region: \"us-west-2\"): puts an object that the inverted health check of the primary record watches; with `present: false` takes it away; or RoutingControl(endpoints: [(url: \"…\", region: \"us-east-1\"), …], on: [\"arn:…\"], off: [\"arn:…\"], override_safety_rules: []): sets routing controls of ARC that the record's health check follows; or HealthCheck: changes nothing, and waits until the ordinary health check of the primary record has moved the users by itself",
             ),
             Field::new("create", FieldType::Bool, "whether a record that does not exist is made; default false"),
         ],
@@ -193,20 +179,30 @@ impl StepKind for Route53Failover {
                 "route53:GetHealthCheck",
                 "route53:GetHealthCheckStatus",
                 "route53:GetHostedZone",
+                "route53-recovery-cluster:GetRoutingControlState",
                 "s3:GetObject",
                 "s3:ListBucket",
             ],
-            apply: &["route53:ChangeResourceRecordSets", "s3:PutObject", "s3:DeleteObject"],
+            apply: &[
+                "route53:ChangeResourceRecordSets",
+                "route53-recovery-cluster:UpdateRoutingControlStates",
+                "s3:PutObject",
+                "s3:DeleteObject",
+            ],
             compensate: &[],
         },
         rbac: Rbac::NONE,
         facts: &[
-            "the control plane of Route 53 is in us-east-1: where that region may be gone, let a StopObject move the users, which needs no change of a record",
+            "the control plane of Route 53 is in us-east-1: where that region may be gone, let a StopObject or a RoutingControl move the users, which need no change of a record",
             "StopObject: the health check of the PRIMARY record, or one that it is calculated from, is inverted and watches the object in the standby region; that it does is looked up while Route 53's control plane answers, and the step goes on without it when it does not",
             "StopObject: a standby region that cannot be reached leaves the object out of sight, and everybody with the primary; Route 53 answers with the SECONDARY record only if that one counts as healthy",
             "StopObject: health checkers ask as anybody does, so the bucket allows everybody to read the object; the step asks that way too",
             "StopObject is done when this machine's resolver answers for the record with an address of `to`; of the answers that are still kept elsewhere the oldest is as old as the time to live",
             "StopObject is undone by taking the object away; where the users then go is Route 53's to say, by the health of the primary record",
+            "RoutingControl: the health check of the record, or one that it is calculated from, is of type RECOVERY_CONTROL and follows a control that `on` or `off` names; that it does is looked up while Route 53's control plane answers, and the step goes on without it when it does not",
+            "RoutingControl: all controls are set in one call, 10 at most, to the data plane of their cluster: its endpoints, in five regions, are asked in random order for 5 s each until one answers; give them and the ARNs as literals, as nothing can be looked up when us-west-2 is gone. None answering a look is unreachable, to a change unknown: the next attempt looks, and sets the same states",
+            "RoutingControl: safety rules are overridden by name only, which IAM allows or denies by the key route53-recovery-cluster:AllowSafetyRulesOverrides; undoing sets the states that were read before the change, with the same overrides",
+            "RoutingControl is done when the controls are read as they were set, and the zone's own name servers, or else this machine's resolver, answer with an address of `to`",
             "HealthCheck is done when the health check counts as unhealthy, as far as Route 53 can be asked, and the zone's own name servers, or else this machine's resolver, answer with an address of `to`; there is nothing to undo",
             "ListHostedZonesByName begins at a name and goes on with others: name and type of the zone are matched exactly, two that match are refused",
             "an UPSERT replaces the whole record: every field that the step does not change is kept, HealthCheckId too",
@@ -233,15 +229,7 @@ impl StepKind for Route53Failover {
         {
             problems.push("`to` has no values".to_owned());
         }
-        if let Some((object, _)) = self.object() {
-            problems.extend(object.problems());
-            if self.create {
-                problems.push("`create` makes a record, which `via: StopObject` does not".to_owned());
-            }
-        }
-        if self.via == Via::HealthCheck && self.create {
-            problems.push("`create` makes a record, which `via: HealthCheck` does not".to_owned());
-        }
+        problems.extend(self.via.problems(self.create));
         if self.create && self.set_identifier.is_some() {
             problems.push("`create` makes simple records only, so it cannot go with `set_identifier`".to_owned());
         }
@@ -249,54 +237,19 @@ impl StepKind for Route53Failover {
     }
 
     fn iam(&self) -> Iam {
-        match self.via {
-            Via::RecordEdit => Iam {
-                read: &[
-                    "route53:ListHostedZonesByName",
-                    "route53:ListResourceRecordSets",
-                    "route53:GetChange",
-                    "route53:GetHealthCheck",
-                    "route53:GetHealthCheckStatus",
-                ],
-                apply: &["route53:ChangeResourceRecordSets"],
-                compensate: &[],
-            },
-            Via::HealthCheck => Iam {
-                read: &[
-                    "route53:ListHostedZonesByName",
-                    "route53:ListResourceRecordSets",
-                    "route53:GetHealthCheck",
-                    "route53:GetHealthCheckStatus",
-                    "route53:GetHostedZone",
-                ],
-                apply: &[],
-                compensate: &[],
-            },
-            Via::StopObject { present, .. } => Iam {
-                read: &[
-                    "route53:ListHostedZonesByName",
-                    "route53:ListResourceRecordSets",
-                    "route53:GetHealthCheck",
-                    "route53:GetHealthCheckStatus",
-                    "s3:GetObject",
-                    "s3:ListBucket",
-                ],
-                apply: if present { &["s3:PutObject"] } else { &["s3:DeleteObject"] },
-                compensate: if present { &["s3:DeleteObject"] } else { &["s3:PutObject"] },
-            },
-        }
+        self.via.iam()
     }
 
     fn reversibility(&self) -> Reversibility {
-        match self.via {
-            Via::HealthCheck => Reversibility::ReadOnly,
-            Via::RecordEdit | Via::StopObject { .. } => Self::INFO.reversibility,
-        }
+        self.via.reversibility()
     }
 
     fn changes(&self, before: &RecordBefore) -> Vec<Change> {
         if self.via == Via::HealthCheck {
             return Vec::new();
+        }
+        if let Some(controls) = self.controls() {
+            return controls.changes(before);
         }
         if let Some((object, present)) = self.object() {
             let word = |there: bool| if there { "there" } else { "not there" };
@@ -309,6 +262,9 @@ impl StepKind for Route53Failover {
     async fn observe(&self, cx: &StepContext<Cloud>, intent: Option<&RecordBefore>) -> Result<Observed<RecordBefore>, StepFailure> {
         if let Some((object, present)) = self.object() {
             return self.observe_object(cx, object, present, intent).await;
+        }
+        if let Some(controls) = self.controls() {
+            return self.observe_controls(cx, controls, intent).await;
         }
         if self.via == Via::HealthCheck {
             return self.observe_check(cx, intent).await;
@@ -334,8 +290,12 @@ impl StepKind for Route53Failover {
             return Ok(checks);
         }
         checks.push(record_readiness::ttl(self.named(), &records));
+        if let Some(controls) = self.controls() {
+            checks.extend(self.controls_readiness(cx, self.named(), controls, &records).await);
+            return Ok(checks);
+        }
         if let Some((object, _)) = self.object() {
-            let watched = self.watched_record(cx, object).await;
+            let watched = self.record_of_object(cx, object).await;
             let watched = watched
                 .and_then(|seen| seen.ok_or_else(|| StepFailure::unreachable(format!("Route 53 does not say what watches {object}"))));
             checks.push(Check::of("stop object", object).as_observed().fail_on(watched));
@@ -357,6 +317,9 @@ impl StepKind for Route53Failover {
             stop_object::switch(cx, object, present).await?;
             return Ok(Followed::Object { object: object.to_string() });
         }
+        if let Some(controls) = self.controls() {
+            return Ok(Followed::Controls { endpoint: controls.set(cx).await? });
+        }
         if self.via == Via::HealthCheck {
             return nothing_to_apply(&Self::INFO);
         }
@@ -366,6 +329,10 @@ impl StepKind for Route53Failover {
     async fn settle(&self, cx: &StepContext<Cloud>, before: &RecordBefore, handle: Option<&Followed>) -> Result<Fields, StepFailure> {
         if let Some((object, present)) = self.object() {
             self.moved(cx, Some(object).filter(|_| present)).await?;
+            return Ok(fields([("change_id", json!("")), ("zone_id", json!(before.hosted_zone_id))]));
+        }
+        if let Some(controls) = self.controls() {
+            self.controlled(cx, controls, &before.servers).await?;
             return Ok(fields([("change_id", json!("")), ("zone_id", json!(before.hosted_zone_id))]));
         }
         if self.via == Via::HealthCheck {
@@ -381,6 +348,9 @@ impl StepKind for Route53Failover {
         if let Some((object, _)) = self.object() {
             // Not compared first, as with a record.
             return stop_object::switch(cx, object, before.object.unwrap_or_default()).await;
+        }
+        if let Some(controls) = self.controls() {
+            return controls.restore(cx, before).await;
         }
         if self.via == Via::HealthCheck {
             return Ok(());
@@ -402,7 +372,7 @@ impl RecordBefore {
     fn new(hosted_zone_id: String, record: Option<RecordSet>) -> Self {
         let alias = record.as_ref().and_then(|record| record.alias.clone());
         let (alias_dns_name, alias_zone_id) = alias.map(|alias| (alias.dns_name, alias.zone_id)).unzip();
-        Self { hosted_zone_id, record, alias_dns_name, alias_zone_id, object: None, servers: Vec::new() }
+        Self { hosted_zone_id, record, alias_dns_name, alias_zone_id, object: None, controls: BTreeMap::new(), servers: Vec::new() }
     }
 }
 
@@ -410,7 +380,7 @@ impl Followed {
     fn change(&self) -> Option<&ChangeHandle> {
         match self {
             Self::Change(change) => Some(change),
-            Self::Object { .. } => None,
+            Self::Object { .. } | Self::Controls { .. } => None,
         }
     }
 }

@@ -7,6 +7,9 @@ mod fence;
 mod kubernetes;
 mod live;
 mod rds;
+mod routing_control;
+#[path = "../common/routing_controls.rs"]
+mod routing_controls;
 mod sns;
 mod stage;
 mod stop_object;

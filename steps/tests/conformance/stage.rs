@@ -142,7 +142,10 @@ impl Stage {
         for record in status["dns"]["records"].as_array_mut().unwrap() {
             record.as_object_mut().unwrap().remove("healthy");
         }
-        serde_json::json!({ "regions": status["regions"], "records": status["dns"]["records"], "lease_holder": status["lease_holder"] })
+        serde_json::json!({
+            "regions": status["regions"], "records": status["dns"]["records"], "lease_holder": status["lease_holder"],
+            "routing_controls": status["routing_controls"],
+        })
     }
 
     /// Returns the IAM actions that were used since the last time, and forgets them.
@@ -290,6 +293,7 @@ fn action(request: &HttpRequest) -> Option<String> {
             ("GET", [_, "healthcheck", _, "status"]) => "GetHealthCheckStatus".to_owned(),
             (method, segments) => format!("{method} {}", segments.join("/")),
         },
+        "route53-recovery-cluster" => request.headers().get("x-amz-target")?.rsplit('.').next()?.to_owned(),
         "s3" => match request.method() {
             "GET" if request.uri().ends_with("?versioning") => "GetBucketVersioning".to_owned(),
             "GET" if request.uri().ends_with("?replication") => "GetReplicationConfiguration".to_owned(),

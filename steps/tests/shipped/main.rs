@@ -2,11 +2,14 @@
 //! milliseconds here. What is asserted is what the operator is promised.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod arc;
 mod cluster_faults;
 mod dns;
 mod fence;
 mod readiness;
 mod rights;
+#[path = "../common/routing_controls.rs"]
+mod routing_controls;
 #[path = "../common/sizes.rs"]
 mod sizes;
 #[path = "../common/virtual_clock.rs"]

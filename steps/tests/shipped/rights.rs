@@ -37,6 +37,8 @@ const SPARED: &[(&str, &str)] = &[
     ("get:namespaces", "`wf check --live` asks for it"),
     ("list:backupstoragelocations", "`wf check --live` asks for it"),
     ("DeleteObject", "takes the object away"),
+    ("GetRoutingControlState", "no routing control moves the users"),
+    ("UpdateRoutingControlStates", "no routing control moves the users"),
     ("list:deployments", "no workload of the plan is chosen by its labels"),
 ];
 

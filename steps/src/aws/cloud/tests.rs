@@ -8,6 +8,7 @@ use wf_engine::model::event::FailureKind;
 
 use super::*;
 use crate::aws::errors::reading;
+use crate::aws::recovery_cluster::Endpoint;
 
 type Asked = Arc<Mutex<Vec<String>>>;
 
@@ -26,12 +27,16 @@ impl HttpConnector for Recorder {
 }
 
 fn cloud(fips: bool, dual_stack: bool) -> (Cloud, Asked) {
+    cloud_of(|config| config.use_fips(fips).use_dual_stack(dual_stack))
+}
+
+fn cloud_of(adjust: impl FnOnce(aws_types::sdk_config::Builder) -> aws_types::sdk_config::Builder) -> (Cloud, Asked) {
     let asked = Asked::default();
     let recorder = Recorder(Arc::clone(&asked));
     let http = http_client_fn(move |_, _| SharedHttpConnector::new(recorder.clone()));
     let sleep = SharedAsyncSleep::new(TokioSleep::new());
     let config = plain_config(http.clone(), no_credentials()).into_builder().sleep_impl(sleep.clone());
-    let config = config.use_fips(fips).use_dual_stack(dual_stack).build();
+    let config = adjust(config).build();
     (Cloud::new(config, Arc::new(SystemClock), sleep.clone(), Web::given(http, sleep)), asked)
 }
 
@@ -68,6 +73,24 @@ async fn endpoints_are_regional_and_follow_fips_and_dual_stack() {
     for (host, service) in hosts(true, true).await.iter().zip(SERVICES) {
         assert!(host.contains(service) && host.contains("fips") && host.ends_with("api.aws"), "{service}: {host}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_of_arc_is_asked_where_the_plan_says_unless_the_environment_names_another_place() {
+    let url = "https://0c1d2e3f.route53-recovery-cluster.eu-west-1.amazonaws.com/v1".to_owned();
+    let endpoint = Endpoint { url, region: "eu-west-1".to_owned() };
+    let control = "arn:aws:route53-recovery-control::123456789012:controlpanel/p/routingcontrol/r";
+    let host = async |(cloud, asked): (Cloud, Asked)| {
+        let _ = cloud.recovery_cluster(&endpoint).get_routing_control_state().routing_control_arn(control).send().await;
+        std::mem::take(&mut *lock(&asked))
+    };
+    for (fips, dual_stack) in [(false, false), (true, true)] {
+        assert_eq!(host(cloud(fips, dual_stack)).await, ["0c1d2e3f.route53-recovery-cluster.eu-west-1.amazonaws.com"]);
+    }
+    assert_eq!(host(cloud_of(|config| config.endpoint_url("https://localhost:4566"))).await, ["localhost:4566"]);
+    // Whose account another one's role is taken on in: by one STS, that of the operator's region, as others may be gone.
+    let (cloud, asked) = cloud_of(|config| config.region(Region::new("us-west-2")));
+    assert_eq!(host((cloud.in_account(&account("210987654321:role/dr")), asked)).await, ["sts.us-west-2.amazonaws.com"]);
 }
 
 fn account(role: &str) -> Account {

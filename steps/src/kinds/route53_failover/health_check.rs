@@ -61,23 +61,26 @@ impl Route53Failover {
 
     /// Waits until the check counts as unhealthy, if Route 53 says, and the zone's name servers answer with where the record is to lead.
     pub(super) async fn turned(&self, cx: &StepContext<Cloud>, before: &RecordBefore) -> Result<(), StepFailure> {
-        let (record, target) = (self.record.as_str(), &Target::of(&self.to));
         poll::until(cx, TYPICAL, |_| async move {
             if let Some(check) = check_of(before.record.as_ref())
                 && is_healthy(cx, check).await
             {
                 return Ok(Look::Waiting(format!("health check {check} to find the primary unhealthy; it counts as healthy")));
             }
-            let (wanted, answers) = (target.addresses(cx).await?, self.answers(cx, &before.servers).await?);
-            let elsewhere = answers.iter().find(|values| !values.iter().any(|value| wanted.contains(value)));
-            Ok(match elsewhere {
-                None => Look::Done(()),
-                Some(values) => {
-                    Look::Waiting(format!("name servers to answer for {record} with {target}; they answer with {}", shown(values)))
-                }
-            })
+            self.led_there(cx, &before.servers).await
         })
         .await
+    }
+
+    /// Looks whether all name servers that answer lead where the record is to lead.
+    pub(super) async fn led_there(&self, cx: &StepContext<Cloud>, servers: &[String]) -> Result<Look<()>, StepFailure> {
+        let (record, target) = (self.record.as_str(), Target::of(&self.to));
+        let (wanted, answers) = (target.addresses(cx).await?, self.answers(cx, servers).await?);
+        let elsewhere = answers.iter().find(|values| !values.iter().any(|value| wanted.contains(value)));
+        Ok(match elsewhere {
+            None => Look::Done(()),
+            Some(values) => Look::Waiting(format!("name servers to answer for {record} with {target}; they answer with {}", shown(values))),
+        })
     }
 
     /// Returns what each name server of the zone answers that answers at all; when none does, what this machine is told.

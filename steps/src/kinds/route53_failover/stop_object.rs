@@ -8,9 +8,10 @@ use wf_engine::model::event::{FailureKind, StepFailure};
 use wf_engine::step::{Observed, StepContext};
 
 use super::{Destination, RecordBefore, Route53Failover, Via};
+use crate::aws::Cloud;
 use crate::aws::object::Object;
 use crate::aws::poll::{self, Look};
-use crate::aws::{Cloud, errors};
+use crate::record_readiness;
 use crate::record_set::{RecordSet, canonical};
 
 /// How long Route 53 is asked for the record and its health check: worth knowing where a plan is tried out, and no reason to wait in an
@@ -23,37 +24,36 @@ const READ_WITHIN: Duration = Duration::from_secs(10);
 
 /// What the record's health check was found to be.
 #[derive(Debug, PartialEq)]
-enum Watch {
-    /// It watches the object, and is inverted.
+pub(super) enum Watch {
+    /// It follows what moves the users.
     AsItShould,
-    /// It does not, for this reason: the object would move nobody.
+    /// It does not, for this reason: nobody would be moved.
     Not(String),
     /// Route 53 did not say.
     Unknown(String),
 }
 
-/// Asks Route 53 whether a health check watches the object, itself or through one that it is calculated from.
-async fn watch(cx: &StepContext<Cloud>, check: &str, object: Object<'_>) -> Watch {
+/// Asks Route 53 what a health check is, and those that it is calculated from, and judges them.
+async fn watch(cx: &StepContext<Cloud>, check: &str, judge: impl Fn(&str, &[HealthCheckConfig]) -> Watch) -> Watch {
     let asked = async {
-        let config = read(cx, check).await?;
-        let mut configs = Vec::new();
-        for child in config.child_health_checks() {
-            configs.push(read(cx, child).await?);
+        let mut configs = vec![record_readiness::config(cx, check).await?];
+        for child in configs[0].child_health_checks().to_vec() {
+            configs.push(record_readiness::config(cx, &child).await?);
         }
-        Ok::<_, StepFailure>((config, configs))
+        Ok::<_, StepFailure>(configs)
     };
     match asked.await {
         Err(failure) => Watch::Unknown(failure.message),
-        Ok((config, children)) => judge(check, std::iter::once(&config).chain(&children), object),
+        Ok(configs) => judge(check, &configs),
     }
 }
 
-fn judge<'a>(check: &str, configs: impl Iterator<Item = &'a HealthCheckConfig> + Clone, object: Object<'_>) -> Watch {
+fn judge(check: &str, configs: &[HealthCheckConfig], object: Object<'_>) -> Watch {
     let watches = |config: &&HealthCheckConfig| {
         let (host, path) = (config.fully_qualified_domain_name().unwrap_or_default(), config.resource_path().unwrap_or_default());
         canonical(host) == object.host() && path.trim_start_matches('/') == object.key
     };
-    match configs.clone().find(watches) {
+    match configs.iter().find(watches) {
         Some(config) if config.disabled().unwrap_or_default() => {
             Watch::Not(format!("health check {check} watches {object}, but is disabled"))
         }
@@ -63,13 +63,6 @@ fn judge<'a>(check: &str, configs: impl Iterator<Item = &'a HealthCheckConfig> +
         Some(_) => Watch::AsItShould,
         None => Watch::Not(format!("health check {check} does not watch {object} at {}", object.host())),
     }
-}
-
-async fn read(cx: &StepContext<Cloud>, check: &str) -> Result<HealthCheckConfig, StepFailure> {
-    let answer = cx.env.route53().get_health_check().health_check_id(check).send().await;
-    let answer = answer.map_err(errors::reading("route53:GetHealthCheck", format!("look at health check {check}")))?;
-    let config = answer.health_check.and_then(|check| check.health_check_config);
-    config.ok_or_else(|| StepFailure::transient(format!("Route 53 says nothing of health check {check}")))
 }
 
 /// Puts the object, or takes it away. S3 shows it at once.
@@ -84,7 +77,7 @@ impl Route53Failover {
     /// Returns the object that moves the users, and whether it is to be there.
     pub(super) fn object(&self) -> Option<(Object<'_>, bool)> {
         match &self.via {
-            Via::RecordEdit | Via::HealthCheck => None,
+            Via::RecordEdit | Via::HealthCheck | Via::RoutingControl { .. } => None,
             Via::StopObject { bucket, key, region, present } => Some((Object { bucket, key, region }, *present)),
         }
     }
@@ -102,7 +95,7 @@ impl Route53Failover {
             Some(earlier) => earlier.clone(),
             None => {
                 let seen = tokio::select! {
-                    seen = self.watched_record(cx, object) => seen?,
+                    seen = self.record_of_object(cx, object) => seen?,
                     () = cx.sleep(LOOKED_UP_WITHIN) => None,
                 };
                 let (zone, record) = seen.unwrap_or_default();
@@ -112,12 +105,24 @@ impl Route53Failover {
         Ok(if there == present { Observed::Satisfied(before) } else { Observed::Differs(before) })
     }
 
-    /// Reads the record whose health check watches the object, with its zone; `None` when Route 53 does not say. A health check that does
-    /// not watch the object is a failure: the object would move nobody.
-    pub(super) async fn watched_record(
+    /// Reads the record whose health check watches the object, with its zone; `None` when Route 53 does not say.
+    pub(super) async fn record_of_object(
         &self,
         cx: &StepContext<Cloud>,
         object: Object<'_>,
+    ) -> Result<Option<(String, Option<RecordSet>)>, StepFailure> {
+        let hint = "the health check of the primary record, or one that it is calculated from, has to watch the object and be inverted; or use `via: RecordEdit`";
+        self.watched_record(cx, "the object", hint, |check, configs| judge(check, configs, object)).await
+    }
+
+    /// Reads the record, whose health check has to follow what moves the users, with its zone; `None` when Route 53 does not say. One that does
+    /// not is a failure: nobody would be moved.
+    pub(super) async fn watched_record(
+        &self,
+        cx: &StepContext<Cloud>,
+        mover: &str,
+        hint: &str,
+        judge: impl Fn(&str, &[HealthCheckConfig]) -> Watch,
     ) -> Result<Option<(String, Option<RecordSet>)>, StepFailure> {
         let named = self.named();
         let looked_up = async {
@@ -127,7 +132,7 @@ impl Route53Failover {
         };
         let (zone_id, record) = match looked_up.await {
             Ok(found) => found,
-            // That Route 53 may not be asked is no reason either: the object alone moves the users.
+            // That Route 53 may not be asked is no reason either: it is not needed to move the users.
             Err(failure) if failure.kind == FailureKind::Permanent && !failure.message.starts_with("failed to ") => return Err(failure),
             Err(failure) => {
                 cx.progress(format!("goes on without a look at the record: {}", failure.message));
@@ -136,15 +141,14 @@ impl Route53Failover {
         };
         let check = record.as_ref().and_then(|record| record.health_check_id.as_deref());
         let watch = match check {
-            Some(check) => watch(cx, check, object).await,
+            Some(check) => watch(cx, check, judge).await,
             None => Watch::Not(format!("{named} has no health check")),
         };
         match watch {
             Watch::AsItShould => {}
             Watch::Unknown(why) => cx.progress(format!("goes on without a look at the health check: {why}")),
             Watch::Not(why) => {
-                let hint = "the health check of the primary record, or one that it is calculated from, has to watch the object and be inverted; or use `via: RecordEdit`";
-                return Err(StepFailure::permanent(format!("the object would not move {named}: {why}")).hint(hint));
+                return Err(StepFailure::permanent(format!("{mover} would not move {named}: {why}")).hint(hint));
             }
         }
         Ok(Some((zone_id, record)))
@@ -224,7 +228,7 @@ mod tests {
 
     #[test]
     fn only_an_inverted_check_that_watches_the_object_moves_the_users() {
-        let judged = |configs: &[HealthCheckConfig]| judge("hc", configs.iter(), OBJECT);
+        let judged = |configs: &[HealthCheckConfig]| judge("hc", configs, OBJECT);
         let other = config("/other", true, false);
         assert_eq!(judged(&[other.clone(), config("/failover/app", true, false)]), Watch::AsItShould);
         for (config, why) in [

@@ -1,6 +1,7 @@
 //! What the step makes of a record, without a world.
 
 use super::*;
+use crate::aws::recovery_cluster::Endpoint;
 
 fn step(to: Destination) -> Route53Failover {
     Route53Failover {
@@ -54,4 +55,35 @@ fn nonsense_is_named() {
     bad.record = "app.companyx.com".into();
     bad.create = true;
     assert_eq!(bad.problems().len(), 4);
+}
+
+#[test]
+fn nonsense_about_routing_controls_is_named() {
+    const CONTROL: &str = "arn:aws:route53-recovery-control::123456789012:controlpanel/p/routingcontrol/r";
+    let endpoint = |url: &str, region: &str| Endpoint { url: url.into(), region: region.into() };
+    let east = endpoint("https://0c1d2e3f.route53-recovery-cluster.us-east-1.amazonaws.com/v1", "us-east-1");
+    let of = |endpoints: &[Endpoint], on: &[&str], off: &[&str], rules: &[&str]| {
+        let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        let via =
+            Via::RoutingControl { endpoints: endpoints.to_vec(), on: owned(on), off: owned(off), override_safety_rules: owned(rules) };
+        Route53Failover { via, ..step(Destination::Values { values: vec!["192.0.2.1".into()], ttl: None }) }.problems()
+    };
+    let good = std::slice::from_ref(&east);
+    assert_eq!(of(good, &[CONTROL], &[], &[&CONTROL.replace("routingcontrol", "safetyrule")]), Vec::<String>::new());
+    let many: Vec<_> = (0..11).map(|n| format!("{CONTROL}{n}")).collect();
+    let many: Vec<_> = many.iter().map(String::as_str).collect();
+    for (problems, said) in [
+        (of(&[], &[CONTROL], &[], &[]), "`endpoints` names none"),
+        (of(&[east.clone(), east.clone()], &[CONTROL], &[], &[]), "region us-east-1 twice"),
+        (of(&[endpoint("0c1d2e3f.example", "us-east-1")], &[CONTROL], &[], &[]), "does not begin with https://"),
+        (of(&[endpoint("https://x", "")], &[CONTROL], &[], &[]), "has no `region`"),
+        (of(good, &[], &[], &[]), "name no routing control"),
+        (of(good, &["primary"], &[], &[]), "\"primary\" is not the ARN of a routing control"),
+        (of(good, &[CONTROL], &[CONTROL], &[]), "is named twice, On and Off"),
+        (of(good, &[CONTROL, CONTROL], &[], &[]), "is named twice"),
+        (of(good, &many, &[], &[]), "one call sets 10 at most"),
+        (of(good, &[CONTROL], &[], &[CONTROL]), "is not the ARN of a safety rule"),
+    ] {
+        assert!(problems.len() == 1 && problems[0].contains(said), "{said}: {problems:?}");
+    }
 }
