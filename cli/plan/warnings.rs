@@ -63,7 +63,7 @@ pub fn beforehand(bound: &BoundWorkflow, regions: &whoami::Plan<'_>, order: &[St
     let leaves = regions.occasion.mode == Mode::Unplanned && failing(bound, regions, order).contains(ROUTE53_REGION);
     for &ix in order.iter().filter(|&&ix| leaves && bound.declared(ix).iam().apply.contains(&ROUTE53_CHANGE)) {
         warnings.push(format!(
-            "`{}` needs Route 53's control plane, which is in {ROUTE53_REGION}, the region that is being left: `via: StopObject(…)` moves the users without it",
+            "`{}` needs Route 53's control plane, which is in {ROUTE53_REGION}, the region that is being left: `via: StopObject(…)` and `via: RoutingControl(…)` move the users without it",
             bound.workflow().id(ix)
         ));
     }

@@ -5,6 +5,8 @@
 //! A longer run: `CRASH_SECOND_LEVEL=5000 CRASH_SEED=1 cargo test -p wf-steps --test crash`.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "../common/routing_controls.rs"]
+mod routing_controls;
 #[path = "../common/sizes.rs"]
 mod sizes;
 #[path = "../common/virtual_clock.rs"]
@@ -187,6 +189,33 @@ fn failback_by_an_object_completes() {
     let (workflow, outcome) = (shipped("failback-stop.ron"), RunOutcome::Completed);
     let origin = after(dir.path(), &shipped("failover-stop.ron"), &workflow, vec![]);
     Scenario { name: "failback-stop", workflow, origin, outcome, pairs: 20, points_min: 40 }.crash_everywhere();
+}
+
+/// The plan that moves the users by an object, but by routing controls. They are set first: a rollback has them to set back.
+fn by_routing_controls() -> (String, String) {
+    use routing_controls::{east, rule, via, west};
+    let object = r#"via: StopObject(bucket: "${switch_bucket}", key: "${switch_key}", region: "${dr_region}")"#;
+    let text = std::fs::read_to_string(world::path_of("failover-stop.ron")).unwrap();
+    assert!(text.contains(object));
+    let text = text.replace(object, &via(&[west()], &[east()], &[rule()]));
+    let first = text.replace(r#"id: "dns", needs: ["targets"],"#, r#"id: "dns","#);
+    (text, first)
+}
+
+#[test]
+fn failover_by_routing_controls_completes() {
+    let workflow = Arc::new(Workflow::parse(&by_routing_controls().0).unwrap());
+    let origin = Origin { routing_controls: true, ..Origin::default() };
+    let outcome = RunOutcome::Completed;
+    Scenario { name: "failover by routing controls", workflow, origin, outcome, pairs: 20, points_min: 25 }.crash_everywhere();
+}
+
+#[test]
+fn failover_by_routing_controls_rolls_back() {
+    let workflow = Arc::new(Workflow::parse(&by_routing_controls().1).unwrap());
+    let origin = Origin { faults: vec!["lag prod-db-replica-west 2h"], routing_controls: true, ..Origin::default() };
+    let outcome = RunOutcome::RolledBack;
+    Scenario { name: "failover by routing controls rolled back", workflow, origin, outcome, pairs: 20, points_min: 20 }.crash_everywhere();
 }
 
 /// Where the checks between the stages look is an input: here at the side that serves.

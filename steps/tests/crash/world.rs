@@ -17,6 +17,7 @@ use wf_engine::testkit::somebody;
 use wf_sim::{DEFAULT_WORLD, Sim, SimOptions, WorldDef};
 use wf_steps::aws::Cloud;
 
+use crate::routing_controls;
 use crate::sizes::sizes;
 use crate::virtual_clock::Virtual;
 
@@ -31,6 +32,8 @@ pub struct Origin {
     pub imports: IndexMap<String, Value>,
     /// What the run is given.
     pub inputs: Vec<(String, Value)>,
+    /// Whether the records follow routing controls of ARC.
+    pub routing_controls: bool,
 }
 
 /// A world of a trial's own.
@@ -59,7 +62,8 @@ impl Trial {
         let dir = origin.kept.as_ref().map(|kept| copied(kept));
         let faults = origin.faults.iter().map(|fault| fault.parse().unwrap()).collect();
         let state_dir = dir.as_ref().map(|dir| dir.path().to_owned());
-        let sim = Sim::open(SimOptions { world: brisk_world(), state_dir, speed: 1.0, seed: None, faults }).unwrap();
+        let world = if origin.routing_controls { brisk_world(&routing_controls::world()) } else { brisk_world(DEFAULT_WORLD) };
+        let sim = Sim::open(SimOptions { world, state_dir, speed: 1.0, seed: None, faults }).unwrap();
         let clock = Arc::new(Virtual(sim.clock()));
         let calls_before = sim.calls().len();
         Self { sim, clock, imports: origin.imports.clone(), inputs: origin.inputs.clone(), calls_before, _dir: dir }
@@ -67,7 +71,8 @@ impl Trial {
 
     /// Begins in the night of the fire, in a directory in which the world stays.
     pub fn kept_in(dir: &Path) -> Self {
-        let options = SimOptions { world: brisk_world(), state_dir: Some(dir.to_owned()), speed: 1.0, seed: None, faults: vec![] };
+        let options =
+            SimOptions { world: brisk_world(DEFAULT_WORLD), state_dir: Some(dir.to_owned()), speed: 1.0, seed: None, faults: vec![] };
         let sim = Sim::open(options).unwrap();
         let clock = Arc::new(Virtual(sim.clock()));
         Self { sim, clock, imports: IndexMap::new(), inputs: Vec::new(), calls_before: 0, _dir: None }
@@ -105,7 +110,7 @@ impl Trial {
     pub async fn result(&self) -> Result {
         self.clock.sleep(Duration::from_secs(5 * 60)).await;
         let (status, traffic) = (self.sim.status(), self.sim.traffic());
-        let world = ["regions", "dns"].iter().map(|part| sizes(&status[part])).collect();
+        let world = ["regions", "dns", "routing_controls"].iter().map(|part| sizes(&status[part])).collect();
         Result { world, split_brain_rows: traffic.split_brain_rows, serving_region: traffic.serving_region }
     }
 
@@ -139,8 +144,8 @@ fn copied(kept: &Path) -> tempfile::TempDir {
     dir
 }
 
-/// The default world, in which everything takes a fraction of its time: most of a trial would go into asking whether it is done.
-fn brisk_world() -> WorldDef {
+/// A world like the default one, in which everything takes a fraction of its time: most of a trial would go into asking whether it is done.
+fn brisk_world(world: &str) -> WorldDef {
     let brisk = [
         ("promote: (min: 300, max: 480)", "promote: (min: 30, max: 45)"),
         ("create_replica: (min: 1200, max: 2400)", "create_replica: (min: 30, max: 45)"),
@@ -159,5 +164,5 @@ fn brisk_world() -> WorldDef {
         assert!(world.contains(long), "the world file has no `{long}`");
         world.replace(long, short)
     };
-    brisk.into_iter().fold(DEFAULT_WORLD.to_owned(), shorten).parse().unwrap()
+    brisk.into_iter().fold(world.to_owned(), shorten).parse().unwrap()
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use aws_sdk_route53::types::{HealthCheckConfig, HealthCheckType};
-use wf_engine::model::event::StepFailure;
+use wf_engine::model::event::{FailureKind, StepFailure};
 use wf_engine::readiness::Check;
 use wf_engine::step::{Change, Observed, StepContext};
 
@@ -169,14 +169,16 @@ impl Route53Failover {
             let check = Check::of("ARC endpoint", format!("{} in {}", endpoint.url, endpoint.region));
             checks.push(match states {
                 Ok(_) => check,
-                // As long as another one answers a failover does not notice, and AWS takes them away in turn.
-                Err(failure) if some_answer => check.warn_if(true, failure.message, failure.hint.unwrap_or_default()),
+                Err(failure) if some_answer && failure.kind != FailureKind::Permanent => check.warn_if(true, failure.message, AWAY),
                 Err(failure) => check.fail_on::<()>(Err(failure)),
             });
         }
         checks
     }
 }
+
+/// What to do about one endpoint.
+const AWAY: &str = "nothing while others answer, as a failover asks them one after the other and AWS takes them away in turn; one that stays away: compare it with what `aws route53-recovery-control-config describe-cluster --region us-west-2` names";
 
 #[cfg(test)]
 mod tests {
