@@ -92,7 +92,10 @@ impl<'a> Cluster<'a> {
             let call = call.set_update_routing_control_state_entries(Some(entries.clone()));
             match call.set_safety_rules_to_override(rules.clone()).send().await {
                 Ok(_) => return Ok(&endpoint.region),
-                Err(error) => missed.add(cx, not_set(format!("{what} at the endpoint in {}", endpoint.region), error))?,
+                Err(error) => {
+                    let failure = not_set(format!("{what} at the endpoint in {}", endpoint.region), !overridden.is_empty(), error);
+                    missed.add(cx, failure)?;
+                }
             }
         }
         Err(missed.nobody(&what, StepFailure::transient))
@@ -164,8 +167,14 @@ where
     if is_away { StepFailure { kind: FailureKind::Unreachable, ..failure } } else { failure }
 }
 
-/// As [`missed`], of a change: says which safety rule is in the way, if one is, and how it is overridden.
-fn not_set(what: String, error: SdkError<UpdateRoutingControlStatesError, HttpResponse>) -> StepFailure {
+/// As [`missed`], of a change: says which safety rule is in the way, if one is, and how it is overridden, and what else a right may lack that
+/// overrides some.
+fn not_set(what: String, overrides: bool, error: SdkError<UpdateRoutingControlStatesError, HttpResponse>) -> StepFailure {
+    if overrides && errors::has_code(&error, "AccessDeniedException") {
+        let failure = missed(UPDATE, what, error);
+        let hint = failure.hint.clone().unwrap_or_default();
+        return failure.hint(format!("{hint}; a policy may allow it and yet not that safety rules are overridden: {OVERRIDES}"));
+    }
     let conflict = match error.as_service_error() {
         Some(UpdateRoutingControlStatesError::ConflictException(conflict)) => Some(conflict.clone()),
         _ => None,
@@ -178,6 +187,9 @@ fn not_set(what: String, error: SdkError<UpdateRoutingControlStatesError, HttpRe
         None => "a safety rule of the control panel refuses these states: `aws route53-recovery-control-config list-safety-rules --region us-west-2 --control-panel-arn …` shows which there are; correct `on` and `off`, or, if it has to be broken, add its ARN to `override_safety_rules`, in a new run after a rollback of this one".to_owned(),
     })
 }
+
+/// What IAM says of overriding (Service Authorization Reference).
+const OVERRIDES: &str = "the condition key route53-recovery-cluster:AllowSafetyRulesOverrides";
 
 /// Finds the ARN of a safety rule in a text.
 fn rule_in(text: &str) -> Option<String> {
@@ -223,6 +235,13 @@ impl Cloud {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn};
+    use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+    use aws_smithy_types::body::SdkBody;
+    use wf_engine::clock::SystemClock;
+
     use super::*;
 
     const RULE: &str = "arn:aws:route53-recovery-control::123456789012:controlpanel/0f1e2d3c/safetyrule/9a8b7c6d";
@@ -248,6 +267,40 @@ mod tests {
             assert_eq!(rule_in(&text).as_deref(), Some(RULE), "{text}");
         }
         assert_eq!(rule_in("arn:aws:s3:::safetyrule/x"), None);
+    }
+
+    /// Answers every request with the same refusal.
+    #[derive(Debug, Clone)]
+    struct Refuses(&'static str);
+
+    impl HttpConnector for Refuses {
+        fn call(&self, _request: HttpRequest) -> HttpConnectorFuture {
+            HttpConnectorFuture::ready(Ok(HttpResponse::new(400.try_into().expect("a status"), SdkBody::from(self.0))))
+        }
+    }
+
+    /// The failure of a change that is refused so.
+    async fn refused(body: &'static str, overrides: bool) -> StepFailure {
+        let http = http_client_fn(move |_, _| SharedHttpConnector::new(Refuses(body)));
+        let cloud = Cloud::with_http_client(http, Arc::new(SystemClock));
+        let endpoint = Endpoint { url: "https://0c1d2e3f.example/v1".to_owned(), region: "eu-west-1".to_owned() };
+        let answer = cloud.recovery_cluster(&endpoint).update_routing_control_states().send().await;
+        not_set("set".to_owned(), overrides, answer.expect_err("refused"))
+    }
+
+    #[tokio::test]
+    async fn a_conflict_says_which_rule_or_how_to_find_it_and_a_denial_what_may_be_denied() {
+        let hint = |failure: StepFailure| failure.hint.unwrap_or_default();
+        let named = r#"{"__type":"ConflictException","message":"no: arn:aws:route53-recovery-control::123456789012:controlpanel/0f1e2d3c/safetyrule/9a8b7c6d.","resourceId":"x","resourceType":"y"}"#;
+        let failure = refused(named, false).await;
+        assert_eq!(failure.kind, FailureKind::Permanent);
+        assert!(hint(failure).contains(&format!("add \"{RULE}\" to `override_safety_rules`")));
+        let unnamed = r#"{"__type":"ConflictException","message":"no","resourceId":"x","resourceType":"y"}"#;
+        assert!(hint(refused(unnamed, false).await).contains("list-safety-rules"));
+        let denied = r#"{"__type":"AccessDeniedException","message":"is not authorized"}"#;
+        assert!(hint(refused(denied, true).await).contains(OVERRIDES) && !hint(refused(denied, false).await).contains(OVERRIDES));
+        let away = r#"{"__type":"EndpointTemporarilyUnavailableException","message":"not now"}"#;
+        assert_eq!(refused(away, false).await.kind, FailureKind::Unreachable);
     }
 
     #[test]

@@ -29,6 +29,12 @@ fn alone(via: &str, after: &str) -> String {
     format!("{head}id: \"dns\",{dns}{after}],\n)")
 }
 
+/// The plan, but that the record is to lead to the primary.
+fn to_the_east(plan: &str) -> String {
+    plan.replace("${dr_alb_dns_name}", "prod-app-alb-1190425811.us-east-1.elb.amazonaws.com").replace("${dr_alb_zone_id}", "Z35SXDOTRQ7X7K")
+}
+
+/// Whether the controls of east and west are On.
 fn controls(world: &Shipped) -> (bool, bool) {
     let controls = &world.sim.status()["routing_controls"];
     (controls[east()].as_bool().unwrap(), controls[west()].as_bool().unwrap())
@@ -83,12 +89,7 @@ async fn without_any_endpoint_the_step_is_unreachable_and_nobody_is_moved() {
 
 #[tokio::test(start_paused = true)]
 async fn a_safety_rule_keeps_both_from_going_off_until_it_is_overridden_by_name() {
-    let both_off = |overridden: &[String]| {
-        let east_again = alone(&via(&[], &[east(), west()], overridden), "");
-        east_again
-            .replace("${dr_alb_dns_name}", "prod-app-alb-1190425811.us-east-1.elb.amazonaws.com")
-            .replace("${dr_alb_zone_id}", "Z35SXDOTRQ7X7K")
-    };
+    let both_off = |overridden: &[String]| to_the_east(&alone(&via(&[], &[east(), west()], overridden), ""));
     let world = Shipped::in_world(&world(), None, &["primary-alive"]);
     let run = world.run_text(&both_off(&[])).await;
     assert_eq!(run.end, RunEnd::Finished(RunOutcome::RolledBack), "{:#?}", run.failures());
@@ -110,6 +111,21 @@ async fn a_rollback_sets_the_controls_as_they_were() {
     assert_eq!(run.end, RunEnd::Finished(RunOutcome::RolledBack), "{:#?}", run.failures());
     assert_eq!((run.step("dns").status, run.step("check").status), (StepStatus::Compensated, StepStatus::Failed));
     assert_eq!((world.effective("UpdateRoutingControlStates"), controls(&world)), (2, (true, false)));
+    world.pass_minutes(3).await;
+    assert_eq!(world.sim.traffic().serving_region.as_deref(), Some("us-east-1"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_way_home_is_the_same_step_with_on_and_off_exchanged() {
+    let world = Shipped::in_world(&world(), None, &["primary-alive"]);
+    let run = world.run_text(&alone(&via(&[west()], &[east()], &[]), "")).await;
+    assert_eq!((run.end, controls(&world)), (COMPLETED, (false, true)));
+    let home = to_the_east(&alone(&via(&[east()], &[west()], &[]), ""));
+    let run = world.run_text(&home).await;
+    assert_eq!(run.end, COMPLETED, "{:#?}", run.failures());
+    assert_eq!((world.effective("UpdateRoutingControlStates"), controls(&world)), (2, (true, false)));
+    let again = world.run_text(&home).await;
+    assert_eq!((again.end, world.effective("UpdateRoutingControlStates")), (COMPLETED, 2), "nothing is left to do");
     world.pass_minutes(3).await;
     assert_eq!(world.sim.traffic().serving_region.as_deref(), Some("us-east-1"));
 }
