@@ -62,7 +62,7 @@ impl<'a> Cluster<'a> {
         for endpoint in self.in_random_order() {
             match states_at(&cx.env, endpoint, controls).await {
                 Ok(states) => return Ok(states),
-                Err(failure) => missed.add(cx, failure)?,
+                Err(failure) => missed.add(cx, failure),
             }
         }
         Err(missed.nobody(&format!("read the states of {} routing controls", controls.len()), StepFailure::unreachable))
@@ -93,8 +93,13 @@ impl<'a> Cluster<'a> {
             match call.set_safety_rules_to_override(rules.clone()).send().await {
                 Ok(_) => return Ok(&endpoint.region),
                 Err(error) => {
+                    // What breaks a rule at one endpoint breaks it at all of them.
+                    let is_conflict = errors::has_code(&error, "ConflictException");
                     let failure = not_set(format!("{what} at the endpoint in {}", endpoint.region), !overridden.is_empty(), error);
-                    missed.add(cx, failure)?;
+                    if is_conflict {
+                        return Err(failure);
+                    }
+                    missed.add(cx, failure);
                 }
             }
         }
@@ -114,26 +119,28 @@ impl<'a> Cluster<'a> {
 struct Missed(Vec<StepFailure>);
 
 impl Missed {
-    /// Adds an endpoint, so that another one is asked. A refusal that does not pass is an answer.
-    fn add(&mut self, cx: &StepContext<Cloud>, failure: StepFailure) -> Result<(), StepFailure> {
-        if failure.kind == FailureKind::Permanent {
-            return Err(failure);
-        }
+    /// Adds an endpoint, so that another one is asked: after a refusal too, as the plan may have the address or the region of one of five wrong.
+    fn add(&mut self, cx: &StepContext<Cloud>, failure: StepFailure) {
         cx.progress(format!("asks another endpoint of the ARC cluster: {}", failure.message));
         self.0.push(failure);
-        Ok(())
     }
 
-    /// Makes the failure of a request that no endpoint took. One that answered, if only that it cannot now, is there; from the others nothing is
-    /// known.
+    /// Makes the failure of a request that no endpoint took. What one refused is refused; one that answered that it cannot now is there; from
+    /// the others nothing is known.
     fn nobody(&self, what: &str, no_answer: fn(String) -> StepFailure) -> StepFailure {
+        let of = |kind| self.0.iter().find(|failure| failure.kind == kind);
         let message = format!("failed to {what}: none of the {} endpoints of the ARC cluster answered", self.0.len());
-        let told = match self.0.iter().find(|failure| failure.kind == FailureKind::Transient) {
-            Some(failure) => StepFailure { hint: failure.hint.clone(), ..StepFailure::transient(format!("{message} with it")) },
-            None => no_answer(message).hint(REACH),
+        let told = match (of(FailureKind::Permanent), of(FailureKind::Transient)) {
+            (Some(refused), _) => return self.0.iter().filter(|other| *other != refused).fold(refused.clone(), told_too),
+            (None, Some(failure)) => StepFailure { hint: failure.hint.clone(), ..StepFailure::transient(format!("{message} with it")) },
+            (None, None) => no_answer(message).hint(REACH),
         };
-        self.0.iter().fold(told, |told, failure| told.because(failure.message.clone()))
+        self.0.iter().fold(told, told_too)
     }
+}
+
+fn told_too(failure: StepFailure, other: &StepFailure) -> StepFailure {
+    failure.because(other.message.clone())
 }
 
 const REACH: &str = "check that this machine reaches them (network, proxy, AWS_ENDPOINT_URL), and that they are those that `aws route53-recovery-control-config describe-cluster --region us-west-2` names; AWS keeps three of a cluster's five available";
@@ -309,6 +316,10 @@ mod tests {
         let kind = |failures: &[StepFailure], no_answer| Missed(failures.to_vec()).nobody("ask", no_answer).kind;
         assert_eq!(kind(&[silent(), silent()], StepFailure::unreachable), FailureKind::Unreachable);
         assert_eq!(kind(&[silent(), silent()], StepFailure::transient), FailureKind::Transient);
-        assert_eq!(kind(&[silent(), StepFailure::transient("throttled")], StepFailure::unreachable), FailureKind::Transient);
+        let throttled = StepFailure::transient("throttled");
+        assert_eq!(kind(&[silent(), throttled.clone()], StepFailure::unreachable), FailureKind::Transient);
+        let refused =
+            Missed(vec![silent(), StepFailure::permanent("denied").hint("allow it"), throttled]).nobody("ask", StepFailure::unreachable);
+        assert_eq!((refused.message.as_str(), refused.hint.as_deref(), refused.causes.len()), ("denied", Some("allow it"), 2));
     }
 }

@@ -212,3 +212,17 @@ async fn readiness_reads_every_endpoint_and_names_those_that_do_not_answer() {
     let checks = other.step.readiness(&other.cx, &Objectives::default()).await.unwrap();
     assert!(wrong(&checks).iter().any(|(name, why)| name == "routing control" && why.contains("does not set")), "{checks:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_the_plan_has_wrong_keeps_nobody_from_asking_the_others() {
+    let wrong = to_the_west().replace(ENDPOINTS[0], "ap-south-1");
+    let mut asked_the_wrong_one = 0;
+    for seed in 1..=8 {
+        fastrand::seed(seed);
+        let (stage, _) = ready(&[]);
+        stage.step(&wrong).succeed().await;
+        let asked = stage.sim.api_use();
+        asked_the_wrong_one += asked.iter().filter(|one| one.region == "ap-south-1").map(|one| one.calls).sum::<u64>();
+    }
+    assert!(asked_the_wrong_one > 0, "no run asked it, so this shows nothing");
+}

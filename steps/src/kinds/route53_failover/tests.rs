@@ -76,6 +76,7 @@ fn nonsense_about_routing_controls_is_named() {
         (of(&[], &[CONTROL], &[], &[]), "`endpoints` names none"),
         (of(&[east.clone(), east.clone()], &[CONTROL], &[], &[]), "region us-east-1 twice"),
         (of(&[endpoint("0c1d2e3f.example", "us-east-1")], &[CONTROL], &[], &[]), "does not begin with https://"),
+        (of(&[endpoint(&east.url, "us-west-2")], &[CONTROL], &[], &[]), "is not in region us-west-2"),
         (of(&[endpoint("https://x", "")], &[CONTROL], &[], &[]), "has no `region`"),
         (of(good, &[], &[], &[]), "name no routing control"),
         (of(good, &["primary"], &[], &[]), "\"primary\" is not the ARN of a routing control"),

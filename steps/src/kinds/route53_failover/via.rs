@@ -150,6 +150,10 @@ fn of_endpoints(endpoints: &[Endpoint]) -> Vec<String> {
         if !url.starts_with("https://") && !url.starts_with("http://") {
             problems.push(format!("`endpoints`: the `url` \"{}\" does not begin with https://", url.escape_debug()));
         }
+        let host = url.split("://").nth(1).unwrap_or_default().split(['/', ':']).next().unwrap_or_default();
+        if host.contains(".amazonaws.com") && !region.is_empty() && !host.split('.').any(|label| label == region) {
+            problems.push(format!("`endpoints`: {} is not in region {}", url.escape_debug(), region.escape_debug()));
+        }
         if region.is_empty() {
             problems.push(format!("`endpoints`: {} has no `region`", url.escape_debug()));
         } else if !regions.insert(region) {
