@@ -397,7 +397,7 @@ pub struct Iam {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Rights {
-    /// `wf plan`: it only reads
+    /// `wf plan` and `wf check --live`: they only read
     Plan,
     /// `wf run`, with its rollback
     Run,

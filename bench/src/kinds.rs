@@ -35,7 +35,7 @@ const INFO: KindInfo = KindInfo {
     params: &[],
     outputs: &[],
     before: &[],
-    iam: Iam { read: &[], apply: &[], compensate: &[] },
+    iam: Iam { read: &[], apply: &[], compensate: &[], ready: &[] },
     rbac: Rbac::NONE,
     facts: &[],
     typical: Duration::from_secs(1),

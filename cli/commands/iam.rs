@@ -58,7 +58,7 @@ impl Needs<'_> {
         let mut allowed = BTreeMap::from([("sts:GetCallerIdentity", BTreeSet::from(["*".to_owned()]))]);
         for (ix, kind) in self.kinds() {
             let iam = params.step(ix, self.registry).map_or(kind.iam, |step| step.iam());
-            for &action in parts(rights, [iam.read, iam.apply, iam.compensate]).into_iter().flatten() {
+            for &action in parts(rights, [iam.read, iam.ready, iam.apply, iam.compensate]).into_iter().flatten() {
                 let resource = arns::resource(action, self.account, |name| params.param(ix, name));
                 allowed.entry(action).or_default().insert(resource);
             }
@@ -76,7 +76,7 @@ impl Needs<'_> {
     fn roles(&self, rights: Rights) -> Value {
         let mut rules: BTreeMap<(&str, String), BTreeSet<&str>> = BTreeMap::new();
         for (_, kind) in self.kinds() {
-            for right in parts(rights, [kind.rbac.read, kind.rbac.apply, kind.rbac.compensate]).into_iter().flatten() {
+            for right in parts(rights, [kind.rbac.read, &[], kind.rbac.apply, kind.rbac.compensate]).into_iter().flatten() {
                 let Some((verbs, resources)) = right.split_once(' ') else { continue };
                 resources.split(',').for_each(|resource| rules.entry(group(resource)).or_default().extend(verbs.split(',')));
             }
@@ -100,7 +100,7 @@ fn group(resource: &'static str) -> (&'static str, String) {
     (group, part.map_or_else(|| name.to_owned(), |part| format!("{name}/{part}")))
 }
 
-/// Planning reads only.
-fn parts(rights: Rights, [read, apply, compensate]: [&'static [&'static str]; 3]) -> Vec<&'static [&'static str]> {
-    if rights == Rights::Plan { vec![read] } else { vec![read, apply, compensate] }
+/// Planning, and checking beforehand, read only.
+fn parts(rights: Rights, [read, ready, apply, compensate]: [&'static [&'static str]; 4]) -> Vec<&'static [&'static str]> {
+    if rights == Rights::Plan { vec![read, ready] } else { vec![read, ready, apply, compensate] }
 }

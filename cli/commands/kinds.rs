@@ -44,7 +44,7 @@ fn document(kind: &KindInfo) -> Value {
         "outputs": fields(kind.outputs),
         "before": fields(kind.before),
         "rbac": { "read": kind.rbac.read, "apply": kind.rbac.apply, "compensate": kind.rbac.compensate },
-        "iam": { "read": kind.iam.read, "apply": kind.iam.apply, "compensate": kind.iam.compensate },
+        "iam": { "read": kind.iam.read, "apply": kind.iam.apply, "compensate": kind.iam.compensate, "ready": kind.iam.ready },
         "facts": kind.facts,
         "typical_seconds": kind.typical.as_secs_f64(),
         "timeout_seconds": kind.timeout.as_secs_f64(),

@@ -25,8 +25,8 @@ pub fn kind_text(kind: &KindInfo, look: &Look) -> String {
     text.push_str(&fields("Params", kind.params, look));
     text.push_str(&fields("Outputs, as ${step.name}", kind.outputs, look));
     text.push_str(&fields("Before-image, as ${workflow.step.before.name} in a run that follows", kind.before, look));
-    text.push_str(&rights("IAM actions", [kind.iam.read, kind.iam.apply, kind.iam.compensate], look));
-    text.push_str(&rights("Rights in Kubernetes", [kind.rbac.read, kind.rbac.apply, kind.rbac.compensate], look));
+    text.push_str(&rights("IAM actions", [kind.iam.read, kind.iam.apply, kind.iam.compensate, kind.iam.ready], look));
+    text.push_str(&rights("Rights in Kubernetes", [kind.rbac.read, kind.rbac.apply, kind.rbac.compensate, &[]], look));
     text.push_str(&section("What it knows of AWS", kind.facts.iter().map(|fact| format!("- {fact}")), look));
     text
 }
@@ -37,8 +37,9 @@ fn fields(title: &str, fields: &[Field], look: &Look) -> String {
     section(title, fields.iter().map(line), look)
 }
 
-fn rights(title: &str, parts: [&[&str]; 3], look: &Look) -> String {
-    let parts = ["to look", "to change", "to undo, beside these"].into_iter().zip(parts).filter(|(_, rights)| !rights.is_empty());
+fn rights(title: &str, parts: [&[&str]; 4], look: &Look) -> String {
+    let names = ["to look", "to change", "to undo, beside these", "`wf check --live` too"];
+    let parts = names.into_iter().zip(parts).filter(|(_, rights)| !rights.is_empty());
     section(title, parts.map(|(what, rights)| format!("{}  {}", pad(what, 22), rights.join(", "))), look)
 }
 
@@ -74,7 +75,12 @@ mod tests {
         params: &[Field::new("group", FieldType::Text, "its name"), Field::new("desired", FieldType::Integer, "how many instances")],
         outputs: &[Field::new("in_service", FieldType::Integer, "how many serve")],
         before: &[],
-        iam: Iam { read: &["autoscaling:DescribeAutoScalingGroups"], apply: &["autoscaling:UpdateAutoScalingGroup"], compensate: &[] },
+        iam: Iam {
+            read: &["autoscaling:DescribeAutoScalingGroups"],
+            apply: &["autoscaling:UpdateAutoScalingGroup"],
+            compensate: &[],
+            ready: &[],
+        },
         rbac: Rbac::NONE,
         facts: &["an update overrides a scaling activity that is under way"],
         typical: Duration::from_secs(120),

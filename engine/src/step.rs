@@ -92,12 +92,14 @@ pub struct Iam {
     pub apply: &'static [&'static str],
     /// To compensate, beyond what `read` and `apply` name.
     pub compensate: &'static [&'static str],
+    /// To check beforehand ([`StepKind::readiness`]), beyond what `read` names: read-only, and no run needs them.
+    pub ready: &'static [&'static str],
 }
 
 impl Iam {
     /// Tells whether nothing is needed: such a kind acts in no account.
     pub const fn is_empty(&self) -> bool {
-        self.read.is_empty() && self.apply.is_empty() && self.compensate.is_empty()
+        self.read.is_empty() && self.apply.is_empty() && self.compensate.is_empty() && self.ready.is_empty()
     }
 }
 
@@ -256,7 +258,7 @@ pub trait StepKind: DeserializeOwned + Send + Sync + 'static {
     }
 
     /// Checks, for `wf check --live`, what a run needs of the world beyond what `observe` finds out, each with what to do about it. It only
-    /// reads, by actions that [`KindInfo::iam`] names under `read`. What must be there for `observe` need not be checked again; a failure is
+    /// reads, by actions that [`KindInfo::iam`] names under `read` and `ready`. What must be there for `observe` need not be checked again; a failure is
     /// that nothing could be checked.
     async fn readiness(&self, _cx: &StepContext<Self::Env>, _objectives: &Objectives) -> Result<Vec<Check>, StepFailure> {
         Ok(Vec::new())

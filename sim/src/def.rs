@@ -2,6 +2,7 @@
 
 mod application;
 mod dns;
+mod ec2;
 mod recovery;
 mod workloads;
 
@@ -12,6 +13,9 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use application::{ApplicationDef, LeaseDef};
 pub(crate) use dns::{AliasDef, HealthCheckDef, RecordDef, ZoneDef};
+pub(crate) use ec2::{
+    Ec2Def, GroupDef, ImageDef, LaunchTemplateDef, PeerDef, PeeringDef, RouteDef, RouteTableDef, SubnetDef, a_template, latest, three,
+};
 pub(crate) use recovery::{RecoveryDef, RuleDef};
 pub(crate) use workloads::{NamespaceDef, VeleroDef, WorkloadDef, WorkloadTimings, WorkloadsDef};
 
@@ -42,6 +46,9 @@ pub struct WorldDef {
     /// The routing controls of ARC.
     #[serde(default)]
     pub(crate) recovery: RecoveryDef,
+    /// The peering connections of VPCs.
+    #[serde(default)]
+    pub(crate) peerings: Vec<PeeringDef>,
     #[serde(default)]
     pub(crate) health_checks: Vec<HealthCheckDef>,
     #[serde(default)]
@@ -108,6 +115,8 @@ pub(crate) struct RegionDef {
     /// Buckets of S3, empty.
     #[serde(default)]
     pub(crate) buckets: Vec<String>,
+    #[serde(default)]
+    pub(crate) ec2: Ec2Def,
     /// Buckets of S3 that keep versions, and may be copied.
     #[serde(default)]
     pub(crate) data_buckets: Vec<DataBucketDef>,
@@ -191,37 +200,6 @@ pub(crate) struct LoadBalancerDef {
     pub(crate) dns_name: String,
     pub(crate) zone_id: String,
     pub(crate) target_groups: Vec<String>,
-}
-
-/// An Auto Scaling group.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct GroupDef {
-    pub(crate) name: String,
-    pub(crate) min: i64,
-    pub(crate) max: i64,
-    pub(crate) desired: i64,
-    pub(crate) instance_type: String,
-    #[serde(default)]
-    pub(crate) target_groups: Vec<String>,
-    #[serde(default = "a_template")]
-    pub(crate) launch_template: Option<String>,
-    /// In how many zones its instances are, the first of the region.
-    #[serde(default = "three")]
-    pub(crate) zones: usize,
-    /// Its suspended processes, such as "Launch".
-    #[serde(default)]
-    pub(crate) suspended: Vec<String>,
-}
-
-/// The launch template of a group that names none.
-pub(crate) fn a_template() -> Option<String> {
-    Some("application".to_owned())
-}
-
-/// In how many zones a group is that does not say.
-pub(crate) fn three() -> usize {
-    3
 }
 
 /// An EKS cluster.

@@ -66,13 +66,15 @@ pub(crate) const FORMS: [(&str, &str); 21] = [
 ];
 
 /// The services by the names that faults and the call log use.
-pub(crate) const SERVICES: [&str; 11] = [
+pub(crate) const SERVICES: [&str; 13] = [
     "rds",
     "autoscaling",
+    "ec2",
     "eks",
     "route53",
     "route53-recovery-cluster",
     "s3",
+    "servicequotas",
     "sns",
     "sts",
     "elasticloadbalancing",
@@ -81,17 +83,18 @@ pub(crate) const SERVICES: [&str; 11] = [
 ];
 
 /// Other names that people use for them.
-const SERVICE_ALIASES: [(&str, &str); 6] = [
+const SERVICE_ALIASES: [(&str, &str); 7] = [
     ("arc", "route53-recovery-cluster"),
     ("cloudwatch", "monitoring"),
     ("elb", "elasticloadbalancing"),
     ("elbv2", "elasticloadbalancing"),
     ("asg", "autoscaling"),
     ("route-53", "route53"),
+    ("service-quotas", "servicequotas"),
 ];
 
 /// Step kinds and the API actions that carry out what they do.
-const KIND_ACTIONS: [(&str, &[&str]); 24] = [
+const KIND_ACTIONS: [(&str, &[&str]); 25] = [
     ("RdsPromoteReadReplica", &["PromoteReadReplica"]),
     ("RdsCreateReadReplica", &["CreateDBInstanceReadReplica"]),
     ("RdsModifyInstance", &["ModifyDBInstance"]),
@@ -104,6 +107,7 @@ const KIND_ACTIONS: [(&str, &[&str]); 24] = [
     ("ElbWaitTargetsHealthy", &["DescribeTargetHealth"]),
     ("SnsPublish", &["Publish"]),
     ("HttpCheck", &["HttpGet"]),
+    ("VpcPeering", &["DescribeVpcPeeringConnections"]),
     ("K8sWaitNodes", &["list:nodes"]),
     ("VeleroRestore", &["create:restores"]),
     ("VeleroBackup", &["create:backups"]),

@@ -24,6 +24,8 @@ pub mod aws;
 mod hosted_zone;
 pub mod k8s;
 pub mod kinds;
+mod launch;
+mod launch_template;
 mod looked;
 mod named_record;
 mod output;
@@ -70,6 +72,7 @@ pub fn registry(cloud: Cloud) -> Registry {
         .with::<kinds::s3_replicated::S3Replicated>(cloud.clone())
         .with::<kinds::sns_publish::SnsPublish>(cloud.clone())
         .with::<kinds::velero_backup::VeleroBackup>(cloud.clone())
-        .with::<kinds::velero_restore::VeleroRestore>(cloud)
+        .with::<kinds::velero_restore::VeleroRestore>(cloud.clone())
+        .with::<kinds::vpc_peering::VpcPeering>(cloud)
         .with::<kinds::wait::Wait>(())
 }

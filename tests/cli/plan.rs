@@ -128,16 +128,19 @@ fn the_rights_that_are_written_suffice_for_the_plan_and_for_the_run() {
     for changing in ["Promote", "UpdateNodegroup", "ChangeResource", "Publish", "patch:", "create:", "delete:"] {
         assert!(!plan.contains(changing) && run.contains(changing), "{plan}\n{run}");
     }
-    let with = |verb: &str, allowed: &str, more: &[&str]| {
+    let with = |sandbox: &Sandbox, verb: &str, speed: &str, allowed: &str, more: &[&str]| {
         let fault = format!("allow-only {allowed}");
         Outcome::of(
-            &mut sandbox.at_root(&[&[verb, "workflows/failover.ron", "--sim", "--sim-speed", "300", "--sim-fault", &fault], more].concat()),
+            &mut sandbox.at_root(&[&[verb, "workflows/failover.ron", "--sim", "--sim-speed", speed, "--sim-fault", &fault], more].concat()),
         )
     };
-    let planned = with("plan", &plan, &["--exit-code"]);
+    // A look may take a minute of the world.
+    let checked = with(&Sandbox::new(), "check", "5", &plan, &["--live", "--sim-fault", "primary-alive"]);
+    checked.exits(0).tells("ready: ");
+    let planned = with(&sandbox, "plan", "300", &plan, &["--exit-code"]);
     planned.exits(20);
     assert!(!planned.stdout.contains("denied") && !planned.stdout.contains("Look at these first"), "{}", planned.stdout);
-    with("run", &run, &["--yes"]).exits(0);
+    with(&sandbox, "run", "300", &run, &["--yes"]).exits(0);
     let text = serde_json::to_string(&rights).unwrap();
     for resource in [
         "arn:aws:rds:us-west-2:123456789012:db:prod-db-replica-west",

@@ -9,6 +9,7 @@ mod compare;
 mod databases;
 mod dns;
 mod groups;
+mod network;
 mod others;
 mod rules;
 mod sequence;
@@ -37,6 +38,8 @@ const PLAN: &[(&str, &Subject)] = &[
     ("moto", &others::TOPICS),
     ("moto", &others::CALLER),
     ("moto", &others::BALANCERS),
+    ("moto", &network::NETWORK),
+    ("moto", &network::QUOTAS),
     ("ministack", &databases::SUBJECT),
     ("ministack", &groups::GROUPS),
     ("ministack", &groups::NODES),
@@ -45,6 +48,8 @@ const PLAN: &[(&str, &Subject)] = &[
     ("ministack", &others::CALLER),
     ("ministack", &others::BALANCERS),
     ("ministack", &others::METRICS),
+    ("ministack", &network::NETWORK),
+    ("ministack", &network::QUOTAS),
 ];
 
 fn setting<T: std::str::FromStr>(name: &str, default: T) -> T {

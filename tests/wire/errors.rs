@@ -14,7 +14,7 @@ const RIGHTS: [&str; 3] = ["kms:", "rds:AddTagsToResource", "s3:ListBucket"];
 fn every_error_that_aws_documents_has_a_meaning() {
     let registry = wf_steps::registry(Cloud::offline());
     let iam = registry.kinds().map(|kind| kind.iam);
-    let actions = iam.flat_map(|iam| [iam.read, iam.apply, iam.compensate].concat());
+    let actions = iam.flat_map(|iam| [iam.read, iam.apply, iam.compensate, iam.ready].concat());
     let actions = actions.filter(|action| !RIGHTS.iter().any(|right| action.starts_with(right)));
     let actions: Vec<_> = actions.chain(["sts:AssumeRole"]).collect();
     let documented = Servers::start().ask(&json!({ "do": "errors", "actions": actions }));

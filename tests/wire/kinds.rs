@@ -20,6 +20,7 @@
 //! | `Route53Weighted`       | served     | served |
 //! | `S3Replicated`          | served: the rules are kept, nothing is copied | served, likewise |
 //! | `SnsPublish`            | served     | served |
+//! | `VpcPeering`            | served     | served |
 //!
 //! Neither serves encrypted replicas as AWS does, an instance in `backing-up`, a scaling activity or an EKS update that fails, a change that is
 //! refused with `PriorRequestNotComplete`, nor the lag of a real replication: the lag is what the test tells CloudWatch. `Approval`, `Exec`,
@@ -107,6 +108,8 @@ fn cases(server: &'static str, seeded: &Value) -> Vec<Case> {
         "Route53Failover",
         r#"Route53Failover(zone: "company.com", record: "new.company.com", type: "A", to: Values(values: ["192.0.2.1", "192.0.2.2"], ttl: "60s"), create: true)"#.to_owned(),
     ));
+    let peering = seeded["peering"].as_str().unwrap();
+    cases.push(case("VpcPeering", format!(r#"VpcPeering(connection: "{peering}", region: "us-west-2")"#)));
     // Only moto makes replicas in another region.
     let (region, source) =
         if server == "moto" { ("us-west-2", "arn:aws:rds:us-east-1:123456789012:db:alone") } else { ("us-east-1", "alone") };

@@ -111,7 +111,7 @@ impl FakeWorld {
 }
 
 /// Of the kinds that change nothing.
-const NO_IAM: Iam = Iam { read: &[], apply: &[], compensate: &[] };
+const NO_IAM: Iam = Iam { read: &[], apply: &[], compensate: &[], ready: &[] };
 
 /// Sets a number of the [`FakeWorld`], and takes a while to.
 #[derive(Debug, Deserialize)]
@@ -154,7 +154,7 @@ impl StepKind for Set {
         params: &[],
         outputs: &[Field::new("value", FieldType::Integer, "the number that was set")],
         before: &[Field::new("value", FieldType::Integer, "the number that was there before")],
-        iam: Iam { read: &["fake:Get"], apply: &["fake:Set"], compensate: &[] },
+        iam: Iam { read: &["fake:Get"], apply: &["fake:Set"], compensate: &[], ready: &[] },
         rbac: Rbac::NONE,
         facts: &[],
         typical: Duration::from_secs(1),

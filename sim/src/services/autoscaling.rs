@@ -2,6 +2,7 @@
 
 use super::{Answer, Call, Params, ServiceError};
 use crate::world::autoscaling::{Activity, Group, Instance, Lifecycle};
+use crate::world::ec2::launch_template_id;
 use crate::world::{World, hash, timestamp};
 use crate::xml::Element;
 
@@ -14,6 +15,10 @@ pub(super) fn answer(world: &mut World, call: &Call) -> Result<Answer, ServiceEr
     let (region, params) = (call.region.as_str(), &call.params);
     match call.action.name {
         "DescribeAutoScalingGroups" => describe(world, region, params),
+        // No group here has one: they are of the past.
+        "DescribeLaunchConfigurations" => {
+            Ok(Answer::xml(Element::new("DescribeLaunchConfigurationsResult").with_list("LaunchConfigurations", [])))
+        }
         "DescribeScalingActivities" => activities(world, region, params),
         "UpdateAutoScalingGroup" => update(world, region, params),
         _ => set_desired(world, region, params),
@@ -146,9 +151,12 @@ fn render(world: &World, region: &str, group: &Group) -> Element {
     let target_groups =
         group.target_groups.iter().filter_map(|t| world.region(region)?.target_groups.get(t)).map(|t| member(t.arn.clone()));
     let template = group.launch_template.as_ref().map(|name| {
-        let id = format!("lt-0{:016x}", hash(11, name, 0));
-        Element::new("LaunchTemplate").with("LaunchTemplateId", id).with("LaunchTemplateName", name).with("Version", "$Latest")
+        Element::new("LaunchTemplate")
+            .with("LaunchTemplateId", launch_template_id(name))
+            .with("LaunchTemplateName", name)
+            .with("Version", &group.launch_template_version)
     });
+    let subnets = world.region(region).map(|r| r.subnets_in(region, group.zone_letters())).unwrap_or_default();
     let suspended = group.suspended.iter().map(|process| {
         Element::new("member").with("ProcessName", process).with("SuspensionReason", "User suspended at the world's beginning")
     });
@@ -168,6 +176,7 @@ fn render(world: &World, region: &str, group: &Group) -> Element {
         .with("NewInstancesProtectedFromScaleIn", false)
         .with_children(template)
         .with_list("SuspendedProcesses", suspended)
+        .with("VPCZoneIdentifier", subnets.join(","))
 }
 
 fn instance(group: &Group, instance: &Instance) -> Element {

@@ -161,6 +161,7 @@ fn render(world: &World, region: &str, cluster: &str, group: &Nodegroup) -> Valu
     let issues: Vec<_> = launches.into_iter().chain(others).collect();
     let issues: Vec<_> =
         issues.into_iter().map(|(code, message)| json!({ "code": code, "message": message, "resourceIds": [asg_name(group)] })).collect();
+    let subnets = world.region(region).map(|r| r.subnets_in(region, &["a", "b", "c"])).unwrap_or_default();
     let resource = format!("nodegroup/{cluster}/{}/{:08x}", group.name, hash(9, &group.name, 0) >> 32);
     json!({
         "nodegroupName": group.name,
@@ -172,6 +173,7 @@ fn render(world: &World, region: &str, cluster: &str, group: &Nodegroup) -> Valu
         "capacityType": "ON_DEMAND",
         "scalingConfig": { "minSize": group.min, "maxSize": group.max, "desiredSize": group.desired },
         "instanceTypes": [group.instance_type],
+        "subnets": subnets,
         "health": { "issues": issues },
         "resources": { "autoScalingGroups": [{ "name": asg_name(group) }] },
         "tags": {},

@@ -77,23 +77,27 @@ fn unavailable(service: &str) -> ServiceError {
 fn throttled(service: &str) -> ServiceError {
     match service {
         "eks" | "monitoring" | ARC => ServiceError::new("ThrottlingException", "Rate exceeded").status(429),
+        "ec2" => ServiceError::new("RequestLimitExceeded", "Request limit exceeded.").status(503),
+        "servicequotas" => ServiceError::new("TooManyRequestsException", "Rate exceeded"),
         _ => ServiceError::new("Throttling", "Rate exceeded"),
     }
 }
 
 fn denied(world: &World, call: &Call) -> ServiceError {
     let (service, code) = match call.action.service {
-        service @ ("eks" | ARC) => (service, "AccessDeniedException"),
+        "ec2" => ("ec2", "UnauthorizedOperation"),
+        service @ ("eks" | "servicequotas" | ARC) => (service, "AccessDeniedException"),
         "monitoring" => ("cloudwatch", "AccessDenied"),
         "sns" => ("sns", "AuthorizationError"),
         other => (other, "AccessDenied"),
     };
     let action = format!("{service}:{}", call.action.name);
+    let lead = if service == "ec2" { "You are not authorized to perform this operation. " } else { "" };
     let message = format!(
-        "User: {} is not authorized to perform: {action} because no identity-based policy allows the {action} action",
+        "{lead}User: {} is not authorized to perform: {action} because no identity-based policy allows the {action} action",
         world.principal
     );
-    ServiceError::new(code, message).status(403)
+    ServiceError::new(code, message).status(if service == "servicequotas" { 400 } else { 403 })
 }
 
 fn told_to_fail(call: &Call, fault: &Fault) -> ServiceError {
@@ -102,6 +106,8 @@ fn told_to_fail(call: &Call, fault: &Fault) -> ServiceError {
         ARC => "ValidationException",
         "route53" => "InvalidInput",
         "autoscaling" | "elasticloadbalancing" => "ValidationError",
+        "ec2" => "InvalidParameterValue",
+        "servicequotas" => "IllegalArgumentException",
         "sns" => "InvalidParameter",
         _ => "InvalidParameterCombination",
     };

@@ -9,12 +9,14 @@ mod cloudwatch;
 mod cloudwatch_kept;
 mod cloudwatch_read;
 mod cloudwatch_write;
+mod ec2;
 mod eks;
 mod elb;
 pub(crate) mod gate;
 mod limits;
 mod name_servers;
 mod params;
+mod quotas;
 mod rds;
 mod rds_changes;
 mod rds_render;
@@ -71,6 +73,7 @@ pub(crate) const ACTIONS: &[Action] = &[
     mutates("rds", "ModifyDBInstance"),
     mutates("rds", "DeleteDBInstance"),
     reads("autoscaling", "DescribeAutoScalingGroups"),
+    reads("autoscaling", "DescribeLaunchConfigurations"),
     reads("autoscaling", "DescribeScalingActivities"),
     mutates("autoscaling", "UpdateAutoScalingGroup"),
     mutates("autoscaling", "SetDesiredCapacity"),
@@ -111,6 +114,14 @@ pub(crate) const ACTIONS: &[Action] = &[
     reads("elasticloadbalancing", "DescribeLoadBalancers"),
     reads("elasticloadbalancing", "DescribeTargetGroups"),
     reads("elasticloadbalancing", "DescribeTargetHealth"),
+    reads("ec2", "DescribeLaunchTemplateVersions"),
+    reads("ec2", "DescribeImages"),
+    reads("ec2", "DescribeSubnets"),
+    reads("ec2", "DescribeInstanceTypes"),
+    reads("ec2", "DescribeVpcPeeringConnections"),
+    reads("ec2", "DescribeRouteTables"),
+    reads("servicequotas", "GetServiceQuota"),
+    reads("servicequotas", "GetAWSDefaultServiceQuota"),
     reads("monitoring", "GetMetricStatistics"),
     reads("monitoring", "GetMetricData"),
     mutates("monitoring", "PutMetricData"),
@@ -126,6 +137,8 @@ pub(crate) const ACTIONS: &[Action] = &[
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Protocol {
     Query,
+    /// As `Query`, but that answers and errors have a form of EC2's own.
+    Ec2,
     RestXml,
     RestJson,
     Cbor,
@@ -133,6 +146,8 @@ pub(crate) enum Protocol {
     Object,
     /// AWS JSON 1.0, which ARC speaks, and boto3 and the AWS CLI to CloudWatch.
     Json,
+    /// AWS JSON 1.1.
+    Json11,
 }
 
 /// A request to an AWS service.
@@ -308,10 +323,12 @@ fn dispatch(world: &mut World, call: &Call) -> Result<Answer, ServiceError> {
     match call.action.service {
         "rds" => rds::answer(world, call),
         "autoscaling" => autoscaling::answer(world, call),
+        "ec2" => ec2::answer(world, call),
         "eks" => eks::answer(world, call),
         "route53" => route53::answer(world, call),
         recovery_cluster::SERVICE => recovery_cluster::answer(world, call),
         "s3" => s3::answer(world, call),
+        "servicequotas" => quotas::answer(world, call),
         "sns" => sns::answer(world, call),
         "sts" => sts::answer(world, call),
         "elasticloadbalancing" => elb::answer(world, call),

@@ -33,6 +33,7 @@ const UNPACKED_MAX: u64 = 4 << 20;
 /// Where AWS JSON names the action.
 const TARGET: &str = "x-amz-target";
 const AWS_JSON: &str = "application/x-amz-json-1.0";
+const AWS_JSON_11: &str = "application/x-amz-json-1.1";
 /// Where a client that connects elsewhere than to the URI's host says so.
 const CONNECT_TO: &str = "x-wf-connect-to";
 
@@ -78,6 +79,8 @@ pub(crate) fn parse(service: &'static str, region: String, request: Request<Vec<
     let path: Vec<String> = head.uri.path().split('/').filter(|p| !p.is_empty()).map(|p| decode(p, false)).collect();
     let query = Params::parse(head.uri.query().unwrap_or_default());
     let protocol = match service {
+        "ec2" => Protocol::Ec2,
+        "servicequotas" => Protocol::Json11,
         "eks" => Protocol::RestJson,
         "route53" => Protocol::RestXml,
         "s3" => Protocol::Object,
@@ -94,11 +97,11 @@ pub(crate) fn parse(service: &'static str, region: String, request: Request<Vec<
         Protocol::RestXml => super::route53::route(head.method.as_str(), &path),
         Protocol::Object => super::s3::route(head.method.as_str(), &host, &path, head.uri.query().unwrap_or_default()),
         Protocol::Cbor => path.last().map(|name| (name.clone(), Vec::new())),
-        Protocol::Json => target(&head).map(|name| (name, Vec::new())),
-        Protocol::Query => None,
+        Protocol::Json | Protocol::Json11 => target(&head).map(|name| (name, Vec::new())),
+        Protocol::Query | Protocol::Ec2 => None,
     };
     let params = match protocol {
-        Protocol::Query => query.merge(Params::parse(&String::from_utf8_lossy(&body))),
+        Protocol::Query | Protocol::Ec2 => query.merge(Params::parse(&String::from_utf8_lossy(&body))),
         _ => query,
     };
     let (name, labels) = match route {
@@ -140,9 +143,9 @@ fn document(service: &str, protocol: Protocol, body: &[u8]) -> Option<Document> 
         return Some(Document::None);
     }
     match protocol {
-        Protocol::Query | Protocol::Object => Some(Document::None),
+        Protocol::Query | Protocol::Ec2 | Protocol::Object => Some(Document::None),
         Protocol::RestXml => Element::parse(body).map(Document::Xml),
-        Protocol::RestJson => serde_json::from_slice(body).ok().map(Document::Json),
+        Protocol::RestJson | Protocol::Json11 => serde_json::from_slice(body).ok().map(Document::Json),
         Protocol::Cbor => ciborium::from_reader(body).ok().map(Document::Cbor),
         Protocol::Json if service == super::recovery_cluster::SERVICE => serde_json::from_slice(body).ok().map(Document::Json),
         // The same structure as in CBOR, and a timestamp is a number of seconds in both.
@@ -154,9 +157,11 @@ fn document(service: &str, protocol: Protocol, body: &[u8]) -> Option<Document> 
 
 fn unknown_action(protocol: Protocol, name: &str) -> ServiceError {
     match protocol {
-        Protocol::Query => ServiceError::new("InvalidAction", format!("Could not find operation {name} in this version of the API")),
+        Protocol::Query | Protocol::Ec2 => {
+            ServiceError::new("InvalidAction", format!("Could not find operation {name} in this version of the API"))
+        }
         Protocol::RestXml | Protocol::Object => ServiceError::new("InvalidAction", "The simulator has no such operation").status(404),
-        Protocol::RestJson | Protocol::Cbor | Protocol::Json => {
+        Protocol::RestJson | Protocol::Cbor | Protocol::Json | Protocol::Json11 => {
             ServiceError::new("UnknownOperationException", "The simulator has no such operation").status(404)
         }
     }
@@ -166,7 +171,7 @@ fn malformed(protocol: Protocol) -> ServiceError {
     match protocol {
         Protocol::RestXml => ServiceError::new("InvalidInput", "Unable to parse request"),
         Protocol::RestJson => ServiceError::new("InvalidRequestException", "The request body is not valid JSON"),
-        Protocol::Query | Protocol::Object | Protocol::Cbor | Protocol::Json => {
+        Protocol::Query | Protocol::Ec2 | Protocol::Object | Protocol::Cbor | Protocol::Json | Protocol::Json11 => {
             ServiceError::new("SerializationException", "The request body is not valid")
         }
     }
@@ -202,9 +207,17 @@ pub(crate) fn render(world: &mut World, call: &Call, answer: &Result<Answer, Ser
             let root = root.with_child(Element::new("ResponseMetadata").with("RequestId", &id));
             response(200, "text/xml", root.document(namespace).into_bytes(), &[("x-amzn-requestid", &id)])
         }
+        Body::Xml(element) if call.protocol == Protocol::Ec2 => {
+            let root =
+                Element::new(&format!("{}Response", call.action.name)).with("requestId", &id).with_children(element.children.clone());
+            response(200, "text/xml;charset=UTF-8", root.document(namespace).into_bytes(), &[("x-amzn-requestid", &id)])
+        }
         Body::Xml(element) => response(200, "text/xml", element.document(namespace).into_bytes(), &[("x-amzn-requestid", &id)]),
         Body::Json(value) if call.protocol == Protocol::Json => {
             response(200, AWS_JSON, value.to_string().into_bytes(), &[("x-amzn-requestid", &id)])
+        }
+        Body::Json(value) if call.protocol == Protocol::Json11 => {
+            response(200, AWS_JSON_11, value.to_string().into_bytes(), &[("x-amzn-requestid", &id)])
         }
         Body::Json(value) => response(200, "application/json", value.to_string().into_bytes(), &[("x-amzn-requestid", &id)]),
         Body::Cbor(value) if call.protocol == Protocol::Json => {
@@ -224,6 +237,15 @@ fn error(world: &mut World, service: &str, protocol: Protocol, error: &ServiceEr
             let inner = Element::new("Error").with("Type", kind).with("Code", &error.code).with("Message", &error.message);
             let root = Element::new("ErrorResponse").with_child(inner).with("RequestId", &id);
             response(error.status, "text/xml", root.document(namespace(service)).into_bytes(), &headers[..1])
+        }
+        Protocol::Ec2 => {
+            let inner = Element::new("Error").with("Code", &error.code).with("Message", &error.message);
+            let root = Element::new("Response").with_list("Errors", [inner]).with("RequestID", &id);
+            response(error.status, "text/xml;charset=UTF-8", root.document("").into_bytes(), &headers[..1])
+        }
+        Protocol::Json11 => {
+            let body = json!({ "__type": error.code, "message": error.message });
+            response(error.status, AWS_JSON_11, body.to_string().into_bytes(), &headers)
         }
         Protocol::Object => {
             let root = Element::new("Error").with("Code", &error.code).with("Message", &error.message).with("RequestId", &id);
@@ -300,6 +322,7 @@ pub(crate) fn response(status: u16, content_type: &'static str, body: Vec<u8>, h
 
 fn namespace(service: &str) -> &'static str {
     match service {
+        "ec2" => "http://ec2.amazonaws.com/doc/2016-11-15/",
         "rds" => "http://rds.amazonaws.com/doc/2014-10-31/",
         "autoscaling" => "http://autoscaling.amazonaws.com/doc/2011-01-01/",
         "sns" => "http://sns.amazonaws.com/doc/2010-03-31/",

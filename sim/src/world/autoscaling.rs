@@ -31,6 +31,8 @@ pub(crate) struct Group {
     pub(crate) next_launch: Ms,
     #[serde(default = "crate::def::a_template")]
     pub(crate) launch_template: Option<String>,
+    #[serde(default = "crate::def::latest")]
+    pub(crate) launch_template_version: String,
     #[serde(default = "crate::def::three")]
     pub(crate) zones: usize,
     #[serde(default)]

@@ -5,6 +5,7 @@ pub(crate) mod autoscaling;
 pub(crate) mod conditions;
 pub(crate) mod database;
 pub(crate) mod dns;
+pub(crate) mod ec2;
 pub(crate) mod eks;
 mod lease;
 pub(crate) mod monitoring;
@@ -22,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use conditions::Conditions;
 
-use crate::def::{ApplicationDef, Span, Timings};
+use crate::def::{ApplicationDef, Ec2Def, PeeringDef, Span, Timings};
 
 /// Milliseconds since 1970, virtual.
 pub(crate) type Ms = i64;
@@ -50,6 +51,8 @@ pub(crate) struct World {
     pub(crate) application: ApplicationDef,
     pub(crate) incident: Option<Incident>,
     pub(crate) regions: BTreeMap<String, Region>,
+    #[serde(default)]
+    pub(crate) peerings: Vec<PeeringDef>,
     pub(crate) dns: dns::Dns,
     #[serde(default)]
     pub(crate) recovery: recovery::Recovery,
@@ -100,6 +103,8 @@ pub(crate) struct Region {
     pub(crate) data_buckets: BTreeMap<String, objects::DataBucket>,
     #[serde(default)]
     pub(crate) monitoring: monitoring::Monitoring,
+    #[serde(default)]
+    pub(crate) ec2: Ec2Def,
 }
 
 /// Who is told what is published to a topic.

@@ -41,6 +41,7 @@ impl World {
             application: def.application.clone(),
             incident,
             regions: BTreeMap::new(),
+            peerings: def.peerings.clone(),
             dns: dns(def, started),
             recovery: Recovery::begin(&def.recovery),
             traffic: Traffic { started, next: started.div_euclid(1000) + 1, ..Traffic::default() },
@@ -142,6 +143,7 @@ impl World {
             snapshots: BTreeMap::new(),
             groups,
             monitoring: Default::default(),
+            ec2: def.ec2.clone(),
         }
     }
 
@@ -204,6 +206,7 @@ impl World {
             activities: VecDeque::new(),
             next_launch: 0,
             launch_template: def.launch_template.clone(),
+            launch_template_version: def.launch_template_version.clone(),
             zones: def.zones,
             suspended: def.suspended.clone(),
         }

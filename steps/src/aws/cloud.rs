@@ -80,12 +80,14 @@ struct Common {
 struct Clients {
     autoscaling: PerRegion<aws_sdk_autoscaling::Client>,
     cloudwatch: PerRegion<aws_sdk_cloudwatch::Client>,
+    ec2: PerRegion<aws_sdk_ec2::Client>,
     eks: PerRegion<aws_sdk_eks::Client>,
     elb: PerRegion<aws_sdk_elasticloadbalancingv2::Client>,
     rds: PerRegion<aws_sdk_rds::Client>,
     /// By region and address.
     recovery_clusters: PerRegion<aws_sdk_route53recoverycluster::Client>,
     route53: PerRegion<aws_sdk_route53::Client>,
+    servicequotas: PerRegion<aws_sdk_servicequotas::Client>,
     sns: PerRegion<aws_sdk_sns::Client>,
     sts: PerRegion<aws_sdk_sts::Client>,
 }
@@ -286,9 +288,11 @@ macro_rules! regional {
 regional! {
     autoscaling: aws_sdk_autoscaling, "autoscaling", "EC2 Auto Scaling";
     cloudwatch: aws_sdk_cloudwatch, "monitoring", "CloudWatch";
+    ec2: aws_sdk_ec2, "ec2", "EC2";
     eks: aws_sdk_eks, "eks", "EKS";
     elb: aws_sdk_elasticloadbalancingv2, "elasticloadbalancing", "Elastic Load Balancing";
     rds: aws_sdk_rds, "rds", "RDS";
+    servicequotas: aws_sdk_servicequotas, "servicequotas", "Service Quotas";
     sns: aws_sdk_sns, "sns", "SNS";
     sts: aws_sdk_sts, "sts", "STS";
 }

@@ -130,6 +130,20 @@ const CODES: &[(&str, Meaning)] = &[
     ("StorageTypeNotSupported", Parameter),
     ("TenantDatabaseQuotaExceeded", Quota),
     ("VpcEncryptionControlViolation", Denied),
+    // EC2, whose API model names none
+    ("InvalidAMIID.Malformed", Parameter),
+    ("InvalidAMIID.NotFound", Missing),
+    ("InvalidAMIID.Unavailable", Missing),
+    ("InvalidInstanceType", Parameter),
+    ("InvalidLaunchTemplateId.NotFound", Missing),
+    ("InvalidLaunchTemplateId.VersionNotFound", Missing),
+    ("InvalidLaunchTemplateName.NotFound", Missing),
+    ("InvalidSubnetID.NotFound", Missing),
+    ("InvalidVpcPeeringConnectionID.NotFound", Missing),
+    // Service Quotas
+    ("IllegalArgument", Parameter),
+    ("NoSuchResource", Missing),
+    ("Service", Failed),
     // EC2 Auto Scaling
     ("InvalidNextToken", Parameter),
     ("ResourceContention", Busy),

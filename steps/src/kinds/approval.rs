@@ -50,7 +50,7 @@ impl StepKind for Approval {
             Field::new("reason", FieldType::Text, "why, in their words"),
         ],
         before: &[],
-        iam: Iam { read: &[], apply: &[], compensate: &[] },
+        iam: Iam { read: &[], apply: &[], compensate: &[], ready: &[] },
         rbac: Rbac::NONE,
         facts: &[
             "a refusal and a lapsed question both fail the step for good: no answer is not a yes",

@@ -19,6 +19,8 @@ use crate::aws::poll::{self, Look};
 use crate::aws::rds;
 use crate::aws::shared::Since;
 use crate::aws::{Cloud, errors};
+use crate::launch::{self, Launch};
+use crate::launch_template::{self, launched};
 use crate::sizes::{Sizes, Wish};
 
 /// Sets the sizes of an Auto Scaling group.
@@ -99,6 +101,15 @@ impl StepKind for AutoScalingScale {
             read: &["autoscaling:DescribeAutoScalingGroups", "autoscaling:DescribeScalingActivities"],
             apply: &["autoscaling:UpdateAutoScalingGroup"],
             compensate: &[],
+            ready: &[
+                launch_template::VERSIONS,
+                launch_template::CONFIGURATIONS,
+                launch::IMAGES,
+                launch::SUBNETS,
+                launch::TYPES,
+                launch::QUOTA,
+                launch::DEFAULT_QUOTA,
+            ],
         },
         rbac: Rbac::NONE,
         facts: &[
@@ -118,6 +129,11 @@ impl StepKind for AutoScalingScale {
             problems.push(format!("`min_percent` is {}, more than 100", self.min_percent));
         }
         problems
+    }
+
+    fn iam(&self) -> Iam {
+        // A group that is emptied launches nothing.
+        if self.desired == Some(0) { Iam { ready: &[], ..Self::INFO.iam } } else { Self::INFO.iam }
     }
 
     fn changes(&self, before: &Sizes) -> Vec<Change> {
@@ -148,7 +164,7 @@ impl StepKind for AutoScalingScale {
             && wanted.desired > count(group.instances()).1
         {
             checks.push(Check::of("processes", self).as_observed().fail_on(self.must_not_be_suspended(&group, wanted)));
-            checks.extend(self.can_launch(&group));
+            checks.extend(self.can_launch(cx, &group, wanted).await);
         }
         Ok(checks)
     }
@@ -277,24 +293,30 @@ impl AutoScalingScale {
         Ok(answer.activities.unwrap_or_default())
     }
 
-    /// Checks what a group needs to launch instances, and to go on when a zone has none to give.
-    fn can_launch(&self, group: &AutoScalingGroup) -> [Check; 2] {
-        let template =
-            group.launch_template().is_some() || group.launch_configuration_name().is_some() || group.mixed_instances_policy().is_some();
+    /// Checks what a group needs to launch instances up to the wanted size, and to go on when a zone has none to give.
+    async fn can_launch(&self, cx: &StepContext<Cloud>, group: &AutoScalingGroup, wanted: Sizes) -> Vec<Check> {
         let change = format!("aws autoscaling update-auto-scaling-group --auto-scaling-group-name {} --region {}", self.group, self.region);
         let zones = group.availability_zones();
-        [
-            Check::of("launch template", self).fail_if(
-                !template,
-                format!("{self} has no launch template: it cannot launch an instance"),
-                format!("`{change} --launch-template 'LaunchTemplateName=…,Version=$Latest'`"),
+        let zones = Check::of("zones", self).fail_if(
+            zones.len() < 2,
+            format!("{self} has instances in one zone only ({}): when that has no capacity, there are none", zones.join(", ")),
+            format!("`{change} --vpc-zone-identifier subnet-…,subnet-…`, subnets of several zones"),
+        );
+        let launch = Launch { cloud: &cx.env, region: &self.region, subject: self.to_string() };
+        let subnets = group.vpc_zone_identifier().unwrap_or_default().split(',').map(str::trim).filter(|id| !id.is_empty());
+        let subnets: Vec<_> = subnets.map(str::to_owned).collect();
+        let more = wanted.desired - count(group.instances()).1;
+        let larger = format!("`{change} --vpc-zone-identifier subnet-…,subnet-…`, subnets with room, or free addresses in these");
+        let template = launched(&launch, group, format!("`{change} --launch-template 'LaunchTemplateName=…,Version=$Latest'`"));
+        let ((template, launched), addresses) = tokio::join!(template, launch.addresses(&subnets, more, larger));
+        let (image, quota) = match &launched {
+            None => (None, None),
+            Some(launched) => tokio::join!(
+                async { Some(launch.image(launched.image.as_deref()?).await) },
+                launch.quota(&launched.types, launched.on_demand(wanted.desired)),
             ),
-            Check::of("zones", self).fail_if(
-                zones.len() < 2,
-                format!("{self} has instances in one zone only ({}): when that has no capacity, there are none", zones.join(", ")),
-                format!("`{change} --vpc-zone-identifier subnet-…,subnet-…`, subnets of several zones"),
-            ),
-        ]
+        };
+        [Some(template), image, Some(zones), addresses, quota].into_iter().flatten().collect()
     }
 
     fn must_not_be_suspended(&self, group: &AutoScalingGroup, wanted: Sizes) -> Result<(), StepFailure> {

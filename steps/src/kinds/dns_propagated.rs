@@ -113,7 +113,7 @@ impl StepKind for DnsPropagated {
             Field::new("asked", FieldType::Integer, "how many were asked"),
         ],
         before: &[Field::new("servers", FieldType::Json, "the name servers of the zone")],
-        iam: Iam { read: &["route53:ListHostedZonesByName", "route53:GetHostedZone"], apply: &[], compensate: &[] },
+        iam: Iam { read: &["route53:ListHostedZonesByName", "route53:GetHostedZone"], apply: &[], compensate: &[], ready: &[] },
         rbac: Rbac::NONE,
         facts: &[
             "the name servers of a zone answer from Route 53's data plane, all over the world; which they are is told by its control plane in us-east-1: `servers` names them beforehand, and nothing is asked of it",

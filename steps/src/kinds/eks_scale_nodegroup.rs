@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use aws_sdk_eks::types::{ClusterStatus, Nodegroup, NodegroupScalingConfig, NodegroupStatus, Update, UpdateStatus};
+use aws_sdk_eks::types::{CapacityTypes, ClusterStatus, Nodegroup, NodegroupScalingConfig, NodegroupStatus, Update, UpdateStatus};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use wf_engine::clock::between;
@@ -17,6 +17,7 @@ use crate::aws::missing::{Missing, names};
 use crate::aws::poll::{self, Look};
 use crate::aws::shared::Since;
 use crate::aws::{Cloud, errors};
+use crate::launch::{self, Launch};
 use crate::sizes::{Sizes, Wish};
 
 /// Sets the sizes of a node group.
@@ -86,6 +87,7 @@ impl StepKind for EksScaleNodegroup {
             read: &["eks:DescribeNodegroup", "eks:DescribeUpdate", "eks:ListNodegroups", "eks:DescribeCluster"],
             apply: &["eks:UpdateNodegroupConfig"],
             compensate: &[],
+            ready: &[launch::SUBNETS, launch::TYPES, launch::QUOTA, launch::DEFAULT_QUOTA],
         },
         rbac: Rbac::NONE,
         facts: &[
@@ -105,6 +107,11 @@ impl StepKind for EksScaleNodegroup {
             problems.push("`max` is 0: EKS wants at least 1; to have no nodes set `min` and `desired` to 0".to_owned());
         }
         problems
+    }
+
+    fn iam(&self) -> Iam {
+        // A group that is emptied launches nothing.
+        if self.desired == Some(0) { Iam { ready: &[], ..Self::INFO.iam } } else { Self::INFO.iam }
     }
 
     fn changes(&self, before: &Sizes) -> Vec<Change> {
@@ -127,8 +134,13 @@ impl StepKind for EksScaleNodegroup {
 
     async fn readiness(&self, cx: &StepContext<Cloud>, _objectives: &Objectives) -> Result<Vec<Check>, StepFailure> {
         let group = self.describe(cx, cx.env.since_now()).await?;
-        let sizes = Check::of("sizes", self).as_observed().mended_by(&[Self::INFO.name]).fail_on(self.wanted(&sizes_of(&group)));
-        Ok(vec![sizes, self.status(&group), self.health(&group), self.version(cx).await])
+        let wanted = self.wanted(&sizes_of(&group));
+        let sizes = Check::of("sizes", self).as_observed().mended_by(&[Self::INFO.name]).fail_on(wanted.as_ref().map_err(Clone::clone));
+        let mut checks = vec![sizes, self.status(&group), self.health(&group), self.version(cx).await];
+        if let Ok(wanted) = wanted {
+            checks.extend(self.can_launch(cx, &group, wanted).await);
+        }
+        Ok(checks)
     }
 
     async fn apply(&self, cx: &StepContext<Cloud>, before: &Sizes) -> Result<UpdateHandle, StepFailure> {
@@ -204,6 +216,20 @@ impl EksScaleNodegroup {
             format!("{self} is not healthy: {found}"),
             format!("mend what it names; `aws eks describe-nodegroup --cluster-name {cluster} --nodegroup-name {nodegroup} --region {region}` tells when it is gone"),
         )
+    }
+
+    /// Checks that there is room for the nodes that are to come: an address for each, of which its pods take more, and the quota.
+    async fn can_launch(&self, cx: &StepContext<Cloud>, group: &Nodegroup, wanted: Sizes) -> Vec<Check> {
+        let launch = Launch { cloud: &cx.env, region: &self.region, subject: self.to_string() };
+        let more = wanted.desired - sizes_of(group).desired;
+        let larger = "free addresses in these, or make a node group in larger ones: EKS does not move it; each pod takes an address too";
+        // Spot instances count towards another quota; a template of one's own may name the types.
+        let types = match group.capacity_type() {
+            Some(CapacityTypes::OnDemand) if more > 0 => group.instance_types(),
+            _ => &[],
+        };
+        let (addresses, quota) = tokio::join!(launch.addresses(group.subnets(), more, larger), launch.quota(types, wanted.desired));
+        addresses.into_iter().chain(quota).collect()
     }
 
     /// Checks the cluster: that it is active, and of the same version as the others of the workflow. Manifests of one version need not be

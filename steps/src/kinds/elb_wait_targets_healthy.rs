@@ -70,6 +70,7 @@ impl StepKind for ElbWaitTargetsHealthy {
             read: &["elasticloadbalancing:DescribeTargetGroups", "elasticloadbalancing:DescribeTargetHealth"],
             apply: &[],
             compensate: &[],
+            ready: &[],
         },
         rbac: Rbac::NONE,
         facts: &[

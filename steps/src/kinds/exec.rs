@@ -107,7 +107,7 @@ impl StepKind for Exec {
             Field::new("exit_code", FieldType::Integer, "its exit code"),
         ],
         before: &[],
-        iam: Iam { read: &[], apply: &[], compensate: &[] },
+        iam: Iam { read: &[], apply: &[], compensate: &[], ready: &[] },
         rbac: Rbac::NONE,
         facts: &[
             "the program sees PATH, HOME, LANG and TZ, the variables of `env` and `env_from`, and no others: AWS_* only when `env_from` names them",

@@ -81,12 +81,14 @@ const GROUP_ONLY: Iam = Iam {
     read: &["autoscaling:DescribeAutoScalingGroups", "autoscaling:DescribeScalingActivities"],
     apply: &["autoscaling:UpdateAutoScalingGroup"],
     compensate: &[],
+    ready: &[],
 };
-const LEASE_ONLY: Iam = Iam { read: &["s3:GetObject", "s3:ListBucket"], apply: &["s3:PutObject"], compensate: &[] };
+const LEASE_ONLY: Iam = Iam { read: &["s3:GetObject", "s3:ListBucket"], apply: &["s3:PutObject"], compensate: &[], ready: &[] };
 const BOTH: Iam = Iam {
     read: &["autoscaling:DescribeAutoScalingGroups", "autoscaling:DescribeScalingActivities", "s3:GetObject", "s3:ListBucket"],
     apply: &["autoscaling:UpdateAutoScalingGroup", "s3:PutObject"],
     compensate: &[],
+    ready: &[],
 };
 
 /// The old side before it was fenced. What could not be read is not changed either.

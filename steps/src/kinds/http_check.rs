@@ -80,7 +80,7 @@ impl StepKind for HttpCheck {
             Field::new("response_ms", FieldType::Integer, "how long it took, in milliseconds"),
         ],
         before: &[],
-        iam: Iam { read: &[], apply: &[], compensate: &[] },
+        iam: Iam { read: &[], apply: &[], compensate: &[], ready: &[] },
         rbac: Rbac::NONE,
         facts: &[
             "`connect_to` goes to a load balancer's own name with the SNI and Host of `url`, whose certificate it has",

@@ -78,7 +78,7 @@ impl StepKind for K8sApply {
         ],
         outputs: &[Field::new("objects", FieldType::Integer, "how many objects were applied")],
         before: &[],
-        iam: Iam { read: &["eks:DescribeCluster", "eks:ListClusters"], apply: &[], compensate: &[] },
+        iam: Iam { read: &["eks:DescribeCluster", "eks:ListClusters"], apply: &[], compensate: &[], ready: &[] },
         rbac: Rbac {
             read: &["get the kinds of the manifests"],
             apply: &["create,patch the kinds of the manifests"],

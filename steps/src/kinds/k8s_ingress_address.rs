@@ -47,7 +47,7 @@ impl StepKind for K8sIngressAddress {
         ],
         outputs: &[Field::new("hostname", FieldType::Text, "the load balancer's host name, or its address where it has none")],
         before: &[],
-        iam: Iam { read: &["eks:DescribeCluster", "eks:ListClusters"], apply: &[], compensate: &[] },
+        iam: Iam { read: &["eks:DescribeCluster", "eks:ListClusters"], apply: &[], compensate: &[], ready: &[] },
         rbac: Rbac { read: &["get,list ingresses.networking.k8s.io", readiness::GET_NAMESPACES], apply: &[], compensate: &[] },
         facts: &[
             "the address comes from the ingress controller: without one there will never be any, and the step's timeout says so",

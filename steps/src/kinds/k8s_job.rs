@@ -65,7 +65,7 @@ impl StepKind for K8sJob {
         ],
         outputs: &[Field::new("job", FieldType::Text, "the Job's name")],
         before: &[Field::new("job", FieldType::Text, "the Job's name")],
-        iam: Iam { read: &["eks:DescribeCluster", "eks:ListClusters"], apply: &[], compensate: &[] },
+        iam: Iam { read: &["eks:DescribeCluster", "eks:ListClusters"], apply: &[], compensate: &[], ready: &[] },
         rbac: Rbac {
             read: &["get jobs.batch", "list pods", "get pods/log", readiness::GET_NAMESPACES],
             apply: &["create jobs.batch"],

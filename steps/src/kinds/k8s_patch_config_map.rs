@@ -59,7 +59,7 @@ impl StepKind for K8sPatchConfigMap {
         ],
         outputs: &[Field::new("changed", FieldType::Integer, "how many keys had to be changed")],
         before: &[],
-        iam: Iam { read: &["eks:DescribeCluster", "eks:ListClusters"], apply: &[], compensate: &[] },
+        iam: Iam { read: &["eks:DescribeCluster", "eks:ListClusters"], apply: &[], compensate: &[], ready: &[] },
         rbac: Rbac { read: &["get configmaps", readiness::GET_NAMESPACES], apply: &["patch configmaps"], compensate: &[] },
         facts: &[
             "old and new values are recorded in the journal: what is secret belongs into a Secret",

@@ -100,7 +100,7 @@ impl StepKind for K8sPatchSecret {
             Field::new("kept_in", FieldType::Text, "the Secret that keeps the old values; empty when nothing had to be changed"),
         ],
         before: &[Field::new("kept_in", FieldType::Text, "the Secret that keeps the old values")],
-        iam: Iam { read: &["eks:DescribeCluster", "eks:ListClusters"], apply: &[], compensate: &[] },
+        iam: Iam { read: &["eks:DescribeCluster", "eks:ListClusters"], apply: &[], compensate: &[], ready: &[] },
         rbac: Rbac {
             read: &["get,list secrets", readiness::GET_NAMESPACES],
             apply: &["create,patch secrets"],

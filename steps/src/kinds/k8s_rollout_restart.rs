@@ -70,7 +70,7 @@ impl StepKind for K8sRolloutRestart {
         ],
         outputs: &[Field::new("restarted", FieldType::Integer, "how many workloads were restarted")],
         before: &[Field::new("at", FieldType::Text, "the instant that marks the restart")],
-        iam: Iam { read: &["eks:DescribeCluster", "eks:ListClusters"], apply: &[], compensate: &[] },
+        iam: Iam { read: &["eks:DescribeCluster", "eks:ListClusters"], apply: &[], compensate: &[], ready: &[] },
         rbac: Rbac {
             read: &["get,list deployments.apps,statefulsets.apps,daemonsets.apps", "list pods", readiness::GET_NAMESPACES],
             apply: &["patch deployments.apps,statefulsets.apps,daemonsets.apps"],

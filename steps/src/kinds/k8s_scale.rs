@@ -80,7 +80,7 @@ impl StepKind for K8sScale {
         ],
         outputs: &[Field::new("replicas", FieldType::Integer, "how many pods it is to have")],
         before: &[Field::new("replicas", FieldType::Integer, "how many pods it was to have before")],
-        iam: Iam { read: &["eks:DescribeCluster", "eks:ListClusters"], apply: &[], compensate: &[] },
+        iam: Iam { read: &["eks:DescribeCluster", "eks:ListClusters"], apply: &[], compensate: &[], ready: &[] },
         rbac: Rbac {
             read: &["get deployments.apps,statefulsets.apps", "list horizontalpodautoscalers.autoscaling", readiness::GET_NAMESPACES],
             apply: &["patch deployments.apps/scale,statefulsets.apps/scale", "patch horizontalpodautoscalers.autoscaling"],

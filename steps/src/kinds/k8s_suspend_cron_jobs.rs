@@ -62,7 +62,7 @@ impl StepKind for K8sSuspendCronJobs {
         ],
         outputs: &[Field::new("changed", FieldType::Integer, "how many had to be changed")],
         before: &[],
-        iam: Iam { read: &["eks:DescribeCluster", "eks:ListClusters"], apply: &[], compensate: &[] },
+        iam: Iam { read: &["eks:DescribeCluster", "eks:ListClusters"], apply: &[], compensate: &[], ready: &[] },
         rbac: Rbac {
             read: &["list cronjobs.batch", readiness::GET_NAMESPACES],
             apply: &["patch cronjobs.batch"],

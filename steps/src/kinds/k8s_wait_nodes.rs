@@ -47,7 +47,7 @@ impl StepKind for K8sWaitNodes {
         ],
         outputs: &[Field::new("ready", FieldType::Integer, "how many nodes are ready")],
         before: &[],
-        iam: Iam { read: &["eks:DescribeCluster", "eks:ListClusters"], apply: &[], compensate: &[] },
+        iam: Iam { read: &["eks:DescribeCluster", "eks:ListClusters"], apply: &[], compensate: &[], ready: &[] },
         rbac: Rbac { read: &["list nodes"], apply: &[], compensate: &[] },
         facts: &[
             "the number is waited for first: \"all nodes are ready\" is true of none at all",

@@ -52,7 +52,7 @@ impl StepKind for K8sWaitPodsReady {
         ],
         outputs: &[Field::new("ready", FieldType::Integer, "how many are ready")],
         before: &[],
-        iam: Iam { read: &["eks:DescribeCluster", "eks:ListClusters"], apply: &[], compensate: &[] },
+        iam: Iam { read: &["eks:DescribeCluster", "eks:ListClusters"], apply: &[], compensate: &[], ready: &[] },
         rbac: Rbac { read: &["list pods", readiness::GET_NAMESPACES], apply: &[], compensate: &[] },
         facts: &["a pod that is being deleted does not count, ready or not", "no pods at all are not ready"],
         typical: Duration::from_secs(60),

@@ -29,4 +29,5 @@ pub mod s3_replicated;
 pub mod sns_publish;
 pub mod velero_backup;
 pub mod velero_restore;
+pub mod vpc_peering;
 pub mod wait;

@@ -95,6 +95,7 @@ impl StepKind for RdsCreateReadReplica {
             read: &[rds::DESCRIBE, lag::READ_LAG],
             apply: &["rds:CreateDBInstanceReadReplica", "rds:AddTagsToResource", "kms:CreateGrant", "kms:DescribeKey"],
             compensate: &["rds:DeleteDBInstance"],
+            ready: &[],
         },
         rbac: Rbac::NONE,
         facts: &[

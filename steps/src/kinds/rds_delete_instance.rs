@@ -85,6 +85,7 @@ impl StepKind for RdsDeleteInstance {
             read: &[rds::DESCRIBE, "rds:DescribeDBSnapshots"],
             apply: &["rds:DeleteDBInstance", "rds:CreateDBSnapshot"],
             compensate: &[],
+            ready: &[],
         },
         rbac: Rbac::NONE,
         facts: &[

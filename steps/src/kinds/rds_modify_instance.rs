@@ -78,7 +78,7 @@ impl StepKind for RdsModifyInstance {
             Field::new("backup_retention_days", FieldType::Integer, "for how many days backups were kept"),
             Field::new("instance_class", FieldType::Text, "its class"),
         ],
-        iam: Iam { read: &[rds::DESCRIBE], apply: &["rds:ModifyDBInstance"], compensate: &[] },
+        iam: Iam { read: &[rds::DESCRIBE], apply: &["rds:ModifyDBInstance"], compensate: &[], ready: &[] },
         rbac: Rbac::NONE,
         facts: &[
             "changes are made at once, not in the maintenance window; a class or a retention from or to 0 can interrupt service",

@@ -107,7 +107,7 @@ impl StepKind for RdsPromoteReadReplica {
             Field::new("lag_seconds", FieldType::Number, "how far it was behind, in seconds"),
             Field::new("observed_at", FieldType::Text, "when it was looked at"),
         ],
-        iam: Iam { read: &[rds::DESCRIBE, lag::READ_LAG], apply: &["rds:PromoteReadReplica"], compensate: &[] },
+        iam: Iam { read: &[rds::DESCRIBE, lag::READ_LAG], apply: &["rds:PromoteReadReplica"], compensate: &[], ready: &[] },
         rbac: Rbac::NONE,
         facts: &[
             "a promotion cannot be undone: failing back takes a new replica, so this step is a point of no return",

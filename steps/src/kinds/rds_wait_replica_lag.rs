@@ -67,7 +67,7 @@ impl StepKind for RdsWaitReplicaLag {
         ],
         outputs: &[Field::new("lag", FieldType::Number, "how many seconds it was behind at the end")],
         before: &[Field::new("at", FieldType::Text, "when the wait began")],
-        iam: Iam { read: &[rds::DESCRIBE, lag::READ_LAG], apply: &[], compensate: &[] },
+        iam: Iam { read: &[rds::DESCRIBE, lag::READ_LAG], apply: &[], compensate: &[], ready: &[] },
         rbac: Rbac::NONE,
         facts: &[
             "CloudWatch's ReplicaLag has one sample a minute, a minute or two late: only minutes that began after the step did count, so that a fence before it is really in the figure",

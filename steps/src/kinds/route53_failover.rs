@@ -190,6 +190,7 @@ impl StepKind for Route53Failover {
                 "s3:DeleteObject",
             ],
             compensate: &[],
+            ready: &[],
         },
         rbac: Rbac::NONE,
         facts: &[

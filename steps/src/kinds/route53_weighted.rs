@@ -83,6 +83,7 @@ impl StepKind for Route53Weighted {
             read: &["route53:ListHostedZonesByName", "route53:ListResourceRecordSets", "route53:GetChange"],
             apply: &["route53:ChangeResourceRecordSets"],
             compensate: &[],
+            ready: &[],
         },
         rbac: Rbac::NONE,
         facts: &[

@@ -62,7 +62,7 @@ impl StepKind for S3Replicated {
         ],
         outputs: &[Field::new("rule", FieldType::Text, "the name of the rule that copies")],
         before: &[Field::new("rule", FieldType::Text, "the name of the rule that copies")],
-        iam: Iam { read: &["s3:GetBucketVersioning", "s3:GetReplicationConfiguration"], apply: &[], compensate: &[] },
+        iam: Iam { read: &["s3:GetBucketVersioning", "s3:GetReplicationConfiguration"], apply: &[], compensate: &[], ready: &[] },
         rbac: Rbac::NONE,
         facts: &[
             "S3 copies between buckets that both keep versions, by a rule that is Enabled; one that asks for tags copies only what has them",

@@ -71,7 +71,7 @@ impl StepKind for SnsPublish {
             Field::new("topic_arn", FieldType::Text, "the topic's ARN"),
         ],
         before: &[Field::new("topic_arn", FieldType::Text, "the topic's ARN")],
-        iam: Iam { read: &["sts:GetCallerIdentity", "sns:ListSubscriptionsByTopic"], apply: &["sns:Publish"], compensate: &[] },
+        iam: Iam { read: &["sts:GetCallerIdentity", "sns:ListSubscriptionsByTopic"], apply: &["sns:Publish"], compensate: &[], ready: &[] },
         rbac: Rbac::NONE,
         facts: &[
             "SNS has no idempotency token but that of FIFO topics: an interrupted step may publish twice, so the message names run and step",

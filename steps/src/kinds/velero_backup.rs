@@ -71,7 +71,7 @@ impl StepKind for VeleroBackup {
             Field::new("warnings", FieldType::Integer, "how many warnings Velero counted"),
         ],
         before: &[Field::new("backup", FieldType::Text, "the backup's name")],
-        iam: Iam { read: &["eks:DescribeCluster", "eks:ListClusters"], apply: &[], compensate: &[] },
+        iam: Iam { read: &["eks:DescribeCluster", "eks:ListClusters"], apply: &[], compensate: &[], ready: &[] },
         rbac: Rbac {
             read: &["get backups.velero.io,schedules.velero.io", velero::LIST_LOCATIONS],
             apply: &["create backups.velero.io"],

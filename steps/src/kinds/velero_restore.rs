@@ -118,7 +118,7 @@ impl StepKind for VeleroRestore {
             Field::new("errors", FieldType::Integer, "how many errors Velero counted"),
         ],
         before: &[Field::new("backup", FieldType::Text, "the backup's name")],
-        iam: Iam { read: &["eks:DescribeCluster", "eks:ListClusters"], apply: &[], compensate: &[] },
+        iam: Iam { read: &["eks:DescribeCluster", "eks:ListClusters"], apply: &[], compensate: &[], ready: &[] },
         rbac: Rbac {
             read: &["get,list backups.velero.io", "get restores.velero.io", velero::LIST_LOCATIONS],
             apply: &["create restores.velero.io"],

@@ -40,7 +40,7 @@ impl StepKind for Wait {
         params: &[Field::new("duration", FieldType::Text, "how long, such as \"30s\"; \"0s\" ends at once")],
         outputs: &[],
         before: &[Field::new("until", FieldType::Text, "when the wait ends")],
-        iam: Iam { read: &[], apply: &[], compensate: &[] },
+        iam: Iam { read: &[], apply: &[], compensate: &[], ready: &[] },
         rbac: Rbac::NONE,
         facts: &["an interrupted wait ends when it would have ended: a resume waits for the rest only"],
         typical: Duration::from_secs(30),

@@ -23,12 +23,12 @@ pub struct Asked {
 
 impl Asked {
     /// Tells whether a text stands in the path or the body.
-    fn says(&self, text: &str) -> bool {
+    pub fn says(&self, text: &str) -> bool {
         self.path.contains(text) || self.body.contains(text)
     }
 }
 
-type Answer = (u16, String);
+pub type Answer = (u16, String);
 type Script = Arc<dyn Fn(&Asked, usize) -> Answer + Send + Sync>;
 
 /// Answers by a function of the request and of how often the like of it was asked before.
@@ -59,14 +59,14 @@ impl HttpConnector for Scripted {
 }
 
 /// A context whose AWS answers by a script.
-struct World {
-    cloud: Cloud,
-    cx: StepContext<()>,
+pub struct World {
+    pub cloud: Cloud,
+    pub cx: StepContext<()>,
     told: Told,
     asked: Arc<Mutex<Vec<Asked>>>,
 }
 
-fn world(script: impl Fn(&Asked, usize) -> Answer + Send + Sync + 'static) -> World {
+pub fn world(script: impl Fn(&Asked, usize) -> Answer + Send + Sync + 'static) -> World {
     let clock = PausedClock::start();
     let connector = Scripted { script: Arc::new(script), asked: Arc::default() };
     let asked = Arc::clone(&connector.asked);
@@ -76,7 +76,7 @@ fn world(script: impl Fn(&Asked, usize) -> Answer + Send + Sync + 'static) -> Wo
 }
 
 impl World {
-    fn count(&self, text: &str) -> usize {
+    pub fn count(&self, text: &str) -> usize {
         self.asked.lock().unwrap().iter().filter(|asked| asked.says(text)).count()
     }
 
@@ -379,7 +379,7 @@ async fn throttling_of_route_53_is_an_http_400() {
 
 const SCALE: &str = r#"AutoScalingScale(group: "prod-app-dr-asg", region: "us-west-2", min: 3, desired: 6)"#;
 
-fn group((min, desired, max): (i32, i32, i32), in_service: usize, more: &str) -> Answer {
+pub fn group((min, desired, max): (i32, i32, i32), in_service: usize, more: &str) -> Answer {
     let instance = |n| {
         format!(
             "<member><InstanceId>i-{n}</InstanceId><LifecycleState>InService</LifecycleState><HealthStatus>Healthy</HealthStatus></member>"
@@ -403,7 +403,7 @@ fn activities(activities: &[(&str, &str, &str)]) -> Answer {
     result("DescribeScalingActivities", &format!("<Activities>{activities}</Activities>"))
 }
 
-fn result(action: &str, body: &str) -> Answer {
+pub fn result(action: &str, body: &str) -> Answer {
     (200, format!("<{action}Response><{action}Result>{body}</{action}Result></{action}Response>"))
 }
 

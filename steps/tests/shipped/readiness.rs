@@ -72,6 +72,16 @@ const fn planned(edits: &'static [(&'static str, &'static str)], found: &'static
 
 const REPLICA: &str = r#"replica_of: (region: "us-east-1", id: "prod-db-primary"),"#;
 const DR_GROUP: &str = r#"name: "prod-app-dr-asg", min: 0, max: 10,"#;
+const DR_TEMPLATE: &str = r#"launch_template: "prod-app-dr""#;
+const DR_IMAGE: &str = r#"images: [(id: "ami-0d4c8b2a6e1f97531")]"#;
+const DR_QUOTA: &str = r#"quotas: { "L-1216C47A": 128 }"#;
+const DR_SUBNET_A: &str = r#"cidr: "10.1.1.0/24", free: 244"#;
+const DR_SUBNET_B: &str = r#"cidr: "10.1.2.0/24", free: 245"#;
+const DR_SUBNET_C: &str = r#"cidr: "10.1.3.0/24", free: 244"#;
+const EAST_ROUTE: &str = r#"(to: "10.1.0.0/16", peering: "pcx-0c3d7f1a9b2e46580")"#;
+const WEST_ROUTE: &str = r#"(to: "10.0.0.0/16", peering: "pcx-0c3d7f1a9b2e46580")"#;
+const LOOK: &str = r#"VpcPeering(connection: "${peering}", region: "${dr_region}")"#;
+const PEERING: &str = r#"id: "pcx-0c3d7f1a9b2e46580","#;
 const DR_NODES: &str = r#"name: "general", min: 0, max: 20,"#;
 const DR_VELERO: &str = r#"(velero: (location: "aws-s3", bucket: "production-velero-backups"))"#;
 const PRIMARY_ALIAS: &str = r#"alias: (region: "us-east-1", load_balancer: "prod-app-alb", evaluate_target_health: true)"#;
@@ -116,11 +126,7 @@ const BREAKS: &[Break] = &[
     // The application's servers.
     plan(&[("\"prod-app-dr-asg\"", "\"prod-app-dr-asgs\"")], &["scale_app/observe failed"], "did you mean prod-app-dr-asg?"),
     world(&[(DR_GROUP, r#"name: "prod-app-dr-asg", min: 0, max: 4,"#)], &["scale_app/sizes failed"], "it has"),
-    world(
-        &[(DR_GROUP, r#"name: "prod-app-dr-asg", min: 0, max: 10, launch_template: None,"#)],
-        &["scale_app/launch template failed"],
-        "--launch-template",
-    ),
+    world(&[(DR_TEMPLATE, "launch_template: None")], &["scale_app/launch template failed"], "--launch-template"),
     world(
         &[(DR_GROUP, r#"name: "prod-app-dr-asg", min: 0, max: 10, zones: 1,"#)],
         &["scale_app/zones failed"],
@@ -131,9 +137,80 @@ const BREAKS: &[Break] = &[
         &["scale_app/processes failed"],
         "resume-processes",
     ),
+    world(
+        &[("launch_templates: [(name: \"prod-app-dr\"", "launch_templates: [(name: \"prod-app-d\"")],
+        &["scale_app/launch template failed"],
+        "version $Latest of launch template prod-app-dr, which is not there",
+    ),
+    world(
+        &[(DR_TEMPLATE, r#"launch_template: "prod-app-dr", launch_template_version: "3""#)],
+        &["scale_app/launch template failed"],
+        "version 3 of launch template prod-app-dr",
+    ),
+    world(&[(DR_TEMPLATE, r#"launch_template: "prod-app-dr", launch_template_version: "2""#)], &[], ""),
+    world(&[(DR_IMAGE, "images: []")], &["scale_app/image failed"], "aws ec2 copy-image"),
+    world(
+        &[(DR_IMAGE, r#"images: [(id: "ami-0d4c8b2a6e1f97531", state: "pending")]"#)],
+        &["scale_app/image failed"],
+        "which is pending: it has to be available",
+    ),
+    // Six instances and six nodes are to come; each step knows of its own.
+    world(
+        &[
+            (DR_SUBNET_A, "cidr: \"10.1.1.0/24\", free: 0"),
+            (DR_SUBNET_B, "cidr: \"10.1.2.0/24\", free: 3"),
+            (DR_SUBNET_C, "cidr: \"10.1.3.0/24\", free: 2"),
+        ],
+        &["scale_app/addresses failed", "scale_eks/addresses failed"],
+        "is to have 6 more, and its subnets have 5 free addresses",
+    ),
+    world(
+        &[
+            (DR_SUBNET_A, "cidr: \"10.1.1.0/24\", free: 0"),
+            (DR_SUBNET_B, "cidr: \"10.1.2.0/24\", free: 3"),
+            (DR_SUBNET_C, "cidr: \"10.1.3.0/24\", free: 3"),
+        ],
+        &[],
+        "",
+    ),
+    // 6 × m5.large are 12 vCPUs, 6 × m5.xlarge 24.
+    world(
+        &[(DR_QUOTA, r#"quotas: { "L-1216C47A": 23 }"#)],
+        &["scale_eks/vCPU quota failed"],
+        "--service-code ec2 --quota-code L-1216C47A --desired-value 24 --region us-west-2",
+    ),
+    world(&[(DR_QUOTA, r#"quotas: { "L-1216C47A": 24 }"#)], &[], ""),
+    // Nobody ever had it raised: AWS's default.
+    world(
+        &[(DR_QUOTA, r#"quotas: { "L-1216C47A": None }"#)],
+        &["scale_app/vCPU quota failed", "scale_eks/vCPU quota failed"],
+        "the quota of us-west-2 is 5",
+    ),
+    world(&[(DR_QUOTA, "quotas: {}")], &[], ""),
+    // Who may not look does not know.
+    fault("deny DescribeLaunchTemplateVersions", &["scale_app/launch template unknown"], "allow ec2:DescribeLaunchTemplateVersions"),
+    fault("deny DescribeImages", &["scale_app/image unknown"], "allow ec2:DescribeImages"),
+    fault("deny DescribeSubnets", &["scale_app/addresses unknown", "scale_eks/addresses unknown"], "allow ec2:DescribeSubnets"),
+    fault(
+        "deny DescribeInstanceTypes",
+        &["scale_app/vCPU quota unknown", "scale_eks/vCPU quota unknown"],
+        "allow ec2:DescribeInstanceTypes",
+    ),
+    fault("deny GetServiceQuota", &["scale_app/vCPU quota unknown", "scale_eks/vCPU quota unknown"], "allow servicequotas:GetServiceQuota"),
+    Break {
+        world: &[(DR_QUOTA, r#"quotas: { "L-1216C47A": None }"#)],
+        ..fault(
+            "deny GetAWSDefaultServiceQuota",
+            &["scale_app/vCPU quota unknown", "scale_eks/vCPU quota unknown"],
+            "allow servicequotas:GetAWSDefaultServiceQuota",
+        )
+    },
     // A fence launches nothing: what it would need for that is no matter.
     world(
-        &[("min: 3, max: 10, desired: 6,", "min: 3, max: 10, desired: 6, suspended: [\"Launch\"], launch_template: None, zones: 1,")],
+        &[
+            ("min: 3, max: 10, desired: 6,", "min: 3, max: 10, desired: 6, suspended: [\"Launch\"], zones: 1,"),
+            ("launch_template: \"prod-app\"", "launch_template: None"),
+        ],
         &[],
         "",
     ),
@@ -171,6 +248,43 @@ const BREAKS: &[Break] = &[
         &["targets/load balancer failed"],
         "modify-listener",
     ),
+    // The networks.
+    world(
+        &[(PEERING, r#"id: "pcx-0c3d7f1a9b2e46580", status: "pending-acceptance","#)],
+        &["peering/peering failed"],
+        "accept-vpc-peering-connection --vpc-peering-connection-id pcx-0c3d7f1a9b2e46580 --region us-west-2",
+    ),
+    world(&[(PEERING, r#"id: "pcx-0c3d7f1a9b2e46580", status: "deleted","#)], &["peering/peering failed"], "create-vpc-peering-connection"),
+    world(&[(PEERING, r#"id: "pcx-0c3d7f1a9b2e46580", status: "failed","#)], &["peering/peering failed"], "is failed"),
+    world(&[(PEERING, r#"id: "pcx-0c3d7f1a9b2e46580", status: "provisioning","#)], &["peering/observe failed"], "look again"),
+    world(&[(PEERING, r#"id: "pcx-0c3d7f1a9b2e46581","#)], &["peering/observe failed"], "did you mean pcx-0c3d7f1a9b2e46581?"),
+    world(
+        &[(EAST_ROUTE, "")],
+        &["peering/routes failed"],
+        "aws ec2 create-route --route-table-id rtb-0ea57a --destination-cidr-block 10.1.0.0/16",
+    ),
+    world(&[(WEST_ROUTE, "")], &["peering/routes failed"], "--region us-west-2"),
+    world(
+        &[(WEST_ROUTE, r#"(to: "10.9.0.0/16", peering: "pcx-0c3d7f1a9b2e46580")"#)],
+        &["peering/routes failed"],
+        "no route leads from vpc-0d25b4c3a2918f7e6 in us-west-2 to 10.0.0.0/16",
+    ),
+    world(
+        &[(WEST_ROUTE, r#"(to: "10.0.0.0/16", peering: "pcx-0c3d7f1a9b2e46580", blackhole: true)"#)],
+        &["peering/routes failed"],
+        "but for a blackhole",
+    ),
+    world(&[(WEST_ROUTE, r#"(to: "10.0.0.0/16", peering: "pcx-0123")"#)], &["peering/routes failed"], "create-route"),
+    world(&[(WEST_ROUTE, r#"(to: "10.0.1.0/24", peering: "pcx-0c3d7f1a9b2e46580")"#)], &[], ""),
+    Break {
+        plan: &[(LOOK, r#"VpcPeering(connection: "${peering}", region: "${dr_region}", route_tables: ["rtb-0d25bb"])"#)],
+        ..world(&[], &["peering/routes failed"], "looked at rtb-0d25bb")
+    },
+    Break {
+        plan: &[(LOOK, r#"VpcPeering(connection: "${peering}", region: "${dr_region}", route_tables: ["rtb-0d25bc"])"#)],
+        ..world(&[], &["peering/routes failed"], "neither side of peering connection pcx-0c3d7f1a9b2e46580 has a route table rtb-0d25bc")
+    },
+    Break { fault: "deny DescribeRouteTables", ..world(&[], &["peering/observe failed"], "allow ec2:DescribeRouteTables") },
     // DNS.
     plan(
         &[
@@ -262,6 +376,7 @@ const BREAKS: &[Break] = &[
             "fence_cron/observe failed",
             "fence_eks/observe failed",
             "fence_shop/observe failed",
+            "peering/observe failed",
             "promote/backups of the source unknown",
         ],
         "the region's health",

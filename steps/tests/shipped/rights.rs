@@ -34,6 +34,8 @@ const SPARED: &[(&str, &str)] = &[
     ("GetReplicationConfiguration", "is looked at before a run only"),
     ("GetHostedZone", "the plan waits for no health check"),
     ("ListSubscriptionsByTopic", "`wf check --live` asks for it"),
+    ("DescribeVpcPeeringConnections", "`wf check --live` asks for it"),
+    ("DescribeRouteTables", "`wf check --live` asks for it"),
     ("get:namespaces", "`wf check --live` asks for it"),
     ("list:backupstoragelocations", "`wf check --live` asks for it"),
     ("DeleteObject", "takes the object away"),

@@ -6,7 +6,7 @@ use tokio::net::TcpListener;
 use wf_sim::{Sim, SimOptions, WorldDef};
 
 use super::sequence::{Draw, EAST, WEST};
-use super::{databases, dns, groups, others};
+use super::{databases, dns, groups, network, others};
 
 /// How much faster the simulator's time runs: what takes 20 s there takes the second that it takes in moto.
 const SPEED: f64 = 20.0;
@@ -23,6 +23,7 @@ pub struct Parts {
     targets: Vec<String>,
     zones: Vec<String>,
     checks: Vec<String>,
+    network: network::Simulated,
 }
 
 impl Parts {
@@ -35,6 +36,7 @@ impl Parts {
                 if region == WEST { &mut self.west } else { &mut self.east }.push(replica);
             }
             "autoscaling" => self.groups.push(groups::simulated_groups(draw)),
+            "ec2" => self.network.add(draw),
             "eks" => self.clusters.push(groups::simulated_nodes(draw)),
             "sns" => self.topics.push(format!("{:?}", others::topic(draw))),
             "elbv2" | "route53" => {
@@ -68,9 +70,11 @@ impl Parts {
                 regions: {{
                     "{EAST}": (
                         databases: [{}], load_balancers: [{}], target_groups: [{}], groups: [{}], clusters: [{}], topics: [{}],
+                        ec2: {},
                     ),
                     "{WEST}": (databases: [{}]),
                 }},
+                peerings: [{}],
                 health_checks: [{}],
                 hosted_zones: [{}],
             )"#,
@@ -80,7 +84,9 @@ impl Parts {
             all(&self.groups),
             all(&self.clusters),
             all(&self.topics),
+            self.network.section(),
             all(&self.west),
+            self.network.peerings(),
             all(&self.checks),
             all(&self.zones),
         );

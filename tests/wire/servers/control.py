@@ -150,7 +150,7 @@ def documented_errors(actions):
     found = {}
     for action in actions:
         service, operation = action.split(":")
-        service = {"elasticloadbalancing": "elbv2"}.get(service, service)
+        service = {"elasticloadbalancing": "elbv2", "servicequotas": "service-quotas"}.get(service, service)
         try:
             shapes = models.get_service_model(service).operation_model(operation).error_shapes
         except (botocore.exceptions.UnknownServiceError, botocore.model.OperationNotFoundError):

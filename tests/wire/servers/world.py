@@ -41,7 +41,20 @@ class World:
         self.dns(east, west, shop)
         names = ["prod-db-primary", "prod-db-replica-west"]
         self.lag({EAST: names, WEST: names}, 1.5)
-        return {EAST: east, WEST: west}
+        return {EAST: east, WEST: west, "peering": self.peering()}
+
+    def peering(self):
+        """Joins a VPC of each region with one of the other, and leads routes both ways."""
+        sides = {EAST: "10.0.0.0/16", WEST: "10.1.0.0/16"}
+        vpcs = {region: self.client("ec2", region).create_vpc(CidrBlock=cidr)["Vpc"]["VpcId"] for region, cidr in sides.items()}
+        asked = self.client("ec2", EAST).create_vpc_peering_connection(VpcId=vpcs[EAST], PeerVpcId=vpcs[WEST], PeerRegion=WEST)
+        peering = asked["VpcPeeringConnection"]["VpcPeeringConnectionId"]
+        self.client("ec2", WEST).accept_vpc_peering_connection(VpcPeeringConnectionId=peering)
+        for region, other in ((EAST, WEST), (WEST, EAST)):
+            ec2 = self.client("ec2", region)
+            tables = ec2.describe_route_tables(Filters=[{"Name": "vpc-id", "Values": [vpcs[region]]}])["RouteTables"]
+            ec2.create_route(RouteTableId=tables[0]["RouteTableId"], DestinationCidrBlock=sides[other], VpcPeeringConnectionId=peering)
+        return peering
 
     def copied_bucket(self):
         """Makes a bucket in the east that is copied to one in the west."""

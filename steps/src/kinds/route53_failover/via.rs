@@ -99,6 +99,7 @@ impl Via {
                 ],
                 apply: &["route53:ChangeResourceRecordSets"],
                 compensate: &[],
+                ready: &[],
             },
             Self::HealthCheck => Iam {
                 read: &[
@@ -110,6 +111,7 @@ impl Via {
                 ],
                 apply: &[],
                 compensate: &[],
+                ready: &[],
             },
             Self::RoutingControl { .. } => Iam {
                 read: &[
@@ -121,6 +123,7 @@ impl Via {
                 ],
                 apply: &["route53-recovery-cluster:UpdateRoutingControlStates"],
                 compensate: &["route53-recovery-cluster:UpdateRoutingControlStates"],
+                ready: &[],
             },
             Self::StopObject { present, .. } => Iam {
                 read: &[
@@ -133,6 +136,7 @@ impl Via {
                 ],
                 apply: if *present { &["s3:PutObject"] } else { &["s3:DeleteObject"] },
                 compensate: if *present { &["s3:DeleteObject"] } else { &["s3:PutObject"] },
+                ready: &[],
             },
         }
     }
