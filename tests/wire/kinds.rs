@@ -20,7 +20,7 @@
 //! | `Route53Weighted`       | served     | served |
 //! | `S3Replicated`          | served: the rules are kept, nothing is copied | served, likewise |
 //! | `SnsPublish`            | served     | served |
-//! | `VpcPeering`            | served     | served |
+//! | `VpcPeering`            | served     | served, without the addresses of the sides |
 //!
 //! Neither serves encrypted replicas as AWS does, an instance in `backing-up`, a scaling activity or an EKS update that fails, a change that is
 //! refused with `PriorRequestNotComplete`, nor the lag of a real replication: the lag is what the test tells CloudWatch. `Approval`, `Exec`,

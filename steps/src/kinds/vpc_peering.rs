@@ -252,7 +252,7 @@ impl VpcPeering {
             Some(named.into_iter().filter(|table| !leads(table)).collect::<Vec<_>>()).filter(|bad| !bad.is_empty())
         };
         let Some(bad) = bad else { return Ok(()) };
-        let cidr = to.cidrs.first().map_or("", String::as_str);
+        let cidr = to.cidrs.first().map_or("…", String::as_str);
         let dead = bad.iter().find(|table| self.routes(table, to).next().is_some());
         let verb = if dead.is_some() { "replace-route" } else { "create-route" };
         let table = dead.or(bad.first()).map_or_else(|| "rtb-…".to_owned(), |table| id(table));
@@ -273,8 +273,9 @@ impl VpcPeering {
     fn routes<'a>(&'a self, table: &'a RouteTable, to: &'a Side) -> impl Iterator<Item = &'a Route> {
         table.routes().iter().filter(|route| {
             let by_it = route.vpc_peering_connection_id() == Some(&self.connection);
+            let overlaps = |destination: &str| to.cidrs.is_empty() || to.cidrs.iter().any(|cidr| overlap(destination, cidr));
             // What a prefix list holds is not looked up.
-            by_it && route.destination_cidr_block().is_none_or(|destination| to.cidrs.iter().any(|cidr| overlap(destination, cidr)))
+            by_it && route.destination_cidr_block().is_none_or(overlaps)
         })
     }
 }
