@@ -1,6 +1,8 @@
 //! The world file: its shape in RON, and nothing about how the world behaves.
 
 mod application;
+mod balancers;
+mod buckets;
 mod dns;
 mod ec2;
 mod recovery;
@@ -12,6 +14,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use application::{ApplicationDef, LeaseDef};
+pub(crate) use balancers::LoadBalancerDef;
+pub(crate) use buckets::{CopyRule, DataBucketDef};
 pub(crate) use dns::{AliasDef, HealthCheckDef, RecordDef, ZoneDef};
 pub(crate) use ec2::{
     Ec2Def, GroupDef, ImageDef, LaunchTemplateDef, PeerDef, PeeringDef, RouteDef, RouteTableDef, SubnetDef, a_template, latest, three,
@@ -20,6 +24,7 @@ pub(crate) use recovery::{RecoveryDef, RuleDef};
 pub(crate) use workloads::{NamespaceDef, VeleroDef, WorkloadDef, WorkloadTimings, WorkloadsDef};
 
 use crate::error::WorldError;
+use crate::world::registry::Registry;
 
 /// The world file that `--sim` uses when no other is named: the reference guide's architecture during an incident.
 pub const DEFAULT_WORLD: &str = include_str!("../../workflows/world.ron");
@@ -120,31 +125,9 @@ pub(crate) struct RegionDef {
     /// Buckets of S3 that keep versions, and may be copied.
     #[serde(default)]
     pub(crate) data_buckets: Vec<DataBucketDef>,
-}
-
-/// A bucket that keeps versions of its objects.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct DataBucketDef {
-    pub(crate) name: String,
-    /// Whether that is switched off again.
+    /// The images of its registry.
     #[serde(default)]
-    pub(crate) suspended: bool,
-    /// Where it is copied to.
-    #[serde(default)]
-    pub(crate) copied: Option<CopyRule>,
-}
-
-/// A rule by which a bucket is copied.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct CopyRule {
-    pub(crate) rule: String,
-    pub(crate) to: String,
-    #[serde(default)]
-    pub(crate) prefix: String,
-    #[serde(default)]
-    pub(crate) disabled: bool,
+    pub(crate) registry: Registry,
 }
 
 /// A subscription of a topic of its region.
@@ -190,16 +173,6 @@ pub(crate) struct DatabaseDef {
 pub(crate) struct SourceDef {
     pub(crate) region: String,
     pub(crate) id: String,
-}
-
-/// A load balancer and the target groups that its listener forwards to.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct LoadBalancerDef {
-    pub(crate) name: String,
-    pub(crate) dns_name: String,
-    pub(crate) zone_id: String,
-    pub(crate) target_groups: Vec<String>,
 }
 
 /// An EKS cluster.

@@ -66,10 +66,12 @@ pub(crate) const FORMS: [(&str, &str); 21] = [
 ];
 
 /// The services by the names that faults and the call log use.
-pub(crate) const SERVICES: [&str; 13] = [
+pub(crate) const SERVICES: [&str; 15] = [
     "rds",
+    "acm",
     "autoscaling",
     "ec2",
+    "ecr",
     "eks",
     "route53",
     "route53-recovery-cluster",
@@ -94,7 +96,7 @@ const SERVICE_ALIASES: [(&str, &str); 7] = [
 ];
 
 /// Step kinds and the API actions that carry out what they do.
-const KIND_ACTIONS: [(&str, &[&str]); 25] = [
+const KIND_ACTIONS: [(&str, &[&str]); 27] = [
     ("RdsPromoteReadReplica", &["PromoteReadReplica"]),
     ("RdsCreateReadReplica", &["CreateDBInstanceReadReplica"]),
     ("RdsModifyInstance", &["ModifyDBInstance"]),
@@ -107,6 +109,8 @@ const KIND_ACTIONS: [(&str, &[&str]); 25] = [
     ("ElbWaitTargetsHealthy", &["DescribeTargetHealth"]),
     ("SnsPublish", &["Publish"]),
     ("HttpCheck", &["HttpGet"]),
+    ("S3Replicated", &["GetReplicationConfiguration"]),
+    ("EcrReplicated", &["DescribeRegistry"]),
     ("VpcPeering", &["DescribeVpcPeeringConnections"]),
     ("K8sWaitNodes", &["list:nodes"]),
     ("VeleroRestore", &["create:restores"]),

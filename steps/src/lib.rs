@@ -21,6 +21,7 @@
 //! [`KindInfo::facts`]: wf_engine::step::KindInfo::facts
 
 pub mod aws;
+mod certificate;
 mod hosted_zone;
 pub mod k8s;
 pub mod kinds;
@@ -47,6 +48,7 @@ pub fn registry(cloud: Cloud) -> Registry {
         .with::<kinds::approval::Approval>(())
         .with::<kinds::auto_scaling_scale::AutoScalingScale>(cloud.clone())
         .with::<kinds::dns_propagated::DnsPropagated>(cloud.clone())
+        .with::<kinds::ecr_replicated::EcrReplicated>(cloud.clone())
         .with::<kinds::eks_scale_nodegroup::EksScaleNodegroup>(cloud.clone())
         .with::<kinds::elb_wait_targets_healthy::ElbWaitTargetsHealthy>(cloud.clone())
         .with::<kinds::exec::Exec>(())

@@ -6,6 +6,7 @@
 //! --nocapture` compares 20 times as many sequences, others, and prints the figures.
 
 mod compare;
+mod copies;
 mod databases;
 mod dns;
 mod groups;
@@ -40,6 +41,9 @@ const PLAN: &[(&str, &Subject)] = &[
     ("moto", &others::BALANCERS),
     ("moto", &network::NETWORK),
     ("moto", &network::QUOTAS),
+    ("moto", &copies::BUCKETS),
+    ("moto", &copies::IMAGES),
+    ("moto", &copies::CERTIFICATES),
     ("ministack", &databases::SUBJECT),
     ("ministack", &groups::GROUPS),
     ("ministack", &groups::NODES),
@@ -50,6 +54,9 @@ const PLAN: &[(&str, &Subject)] = &[
     ("ministack", &others::METRICS),
     ("ministack", &network::NETWORK),
     ("ministack", &network::QUOTAS),
+    ("ministack", &copies::BUCKETS),
+    ("ministack", &copies::IMAGES),
+    ("ministack", &copies::CERTIFICATES),
 ];
 
 fn setting<T: std::str::FromStr>(name: &str, default: T) -> T {

@@ -14,6 +14,8 @@ pub(super) fn answer(world: &mut World, call: &Call) -> Result<Answer, ServiceEr
     match call.action.name {
         "DescribeLoadBalancers" => load_balancers(here, params),
         "DescribeTargetGroups" => target_groups(here, params),
+        "DescribeListeners" => listeners(here, params),
+        "DescribeListenerCertificates" => listener_certificates(here, params),
         _ => target_health(here, params),
     }
 }
@@ -54,6 +56,42 @@ fn load_balancers(region: &Region, params: &Params) -> Result<Answer, ServiceErr
             .with("IpAddressType", "ipv4")
     });
     Ok(Answer::xml(Element::new("DescribeLoadBalancersResult").with_list("LoadBalancers", members)))
+}
+
+/// The ARN of a listener, by its port.
+fn listener_arn(balancer: &LoadBalancer, port: u16) -> String {
+    format!("{}/{port:016x}", balancer.arn.replacen(":loadbalancer/", ":listener/", 1))
+}
+
+fn listeners(region: &Region, params: &Params) -> Result<Answer, ServiceError> {
+    let arn = params.require("LoadBalancerArn", "ValidationError")?;
+    let missing = || ServiceError::new("LoadBalancerNotFound", "One or more load balancers not found");
+    let balancer = region.load_balancers.values().find(|l| l.arn == arn).ok_or_else(missing)?;
+    let forward = balancer
+        .target_groups
+        .iter()
+        .filter_map(|name| region.target_groups.get(name))
+        .map(|group| Element::new("member").with("Type", "forward").with("TargetGroupArn", &group.arn));
+    let certificate = balancer.certificate.as_ref();
+    let (protocol, port) = if certificate.is_some() { ("HTTPS", 443) } else { ("HTTP", 80) };
+    let shown = certificate.map(|shown| Element::new("member").with("CertificateArn", &shown.arn));
+    let listener = Element::new("member")
+        .with("ListenerArn", listener_arn(balancer, port))
+        .with("LoadBalancerArn", &balancer.arn)
+        .with("Port", port)
+        .with("Protocol", protocol)
+        .with_list("Certificates", shown)
+        .with_list("DefaultActions", forward);
+    Ok(Answer::xml(Element::new("DescribeListenersResult").with_list("Listeners", [listener])))
+}
+
+fn listener_certificates(region: &Region, params: &Params) -> Result<Answer, ServiceError> {
+    let arn = params.require("ListenerArn", "ValidationError")?;
+    let missing = || ServiceError::new("ListenerNotFound", "One or more listeners not found");
+    let shown = region.load_balancers.values().find_map(|l| l.certificate.as_ref().filter(|_| listener_arn(l, 443) == arn));
+    let shown = shown.ok_or_else(missing)?;
+    let member = Element::new("member").with("CertificateArn", &shown.arn).with("IsDefault", true);
+    Ok(Answer::xml(Element::new("DescribeListenerCertificatesResult").with_list("Certificates", [member])))
 }
 
 fn target_groups(region: &Region, params: &Params) -> Result<Answer, ServiceError> {

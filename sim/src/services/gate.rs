@@ -77,6 +77,7 @@ fn unavailable(service: &str) -> ServiceError {
 fn throttled(service: &str) -> ServiceError {
     match service {
         "eks" | "monitoring" | ARC => ServiceError::new("ThrottlingException", "Rate exceeded").status(429),
+        "acm" | "ecr" => ServiceError::new("ThrottlingException", "Rate exceeded"),
         "ec2" => ServiceError::new("RequestLimitExceeded", "Request limit exceeded.").status(503),
         "servicequotas" => ServiceError::new("TooManyRequestsException", "Rate exceeded"),
         _ => ServiceError::new("Throttling", "Rate exceeded"),
@@ -86,7 +87,7 @@ fn throttled(service: &str) -> ServiceError {
 fn denied(world: &World, call: &Call) -> ServiceError {
     let (service, code) = match call.action.service {
         "ec2" => ("ec2", "UnauthorizedOperation"),
-        service @ ("eks" | "servicequotas" | ARC) => (service, "AccessDeniedException"),
+        service @ ("acm" | "ecr" | "eks" | "servicequotas" | ARC) => (service, "AccessDeniedException"),
         "monitoring" => ("cloudwatch", "AccessDenied"),
         "sns" => ("sns", "AuthorizationError"),
         other => (other, "AccessDenied"),
@@ -97,7 +98,7 @@ fn denied(world: &World, call: &Call) -> ServiceError {
         "{lead}User: {} is not authorized to perform: {action} because no identity-based policy allows the {action} action",
         world.principal
     );
-    ServiceError::new(code, message).status(if service == "servicequotas" { 400 } else { 403 })
+    ServiceError::new(code, message).status(if matches!(service, "acm" | "ecr" | "servicequotas") { 400 } else { 403 })
 }
 
 fn told_to_fail(call: &Call, fault: &Fault) -> ServiceError {
@@ -107,6 +108,8 @@ fn told_to_fail(call: &Call, fault: &Fault) -> ServiceError {
         "route53" => "InvalidInput",
         "autoscaling" | "elasticloadbalancing" => "ValidationError",
         "ec2" => "InvalidParameterValue",
+        "acm" => "InvalidArnException",
+        "ecr" => "InvalidParameterException",
         "servicequotas" => "IllegalArgumentException",
         "sns" => "InvalidParameter",
         _ => "InvalidParameterCombination",

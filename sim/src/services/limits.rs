@@ -21,7 +21,9 @@ const LIMITS: &[(&str, Option<&str>, f64, f64)] = &[
     ("elasticloadbalancing", None, 40.0, 10.0),
     // Assumed: what EC2 publishes for its own Describe calls (Amazon EC2 Developer Guide, Request throttling).
     ("autoscaling", None, 100.0, 20.0),
+    ("acm", None, 100.0, 20.0),
     ("ec2", None, 100.0, 20.0),
+    ("ecr", None, 100.0, 20.0),
     ("eks", None, 100.0, 20.0),
     ("rds", None, 100.0, 20.0),
     ("monitoring", None, 100.0, 20.0),

@@ -3,6 +3,7 @@
 //! A request becomes a [`Call`], a service's `answer` reads or changes the world and returns an [`Answer`] or a
 //! [`ServiceError`], and `wire` writes either in the protocol in which it was asked.
 
+mod acm;
 mod app;
 mod autoscaling;
 mod cloudwatch;
@@ -10,6 +11,7 @@ mod cloudwatch_kept;
 mod cloudwatch_read;
 mod cloudwatch_write;
 mod ec2;
+mod ecr;
 mod eks;
 mod elb;
 pub(crate) mod gate;
@@ -114,6 +116,11 @@ pub(crate) const ACTIONS: &[Action] = &[
     reads("elasticloadbalancing", "DescribeLoadBalancers"),
     reads("elasticloadbalancing", "DescribeTargetGroups"),
     reads("elasticloadbalancing", "DescribeTargetHealth"),
+    reads("elasticloadbalancing", "DescribeListeners"),
+    reads("elasticloadbalancing", "DescribeListenerCertificates"),
+    reads("acm", "DescribeCertificate"),
+    reads("ecr", "DescribeImages"),
+    reads("ecr", "DescribeRegistry"),
     reads("ec2", "DescribeLaunchTemplateVersions"),
     reads("ec2", "DescribeImages"),
     reads("ec2", "DescribeSubnets"),
@@ -323,7 +330,9 @@ fn dispatch(world: &mut World, call: &Call) -> Result<Answer, ServiceError> {
     match call.action.service {
         "rds" => rds::answer(world, call),
         "autoscaling" => autoscaling::answer(world, call),
+        "acm" => acm::answer(world, call),
         "ec2" => ec2::answer(world, call),
+        "ecr" => ecr::answer(world, call),
         "eks" => eks::answer(world, call),
         "route53" => route53::answer(world, call),
         recovery_cluster::SERVICE => recovery_cluster::answer(world, call),

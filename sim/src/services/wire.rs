@@ -80,7 +80,7 @@ pub(crate) fn parse(service: &'static str, region: String, request: Request<Vec<
     let query = Params::parse(head.uri.query().unwrap_or_default());
     let protocol = match service {
         "ec2" => Protocol::Ec2,
-        "servicequotas" => Protocol::Json11,
+        "acm" | "ecr" | "servicequotas" => Protocol::Json11,
         "eks" => Protocol::RestJson,
         "route53" => Protocol::RestXml,
         "s3" => Protocol::Object,

@@ -17,6 +17,19 @@ pub(crate) struct LoadBalancer {
     pub(crate) created: super::Ms,
     /// Set if an ingress made it: its targets are pods.
     pub(crate) backend: Option<Backend>,
+    /// What its HTTPS listener shows.
+    #[serde(default)]
+    pub(crate) certificate: Option<Certificate>,
+}
+
+/// A certificate.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Certificate {
+    pub(crate) arn: String,
+    pub(crate) status: String,
+    pub(crate) until: super::Ms,
+    /// Whether it was deleted.
+    pub(crate) gone: bool,
 }
 
 /// A target group; its targets are the instances of the groups that name it.

@@ -11,6 +11,7 @@ mod lease;
 pub(crate) mod monitoring;
 pub(crate) mod objects;
 mod recovery;
+pub(crate) mod registry;
 pub(crate) mod rows;
 pub(crate) mod seed;
 mod status;
@@ -101,6 +102,8 @@ pub(crate) struct Region {
     /// What the buckets keep that keep more than their objects.
     #[serde(default)]
     pub(crate) data_buckets: BTreeMap<String, objects::DataBucket>,
+    #[serde(default)]
+    pub(crate) registry: registry::Registry,
     #[serde(default)]
     pub(crate) monitoring: monitoring::Monitoring,
     #[serde(default)]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::app::{LoadBalancer, TargetGroup};
+use super::app::{Certificate, LoadBalancer, TargetGroup};
 use super::autoscaling::{CHECK_INTERVAL, Group, Instance, Lifecycle, TargetHealth};
 use super::database::{Changes, Database, Source};
 use super::dns::{Dns, HealthCheck, Record, Zone, normal};
@@ -81,6 +81,12 @@ impl World {
                 target_groups: l.target_groups.clone(),
                 created,
                 backend: None,
+                certificate: l.certificate.as_ref().map(|shown| Certificate {
+                    arn: self.arn("acm", name, &format!("certificate/{:08x}-0000-4000-8000-000000000000", hash(9, &l.name, 0) >> 32)),
+                    status: shown.status.clone(),
+                    until: self.started + shown.days * 86_400_000,
+                    gone: shown.gone,
+                }),
             };
             (l.name.clone(), balancer)
         });
@@ -139,6 +145,7 @@ impl World {
             subscriptions,
             objects: objects.collect(),
             data_buckets: data_buckets.collect(),
+            registry: def.registry.clone(),
             databases,
             snapshots: BTreeMap::new(),
             groups,

@@ -33,6 +33,9 @@ pub fn resource(action: &str, account: &str, param: impl Fn(&str) -> Option<Stri
             format!("arn:aws:route53-recovery-control::{account}:controlpanel/*/routingcontrol/*")
         }
         "s3:GetObject" | "s3:PutObject" | "s3:DeleteObject" => format!("arn:aws:s3:::{}/{}", known("bucket"), known("key")),
+        // A repository is named by the images that run.
+        "ecr:DescribeImages" => format!("arn:aws:ecr:*:{account}:repository/*"),
+        "acm:DescribeCertificate" => format!("arn:aws:acm:{region}:{account}:certificate/*"),
         // The copy is asked too.
         "s3:GetBucketVersioning" => "arn:aws:s3:::*".to_owned(),
         "s3:ListBucket" | "s3:GetReplicationConfiguration" => format!("arn:aws:s3:::{}", known("bucket")),

@@ -78,9 +78,11 @@ struct Common {
 
 #[derive(Default)]
 struct Clients {
+    acm: PerRegion<aws_sdk_acm::Client>,
     autoscaling: PerRegion<aws_sdk_autoscaling::Client>,
     cloudwatch: PerRegion<aws_sdk_cloudwatch::Client>,
     ec2: PerRegion<aws_sdk_ec2::Client>,
+    ecr: PerRegion<aws_sdk_ecr::Client>,
     eks: PerRegion<aws_sdk_eks::Client>,
     elb: PerRegion<aws_sdk_elasticloadbalancingv2::Client>,
     rds: PerRegion<aws_sdk_rds::Client>,
@@ -286,9 +288,11 @@ macro_rules! regional {
 }
 
 regional! {
+    acm: aws_sdk_acm, "acm", "Certificate Manager";
     autoscaling: aws_sdk_autoscaling, "autoscaling", "EC2 Auto Scaling";
     cloudwatch: aws_sdk_cloudwatch, "monitoring", "CloudWatch";
     ec2: aws_sdk_ec2, "ec2", "EC2";
+    ecr: aws_sdk_ecr, "ecr", "ECR";
     eks: aws_sdk_eks, "eks", "EKS";
     elb: aws_sdk_elasticloadbalancingv2, "elasticloadbalancing", "Elastic Load Balancing";
     rds: aws_sdk_rds, "rds", "RDS";

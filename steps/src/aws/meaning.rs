@@ -149,6 +149,10 @@ const CODES: &[(&str, Meaning)] = &[
     ("ResourceContention", Busy),
     ("ScalingActivityInProgress", Busy),
     ("ServiceLinkedRoleFailure", Denied),
+    // ECR and ACM
+    ("ImageNotFound", Missing),
+    ("InvalidArn", Parameter),
+    ("RepositoryNotFound", Missing),
     // EKS
     ("Client", Parameter),
     ("InvalidParameter", Parameter),
@@ -195,8 +199,10 @@ const CODES: &[(&str, Meaning)] = &[
     // Elastic Load Balancing
     ("HealthUnavailable", Failed),
     ("InvalidTarget", Parameter),
+    ("ListenerNotFound", Missing),
     ("LoadBalancerNotFound", Missing),
     ("TargetGroupNotFound", Missing),
+    ("UnsupportedProtocol", Parameter),
     // STS
     ("IDPCommunicationError", Failed),
     ("IDPRejectedClaim", Credentials),

@@ -16,6 +16,7 @@ use wf_engine::step::{Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibi
 use crate::aws::missing::{Missing, names};
 use crate::aws::poll::{self, Look};
 use crate::aws::{Cloud, errors};
+use crate::certificate;
 
 /// Waits for healthy targets.
 #[derive(Debug, Clone, Deserialize)]
@@ -70,7 +71,7 @@ impl StepKind for ElbWaitTargetsHealthy {
             read: &["elasticloadbalancing:DescribeTargetGroups", "elasticloadbalancing:DescribeTargetHealth"],
             apply: &[],
             compensate: &[],
-            ready: &[],
+            ready: &[certificate::LISTENERS, certificate::LISTENED, certificate::CERTIFICATE],
         },
         rbac: Rbac::NONE,
         facts: &[
@@ -118,7 +119,11 @@ impl StepKind for ElbWaitTargetsHealthy {
                 self.region
             ),
         );
-        Ok(vec![there, used])
+        let mut checks = vec![there, used];
+        for balancer in &load_balancers {
+            checks.extend(certificate::checks(cx, &self.region, balancer).await);
+        }
+        Ok(checks)
     }
 
     fn signals(&self) -> Vec<Signal> {

@@ -3,6 +3,7 @@
 pub mod approval;
 pub mod auto_scaling_scale;
 pub mod dns_propagated;
+pub mod ecr_replicated;
 pub mod eks_scale_nodegroup;
 pub mod elb_wait_targets_healthy;
 pub mod exec;

@@ -302,7 +302,7 @@ fn action(request: &HttpRequest) -> Option<String> {
             "DELETE" => "DeleteObject".to_owned(),
             method => method.to_owned(),
         },
-        "servicequotas" => request.headers().get("x-amz-target")?.rsplit('.').next()?.to_owned(),
+        "acm" | "ecr" | "servicequotas" => request.headers().get("x-amz-target")?.rsplit('.').next()?.to_owned(),
         _ => match segments.last() {
             Some(operation) => (*operation).to_owned(),
             None => {

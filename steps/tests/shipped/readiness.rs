@@ -8,8 +8,9 @@ use wf_sim::DEFAULT_WORLD;
 
 use crate::world::{Shipped, text_of, with_a_lease};
 
-/// What a healthy world is warned of: the shipped plan restores volumes out of a daily backup, and has an RPO of five minutes.
-const ALWAYS: &str = "restore/backup age warned";
+/// What a healthy world is warned of: the shipped plan restores volumes out of a daily backup, and has an RPO of five minutes; and what it
+/// restores asks the registry of the primary region for its images.
+const ALWAYS: [&str; 2] = ["images_copied/image addresses warned", "restore/backup age warned"];
 
 const FAILOVER: &str = "failover.ron";
 const STOP: &str = "failover-stop.ron";
@@ -92,6 +93,11 @@ const DR_TOPIC: &str = r#"endpoint: "oncall@company.com")],
 const DATA: &str = r#"(name: "production-app-data-primary", copied: (rule: "replicate-to-dr", to: "production-app-data-dr"))"#;
 const RULE: &str = r#"rule: "replicate-to-dr","#;
 const DR_DATA: &str = r#"(name: "production-app-data-dr")"#;
+
+const DR_IMAGES: &str = r#""reports:v1.0.0": "1" },
+            ),"#;
+const COPIES: &str = r#"copies: [(region: "us-west-2")],"#;
+const DR_BALANCER: &str = r#"zone_id: "Z1H1FL5HABSF5", target_groups: ["prod-app-dr-tg"],"#;
 
 const BREAKS: &[Break] = &[
     // The database.
@@ -189,7 +195,8 @@ const BREAKS: &[Break] = &[
     world(&[(DR_QUOTA, "quotas: {}")], &[], ""),
     // Who may not look does not know.
     fault("deny DescribeLaunchTemplateVersions", &["scale_app/launch template unknown"], "allow ec2:DescribeLaunchTemplateVersions"),
-    fault("deny DescribeImages", &["scale_app/image unknown"], "allow ec2:DescribeImages"),
+    // EC2 and ECR both call an action so.
+    fault("deny DescribeImages", &["images_copied/observe failed", "scale_app/image unknown"], "allow ec2:DescribeImages"),
     fault("deny DescribeSubnets", &["scale_app/addresses unknown", "scale_eks/addresses unknown"], "allow ec2:DescribeSubnets"),
     fault(
         "deny DescribeInstanceTypes",
@@ -349,10 +356,14 @@ const BREAKS: &[Break] = &[
     // The clusters.
     plan(
         &[("\"namespace\": \"production\"", "\"namespace\": \"producton\"")],
-        &["fence_cron/namespace failed", "fence_shop/namespace failed"],
+        &["fence_cron/namespace failed", "fence_shop/namespace failed", "images_copied/namespace failed"],
         "there is no namespace producton",
     ),
-    fault("k8s-down production-primary", &["fence_cron/observe failed", "fence_shop/observe failed"], "production-primary"),
+    fault(
+        "k8s-down production-primary",
+        &["fence_cron/observe failed", "fence_shop/observe failed", "images_copied/observe failed"],
+        "production-primary",
+    ),
     // What is copied.
     plan(
         &[("\"production-app-data-dr\"", "\"production-app-data-rd\"")],
@@ -367,11 +378,51 @@ const BREAKS: &[Break] = &[
     world(&[(DATA, r#"(name: "production-app-data-primary")"#)], &["data_copied/replication rule failed"], "no rule that copies"),
     world(&[(RULE, r#"rule: "replicate-to-dr", disabled: true,"#)], &["data_copied/replication rule failed"], "is disabled"),
     world(&[(RULE, r#"rule: "replicate-to-dr", prefix: "images/","#)], &["data_copied/replication rule failed"], "begins with \"images/\""),
+    world(
+        &[(DR_IMAGES, "\"reports:v1.0.0\": \"2\" },\n            ),")],
+        &["images_copied/images failed"],
+        "1 of 5 images of production is not there in us-west-2: reports:v1.0.0 is another image there",
+    ),
+    world(
+        &[(DR_IMAGES, "\"reports:v0.9.0\": \"1\" },\n            ),")],
+        &["images_copied/images failed"],
+        "1 of 5 images of production is not there in us-west-2: reports:v1.0.0 push",
+    ),
+    world(&[(COPIES, "")], &["images_copied/replication rule failed"], "put-replication-configuration"),
+    world(
+        &[(COPIES, r#"copies: [(region: "us-west-2", prefixes: ["production-"])],"#)],
+        &["images_copied/replication rule failed"],
+        "copies fluent-bit, invoices, reports, valkey to us-west-2",
+    ),
+    // What is shown to browsers.
+    world(
+        &[(DR_BALANCER, r#"zone_id: "Z1H1FL5HABSF5", target_groups: ["prod-app-dr-tg"], certificate: (days: -3),"#)],
+        &["targets/certificate failed"],
+        "is over since 3 d",
+    ),
+    world(
+        &[(DR_BALANCER, r#"zone_id: "Z1H1FL5HABSF5", target_groups: ["prod-app-dr-tg"], certificate: (days: 20),"#)],
+        &["targets/certificate warned"],
+        "ends in 19 d",
+    ),
+    world(
+        &[(DR_BALANCER, r#"zone_id: "Z1H1FL5HABSF5", target_groups: ["prod-app-dr-tg"], certificate: (status: "PENDING_VALIDATION"),"#)],
+        &["targets/certificate failed"],
+        "PENDING_VALIDATION",
+    ),
+    world(
+        &[(DR_BALANCER, r#"zone_id: "Z1H1FL5HABSF5", target_groups: ["prod-app-dr-tg"], certificate: (gone: true),"#)],
+        &["targets/certificate failed"],
+        "not there any more",
+    ),
+    world(&[(DR_BALANCER, r#"zone_id: "Z1H1FL5HABSF5", target_groups: ["prod-app-dr-tg"], certificate: None,"#)], &[], ""),
+    fault("deny DescribeCertificate", &["targets/certificate unknown"], "acm:DescribeCertificate"),
     // A region that is gone.
     fault(
         "region-outage us-east-1",
         &[
             "data_copied/observe failed",
+            "images_copied/observe failed",
             "fence/group unknown",
             "fence_cron/observe failed",
             "fence_eks/observe failed",
@@ -423,8 +474,8 @@ async fn found(case: &Break) -> Vec<(String, String)> {
 #[tokio::test(start_paused = true)]
 async fn a_healthy_world_is_ready() {
     for (file, mode, always) in [
-        (FAILOVER, Mode::Unplanned, vec![ALWAYS.to_owned()]),
-        (FAILOVER, Mode::Planned, vec![ALWAYS.to_owned()]),
+        (FAILOVER, Mode::Unplanned, ALWAYS.map(str::to_owned).to_vec()),
+        (FAILOVER, Mode::Planned, ALWAYS.map(str::to_owned).to_vec()),
         (STOP, Mode::Unplanned, Vec::new()),
     ] {
         let found: Vec<_> = found(&Break { file, mode, ..WHOLE }).await;
@@ -438,7 +489,7 @@ async fn each_break_is_found_by_its_own_check_and_by_no_other() {
     for case in BREAKS {
         let found = found(case).await;
         let is_expected = |check: &String| case.found.contains(&check.as_str());
-        let names: BTreeSet<_> = found.iter().map(|(check, _)| check.as_str()).filter(|check| *check != ALWAYS).collect();
+        let names: BTreeSet<_> = found.iter().map(|(check, _)| check.as_str()).filter(|check| !ALWAYS.contains(check)).collect();
         let says = case.found.is_empty() || found.iter().any(|(check, said)| is_expected(check) && said.contains(case.says));
         if names != case.found.iter().copied().collect() || !says {
             wrong.push(format!("{:?} {:?} {}: {found:#?}", case.plan, case.world, case.fault));

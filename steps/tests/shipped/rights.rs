@@ -32,6 +32,8 @@ const SPARED: &[(&str, &str)] = &[
     ("GetHealthCheckStatus", "`wf check --live` asks for it"),
     ("GetBucketVersioning", "is looked at before a run only"),
     ("GetReplicationConfiguration", "is looked at before a run only"),
+    ("DescribeImages", "is looked at before a run only"),
+    ("DescribeRegistry", "is looked at before a run only"),
     ("GetHostedZone", "the plan waits for no health check"),
     ("ListSubscriptionsByTopic", "`wf check --live` asks for it"),
     ("DescribeVpcPeeringConnections", "`wf check --live` asks for it"),

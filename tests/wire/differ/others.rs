@@ -118,6 +118,12 @@ const BALANCER_CASES: &[Case] = &[
     case("describe_target_groups", "of an unknown load balancer", Look, |d| {
         (EAST, json!({ "LoadBalancerArn": no_arn(d, "loadbalancer/app") }))
     }),
+    case("describe_listeners", "of an unknown load balancer", Look, |d| {
+        (EAST, json!({ "LoadBalancerArn": no_arn(d, "loadbalancer/app") }))
+    }),
+    case("describe_listener_certificates", "an unknown listener", Look, |d| {
+        (EAST, json!({ "ListenerArn": format!("{}/0123456789abcdef", no_arn(d, "listener/app")) }))
+    }),
     case("describe_target_health", "an unknown target group", Look, |d| (EAST, json!({ "TargetGroupArn": no_arn(d, "targetgroup") }))),
     case("describe_target_health", "a name that is no ARN", Look, |d| (EAST, json!({ "TargetGroupArn": d.name("targets") }))),
     case("describe_target_health", "no target group", Look, |_| (EAST, json!({}))),

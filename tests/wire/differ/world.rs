@@ -6,7 +6,7 @@ use tokio::net::TcpListener;
 use wf_sim::{Sim, SimOptions, WorldDef};
 
 use super::sequence::{Draw, EAST, WEST};
-use super::{databases, dns, groups, network, others};
+use super::{copies, databases, dns, groups, network, others};
 
 /// How much faster the simulator's time runs: what takes 20 s there takes the second that it takes in moto.
 const SPEED: f64 = 20.0;
@@ -24,6 +24,7 @@ pub struct Parts {
     zones: Vec<String>,
     checks: Vec<String>,
     network: network::Simulated,
+    copies: copies::Simulated,
 }
 
 impl Parts {
@@ -37,6 +38,7 @@ impl Parts {
             }
             "autoscaling" => self.groups.push(groups::simulated_groups(draw)),
             "ec2" => self.network.add(draw),
+            "s3" | "ecr" => self.copies.add(service, draw),
             "eks" => self.clusters.push(groups::simulated_nodes(draw)),
             "sns" => self.topics.push(format!("{:?}", others::topic(draw))),
             "elbv2" | "route53" => {
@@ -70,7 +72,7 @@ impl Parts {
                 regions: {{
                     "{EAST}": (
                         databases: [{}], load_balancers: [{}], target_groups: [{}], groups: [{}], clusters: [{}], topics: [{}],
-                        ec2: {},
+                        ec2: {}, {},
                     ),
                     "{WEST}": (databases: [{}]),
                 }},
@@ -85,6 +87,7 @@ impl Parts {
             all(&self.clusters),
             all(&self.topics),
             self.network.section(),
+            self.copies.fields(),
             all(&self.west),
             self.network.peerings(),
             all(&self.checks),

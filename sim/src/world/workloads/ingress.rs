@@ -76,6 +76,7 @@ fn provision(tick: &mut Tick, key: &str, ingress: &Value) {
     let host = host_name(tick.region, tick.cluster, &backend.namespace, &backend.ingress);
     let resource = format!("loadbalancer/app/{balancer_name}/{:016x}", hash(1, &balancer_name, 0));
     let balancer = LoadBalancer {
+        certificate: None,
         arn: tick.world.arn("elasticloadbalancing", tick.region, &resource),
         name: balancer_name.clone(),
         dns_name: host.clone(),
