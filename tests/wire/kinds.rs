@@ -8,7 +8,7 @@
 //! | `DnsPropagated`         | served: the zone's name servers, whose answers are the test's | served, likewise |
 //! | `EksScaleNodegroup`     | served, with DescribeUpdate and its token by our patch | no: UpdateNodegroupConfig is not implemented |
 //! | `ElbWaitTargetsHealthy` | served: instances register themselves | served: the test registers them |
-//! | `Fence`                 | served: its group; the lease is tried on the simulator | as on moto |
+//! | `Fence`                 | served: its group, and the lease by itself | served, likewise |
 //! | `RdsCreateReadReplica`  | served, across regions; the deletion of the replica by our patch | in one region only: an ARN is "longer than 63" |
 //! | `RdsDeleteInstance`     | served     | served |
 //! | `RdsModifyInstance`     | served     | all but the renaming: `NewDBInstanceIdentifier` is ignored |
@@ -56,10 +56,14 @@ const NOT_SERVED: [(&str, &str, &str, &str); 2] = [
 ];
 
 /// The steps that are tried on both servers, by their kinds.
-const STEPS: [(&str, &str); 8] = [
+const STEPS: [(&str, &str); 9] = [
     ("AutoScalingScale", r#"AutoScalingScale(group: "prod-app-dr-asg", region: "us-west-2", min: 3, desired: 6, max: 12)"#),
     ("ElbWaitTargetsHealthy", r#"ElbWaitTargetsHealthy(target_group: "prod-app-tg", region: "us-east-1", min_healthy: 3)"#),
     ("Fence", r#"Fence(region: "us-east-1", group: "prod-app-asg", keep_empty: true)"#),
+    (
+        "Fence",
+        r#"Fence(region: "us-east-1", lease: (bucket: "production-dr-switch", key: "lease/production", region: "us-west-2", holder: "us-west-2"), skew: "0s")"#,
+    ),
     ("RdsDeleteInstance", r#"RdsDeleteInstance(instance: "alone", region: "us-east-1", final_snapshot: "last")"#),
     (
         "RdsModifyInstance",

@@ -34,6 +34,8 @@ class World:
         bucket = {"Bucket": "production-dr-switch", "CreateBucketConfiguration": {"LocationConstraint": WEST}}
         self.client("s3", WEST).create_bucket(**bucket)
         self.copied_bucket()
+        lease = json.dumps({"holder": EAST, "ttl_seconds": 1})
+        self.client("s3", WEST).put_object(Bucket="production-dr-switch", Key="lease/production", Body=lease)
         # Health checkers ask as anybody does.
         everybody = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::production-dr-switch/*"}
         policy = json.dumps({"Version": "2012-10-17", "Statement": [everybody]})
@@ -189,7 +191,11 @@ class World:
 
     def look(self):
         """What a step can change, in both regions, as boto3 sees it."""
-        return {EAST: self.look_at(EAST), WEST: self.look_at(WEST), "records": self.records(), "objects": self.objects()}
+        return {EAST: self.look_at(EAST), WEST: self.look_at(WEST), "records": self.records(), "objects": self.objects(), "lease": self.lease()}
+
+    def lease(self):
+        held = self.client("s3", WEST).get_object(Bucket="production-dr-switch", Key="lease/production")
+        return json.loads(held["Body"].read())
 
     def objects(self):
         found = self.client("s3", WEST).list_objects_v2(Bucket="production-dr-switch")
