@@ -6,6 +6,7 @@
 use wf_engine::clock::between;
 use wf_engine::model::event::{Event, Fields, Operator, RunHeader, RunOutcome, StepFailure, WorkflowChange};
 use wf_engine::model::ids::StepId;
+use wf_engine::model::occasion::Only;
 use wf_engine::model::order::Order;
 use wf_engine::model::record::Record;
 use wf_engine::model::run_state::RunState;
@@ -91,6 +92,11 @@ fn say(ink: Ink, sign: char, text: impl Into<String>) -> Words {
     Words { ink, sign, text: text.into(), more: Vec::new() }
 }
 
+fn only_checked(state: &RunState, step: &StepId) -> bool {
+    let workflow = state.workflow();
+    workflow.find(step).is_some_and(|ix| workflow.step(ix).only == Some(Only::Check))
+}
+
 /// Says what an event means; every one by name, so that a new one cannot be forgotten.
 fn words(record: &Record, state: &RunState) -> Option<Words> {
     Some(match &record.event {
@@ -125,6 +131,8 @@ fn words(record: &Record, state: &RunState) -> Option<Words> {
         Event::StepUnreachable { failure, .. } => {
             say(Ink::Bad, '✗', format!("unreachable: {}", clean(&failure.message))).more(why(failure))
         }
+        // No step of the run: it is only looked at beforehand.
+        Event::StepSkipped { step, .. } if only_checked(state, step) => return None,
         Event::StepSkipped { reason, .. } => say(Ink::Dim, '-', format!("skipped: {}", clean(reason))),
         Event::StepInterrupted { .. } => say(Ink::Warn, '!', "interrupted before its result was known"),
         Event::StepRedone { by, .. } => say(Ink::Warn, '!', format!("may run again, says {}", who(by))),
