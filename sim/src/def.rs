@@ -181,6 +181,9 @@ pub(crate) struct SourceDef {
 pub(crate) struct ClusterDef {
     pub(crate) name: String,
     pub(crate) version: String,
+    /// The names of its add-ons.
+    #[serde(default)]
+    pub(crate) addons: Vec<String>,
     #[serde(default)]
     pub(crate) nodegroups: Vec<NodegroupDef>,
     #[serde(default)]

@@ -12,6 +12,7 @@ pub(super) fn route(method: &str, path: &[String]) -> Option<(String, Vec<String
     let (action, labels): (&str, &[&str]) = match (method, parts.as_slice()) {
         ("GET", ["clusters"]) => ("ListClusters", &[]),
         ("GET", ["clusters", cluster]) => ("DescribeCluster", &[cluster]),
+        ("GET", ["clusters", cluster, "addons"]) => ("ListAddons", &[cluster]),
         ("GET", ["clusters", cluster, "node-groups"]) => ("ListNodegroups", &[cluster]),
         ("GET", ["clusters", cluster, "node-groups", group]) => ("DescribeNodegroup", &[cluster, group]),
         ("POST", ["clusters", cluster, "node-groups", group, "update-config"]) => ("UpdateNodegroupConfig", &[cluster, group]),
@@ -32,6 +33,7 @@ pub(super) fn answer(world: &mut World, call: &Call) -> Result<Answer, ServiceEr
             Ok(Answer::json(json!({ "clusters": names })))
         }
         "DescribeCluster" => Ok(Answer::json(json!({ "cluster": render_cluster(world, call, find_cluster(world, region, cluster)?) }))),
+        "ListAddons" => Ok(Answer::json(json!({ "addons": find_cluster(world, region, cluster)?.addons }))),
         "ListNodegroups" => {
             let names: Vec<&String> = find_cluster(world, region, cluster)?.nodegroups.keys().collect();
             Ok(Answer::json(json!({ "nodegroups": names })))

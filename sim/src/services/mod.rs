@@ -81,6 +81,7 @@ pub(crate) const ACTIONS: &[Action] = &[
     mutates("autoscaling", "SetDesiredCapacity"),
     reads("eks", "ListClusters"),
     reads("eks", "DescribeCluster"),
+    reads("eks", "ListAddons"),
     reads("eks", "ListNodegroups"),
     reads("eks", "DescribeNodegroup"),
     reads("eks", "DescribeUpdate"),

@@ -16,6 +16,8 @@ pub(crate) struct Cluster {
     pub(crate) name: String,
     pub(crate) version: String,
     pub(crate) created: Ms,
+    #[serde(default)]
+    pub(crate) addons: Vec<String>,
     pub(crate) nodegroups: BTreeMap<String, Nodegroup>,
     /// What its Kubernetes API holds.
     pub(crate) kube: Kube,

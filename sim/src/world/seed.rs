@@ -114,6 +114,7 @@ impl World {
             let cluster = Cluster {
                 name: c.name.clone(),
                 version: c.version.clone(),
+                addons: c.addons.clone(),
                 created,
                 nodegroups: nodegroups.collect(),
                 kube: Kube::default(),

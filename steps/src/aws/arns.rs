@@ -12,7 +12,9 @@ pub fn resource(action: &str, account: &str, param: impl Fn(&str) -> Option<Stri
         "autoscaling:UpdateAutoScalingGroup" => {
             format!("arn:aws:autoscaling:{region}:{account}:autoScalingGroup:*:autoScalingGroupName/{}", known("group"))
         }
-        "eks:DescribeCluster" | "eks:ListNodegroups" => format!("arn:aws:eks:{region}:{account}:cluster/{}", known("cluster")),
+        "eks:DescribeCluster" | "eks:ListNodegroups" | "eks:ListAddons" => {
+            format!("arn:aws:eks:{region}:{account}:cluster/{}", known("cluster"))
+        }
         "eks:DescribeNodegroup" | "eks:UpdateNodegroupConfig" | "eks:DescribeUpdate" => {
             format!("arn:aws:eks:{region}:{account}:nodegroup/{}/{}/*", known("cluster"), known("nodegroup"))
         }

@@ -1,5 +1,6 @@
 //! `EksScaleNodegroup`: sets the sizes of an EKS managed node group, and waits until EKS has done it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -87,7 +88,7 @@ impl StepKind for EksScaleNodegroup {
             read: &["eks:DescribeNodegroup", "eks:DescribeUpdate", "eks:ListNodegroups", "eks:DescribeCluster"],
             apply: &["eks:UpdateNodegroupConfig"],
             compensate: &[],
-            ready: &[launch::SUBNETS, launch::TYPES, launch::QUOTA, launch::DEFAULT_QUOTA],
+            ready: &["eks:ListAddons", launch::SUBNETS, launch::TYPES, launch::QUOTA, launch::DEFAULT_QUOTA],
         },
         rbac: Rbac::NONE,
         facts: &[
@@ -136,7 +137,8 @@ impl StepKind for EksScaleNodegroup {
         let group = self.describe(cx, cx.env.since_now()).await?;
         let wanted = self.wanted(&sizes_of(&group));
         let sizes = Check::of("sizes", self).as_observed().mended_by(&[Self::INFO.name]).fail_on(wanted.as_ref().map_err(Clone::clone));
-        let mut checks = vec![sizes, self.status(&group), self.health(&group), self.version(cx).await];
+        let (version, add_ons) = tokio::join!(self.version(cx), self.add_ons(cx));
+        let mut checks = vec![sizes, self.status(&group), self.health(&group), version, add_ons];
         if let Ok(wanted) = wanted {
             checks.extend(self.can_launch(cx, &group, wanted).await);
         }
@@ -230,6 +232,22 @@ impl EksScaleNodegroup {
         };
         let (addresses, quota) = tokio::join!(launch.addresses(group.subnets(), more, larger), launch.quota(types, wanted.desired));
         addresses.into_iter().chain(quota).collect()
+    }
+
+    /// Checks that the cluster has the same add-ons as the others of the workflow: what is restored into it may lean on each of them.
+    async fn add_ons(&self, cx: &StepContext<Cloud>) -> Check {
+        let Self { cluster, region, .. } = self;
+        let place = format!("cluster {cluster} in {region}");
+        let mut names = BTreeSet::new();
+        let mut found = cx.env.eks(region).list_addons().cluster_name(cluster).into_paginator().items().send();
+        while let Some(name) = found.next().await {
+            match name.map_err(errors::reading("eks:ListAddons", format!("list the add-ons of {place}"))) {
+                Ok(name) => drop(names.insert(name)),
+                Err(failure) => return Check::unknown("add-ons", place, failure),
+            }
+        }
+        let all = if names.is_empty() { "none".to_owned() } else { names.into_iter().collect::<Vec<_>>().join(", ") };
+        Check::of("add-ons", place).agreeing_on(all)
     }
 
     /// Checks the cluster: that it is active, and of the same version as the others of the workflow. Manifests of one version need not be

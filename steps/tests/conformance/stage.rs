@@ -277,6 +277,7 @@ fn action(request: &HttpRequest) -> Option<String> {
         "eks" => match (request.method(), segments.as_slice()) {
             ("GET", ["clusters"]) => "ListClusters".to_owned(),
             ("GET", ["clusters", _]) => "DescribeCluster".to_owned(),
+            ("GET", ["clusters", _, "addons"]) => "ListAddons".to_owned(),
             ("GET", ["clusters", _, "node-groups", _]) => "DescribeNodegroup".to_owned(),
             ("GET", ["clusters", _, "updates", _]) => "DescribeUpdate".to_owned(),
             ("POST", ["clusters", _, "node-groups", _, "update-config"]) => "UpdateNodegroupConfig".to_owned(),

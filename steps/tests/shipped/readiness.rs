@@ -248,6 +248,15 @@ const BREAKS: &[Break] = &[
         &["scale_eks/cluster version failed"],
         "has 1.27, and cluster production-primary in us-east-1 has 1.28",
     ),
+    world(
+        &[(
+            "name: \"production-dr\", version: \"1.28\", addons: [\"coredns\", \"kube-proxy\", \"vpc-cni\"]",
+            "name: \"production-dr\", version: \"1.28\", addons: [\"coredns\"]",
+        )],
+        &["scale_eks/add-ons failed"],
+        "has coredns, and cluster production-primary in us-east-1 has coredns, kube-proxy, vpc-cni",
+    ),
+    fault("deny ListAddons", &["fence_eks/add-ons unknown", "scale_eks/add-ons unknown"], "allow eks:ListAddons"),
     // The load balancer.
     plan(&[("\"prod-app-dr-tg\"", "\"prod-app-dr-gt\"")], &["targets/target group failed"], "did you mean prod-app-dr-tg?"),
     world(

@@ -171,6 +171,8 @@ const NODE_CASES: &[Case] = &[
     case("describe_cluster", "a cluster", Look, |d| (EAST, json!({ "name": cluster(d) }))),
     case("describe_cluster", "an unknown cluster", Look, |d| (EAST, json!({ "name": d.name("unknown") }))),
     case("describe_cluster", "in capitals", Look, |d| (EAST, json!({ "name": cluster(d).to_uppercase() }))),
+    case("list_addons", "a cluster", Look, |d| (EAST, json!({ "clusterName": cluster(d) }))),
+    case("list_addons", "an unknown cluster", Look, |d| (EAST, json!({ "clusterName": d.name("unknown") }))),
     case("list_nodegroups", "a cluster", Look, |d| (EAST, json!({ "clusterName": cluster(d) }))),
     case("list_nodegroups", "an unknown cluster", Look, |d| (EAST, json!({ "clusterName": d.name("unknown") }))),
     case("describe_nodegroup", "an unknown node group", Look, |d| (EAST, json!({ "clusterName": cluster(d), "nodegroupName": "unknown" }))),
