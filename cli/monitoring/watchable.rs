@@ -46,7 +46,7 @@ impl Watchable {
         let standby = || inputs.get(STANDBY).and_then(Value::as_str);
         Self {
             workflow: workflow.name().to_owned(),
-            objectives: workflow.def().objectives,
+            objectives: workflow.def().objectives.clone(),
             own_region: region.or_else(standby).map(str::to_owned),
             namespace: namespace.to_owned(),
             signals: here.into_iter().flat_map(|ix| bound.signals(ix)).collect(),

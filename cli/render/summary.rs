@@ -9,8 +9,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use wf_engine::clock::between;
+use wf_engine::model::definition::Tier;
 use wf_engine::model::event::{Event, Identity, Mode, RunOutcome, StepFailure};
 use wf_engine::model::ids::{RunId, StepId};
+use wf_engine::model::occasion::Only;
 use wf_engine::model::order::Order;
 use wf_engine::model::record::Record;
 use wf_engine::model::run_state::{RunPhase, RunState, StepStatus};
@@ -73,6 +75,12 @@ pub struct Summary {
     pub rto: Objective,
     /// How much of the latest data was lost, in time.
     pub rpo: Objective,
+    /// How much depends on the service, if the workflow says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tier: Option<Tier>,
+    /// The rules that the service is under.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub compliance: Vec<String>,
     /// What the simulated users of each site saw.
     pub users: Vec<Users>,
     /// What failed and stayed so.
@@ -185,7 +193,7 @@ impl Summary {
         let (word, ink) = state_word(state, false);
         let over = matches!(state.phase(), RunPhase::Finished(outcome) if outcome != RunOutcome::Stuck);
         let clocks = Clocks::of(replayed, records);
-        let objectives = workflow.def().objectives;
+        let objectives = &workflow.def().objectives;
         let (rto, rpo) = (rto(state, objectives.rto, makespan, &clocks), rpo(state, objectives.rpo));
         Self {
             run: header.run.clone(),
@@ -207,6 +215,8 @@ impl Summary {
             clocks,
             rto,
             rpo,
+            tier: objectives.tier,
+            compliance: objectives.compliance.iter().map(|rule| clean(rule).into_owned()).collect(),
             users: traffic.iter().map(|report| Users::during(report, timeline.start, last_at)).collect(),
             failures: failures(records),
             undo: if over { Undoing::default() } else { Undoing::of(state) },
@@ -258,7 +268,8 @@ type OutcomeOf = fn(StepStatus, Option<&Lap>) -> Option<(&'static str, Ink)>;
 /// Makes the rows of the steps that have an outcome, those that began first.
 fn rows(replayed: &Replayed, timeline: &Timeline, laps: &[Option<Lap>], critical: &[StepIx], outcome_of: OutcomeOf) -> Vec<Row> {
     let workflow = &replayed.workflow;
-    let mut order: Vec<StepIx> = (0..workflow.len()).collect();
+    // What is only looked at beforehand is no step of the run.
+    let mut order: Vec<StepIx> = (0..workflow.len()).filter(|&ix| workflow.step(ix).only != Some(Only::Check)).collect();
     order.sort_by_key(|&ix| (laps[ix].is_none(), laps[ix].map(|lap| lap.start), ix));
     let mut on_path = vec![false; workflow.len()];
     critical.iter().for_each(|&ix| on_path[ix] = true);

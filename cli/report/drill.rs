@@ -40,6 +40,8 @@ impl DrillReport {
             "rpo_actual_seconds": summary.rpo.actual,
             "rpo_target_seconds": summary.rpo.objective,
             "rpo_met": met(summary.rpo.verdict),
+            "tier": summary.tier,
+            "compliance": summary.compliance,
             "test_status": status,
             "reasons": drill.why,
             "clocks": summary.clocks,

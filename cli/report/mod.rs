@@ -170,6 +170,14 @@ impl Report {
         let mut told = vec![format!("The {} run of {} on {place}: {} after {time}.", summary.mode, summary.workflow, summary.state)];
         let part = if skipped == 0 { String::new() } else { format!(", {skipped} not part of this run") };
         told.push(format!("{done} of {} succeeded{part}.", count(all, "step")));
+        let tier = summary.tier.map(|tier| format!("The service is {tier}"));
+        let rules = (!summary.compliance.is_empty()).then(|| format!("under {}", summary.compliance.join(", ")));
+        told.extend(match (tier, rules) {
+            (Some(tier), Some(rules)) => Some(format!("{tier}, {rules}.")),
+            (Some(tier), None) => Some(format!("{tier}.")),
+            (None, Some(rules)) => Some(format!("The service is {rules}.")),
+            (None, None) => None,
+        });
         if !summary.compensations.is_empty() {
             let undone = summary.compensations.iter().filter(|row| row.outcome == "undone").count();
             told.push(format!("{undone} of {} succeeded.", count(summary.compensations.len(), "compensation")));

@@ -166,15 +166,17 @@ pub struct StepReadiness {
 impl Looking {
     /// Checks every step of the run, and those that are there to be checked only, side by side. Only reads.
     pub async fn readiness(&self) -> Vec<StepReadiness> {
-        let objectives = self.bound.workflow().def().objectives;
-        let look = |step: Arc<dyn Step>, cx: StepContext<()>| async move {
-            let checked = async {
-                tokio::select! {
-                    checks = step.readiness(&cx, &objectives) => checks,
-                    () = cx.sleep(overdue::AFTER) => Err(overdue::failure()),
-                }
-            };
-            tokio::join!(look_at(step.as_ref(), &cx), checked)
+        let look = |step: Arc<dyn Step>, cx: StepContext<()>| {
+            let objectives = self.bound.workflow().def().objectives.clone();
+            async move {
+                let checked = async {
+                    tokio::select! {
+                        checks = step.readiness(&cx, &objectives) => checks,
+                        () = cx.sleep(overdue::AFTER) => Err(overdue::failure()),
+                    }
+                };
+                tokio::join!(look_at(step.as_ref(), &cx), checked)
+            }
         };
         let part = |step: &StepDef| step.only == Some(Only::Check) || step.takes_part(self.occasion);
         let looked = self.each(part, look).await.into_iter().map(|looked| looked.unwrap_or_else(|verdict| (verdict, Ok(Vec::new()))));

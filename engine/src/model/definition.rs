@@ -1,7 +1,7 @@
 //! A workflow as it was written: settings decoded, places kept, params raw. [`super::dsl`] reads it, [`super::workflow`] validates it.
 
 use indexmap::IndexMap;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::account::AccountDef;
@@ -38,14 +38,36 @@ pub struct WorkflowDef {
     pub steps: Vec<StepDef>,
 }
 
-/// What a workflow must achieve.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+/// What a workflow must achieve, and for what.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Objectives {
     /// How long the service may be away.
     pub rto: Option<Span>,
     /// How much of the latest data may be lost, as a time.
     pub rpo: Option<Span>,
+    /// How much depends on the service.
+    pub tier: Option<Tier>,
+    /// The rules that the service is under, such as "pci_dss": for the report, whose reader asks for them.
+    pub compliance: Vec<String>,
+}
+
+/// How much depends on a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Tier {
+    /// The business stands still without it.
+    Critical,
+    /// It may be away for longer.
+    NonCritical,
+}
+
+impl std::fmt::Display for Tier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Critical => "critical",
+            Self::NonCritical => "not critical",
+        })
+    }
 }
 
 /// A value that a run can be given.
