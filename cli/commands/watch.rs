@@ -157,6 +157,8 @@ async fn look(
                 None => {
                     let began_at = unanswered.unwrap_or(first_bad);
                     console.say(&format!("{time}  an incident since {}: {}", time_of_day(began_at), why));
+                    // The run opens the world anew, and a simulated one is one process's and one opening's.
+                    sources.close().await;
                     if let Some(sim) = &world.sim {
                         sim.flush()?;
                     }

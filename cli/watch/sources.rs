@@ -63,6 +63,13 @@ impl Sources {
         page.chain(alarms).chain(checks).chain(topic).collect::<Vec<_>>().join(", ")
     }
 
+    /// Ends what they listen for.
+    pub async fn close(self) {
+        if let Some(inbox) = self.inbox {
+            inbox.close().await;
+        }
+    }
+
     /// Looks at all of them. A mistake, such as an alarm that is not there, is told instead, when this is the `first` look.
     pub async fn look(&self, cx: &StepContext<Cloud>, first: bool) -> Result<Look, Failure> {
         let pages = join_all(self.page.iter().map(|url| self.page(cx, url)));

@@ -11,8 +11,9 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+use tokio::task::{JoinHandle, JoinSet};
 use wf_engine::clock::Clock;
 use wf_steps::aws::Cloud;
 
@@ -26,6 +27,8 @@ const BODY_LEN_MAX: usize = 256 * 1024;
 const CONNECTIONS_MAX: usize = 16;
 /// How long a connection may last, and SNS's own address may take for a certificate.
 const SERVED_WITHIN: Duration = Duration::from_secs(15);
+/// How long those who are being answered hold up the end: an incident waits for it.
+const CLOSED_WITHIN: Duration = Duration::from_secs(2);
 /// How many certificates are kept: SNS changes its own now and then.
 const CERTIFICATES_MAX: usize = 4;
 
@@ -34,7 +37,9 @@ pub struct Inbox {
     topic: String,
     address: SocketAddr,
     alarms: Arc<Mutex<Alarms>>,
-    listens: tokio::task::JoinHandle<()>,
+    /// Told when no more is to be listened for.
+    closing: Arc<Notify>,
+    listens: JoinHandle<()>,
 }
 
 /// What serving a delivery takes.
@@ -62,7 +67,19 @@ impl Inbox {
         let listener = TcpListener::bind(address).await?;
         let (alarms, address) = (Arc::default(), listener.local_addr()?);
         let post = Post { topic: topic.to_owned(), alarms: Arc::clone(&alarms), cloud, clock, certificates: Mutex::default() };
-        Ok(Self { topic: topic.to_owned(), address, alarms, listens: tokio::spawn(serve(listener, Arc::new(post))) })
+        let closing = Arc::new(Notify::new());
+        let listens = tokio::spawn(serve(listener, Arc::new(post), Arc::clone(&closing)));
+        Ok(Self { topic: topic.to_owned(), address, alarms, closing, listens })
+    }
+
+    /// Listens no more, once everybody is answered or was waited for: nothing holds on to the world then.
+    pub async fn close(mut self) {
+        self.closing.notify_one();
+        if tokio::time::timeout(CLOSED_WITHIN, &mut self.listens).await.is_err() {
+            self.listens.abort();
+            // It says only that it was cut off.
+            let _ = (&mut self.listens).await;
+        }
     }
 
     /// Names what is listened for, and where.
@@ -82,28 +99,31 @@ impl Drop for Inbox {
     }
 }
 
-async fn serve(listener: TcpListener, post: Arc<Post>) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+async fn serve(listener: TcpListener, post: Arc<Post>, closing: Arc<Notify>) {
+    let mut connections = JoinSet::new();
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                // Such as too many open files: it may pass.
-                tracing::warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(Duration::from_secs(1)).await;
-                continue;
+        tokio::select! {
+            () = closing.notified() => break,
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX => match accepted {
+                Ok((stream, _)) => drop(connections.spawn(converse(Arc::clone(&post), stream))),
+                Err(error) => {
+                    // Such as too many open files: it may pass.
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
             }
-        };
-        let post = Arc::clone(&post);
-        tokio::spawn(async move {
-            let service = service_fn(|request| answer(&post, request));
-            let served = hyper::server::conn::http1::Builder::new().keep_alive(false).serve_connection(TokioIo::new(stream), service);
-            // A broken connection is the sender's business: SNS delivers again.
-            let _ = tokio::time::timeout(SERVED_WITHIN, served).await;
-            drop(place);
-        });
+        }
     }
+    // Who is being answered has the answer, within its limit.
+    while connections.join_next().await.is_some() {}
+}
+
+async fn converse(post: Arc<Post>, stream: TcpStream) {
+    let service = service_fn(|request| answer(&post, request));
+    let served = hyper::server::conn::http1::Builder::new().keep_alive(false).serve_connection(TokioIo::new(stream), service);
+    // A broken connection is the sender's business: SNS delivers again.
+    let _ = tokio::time::timeout(SERVED_WITHIN, served).await;
 }
 
 async fn answer(post: &Post, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
