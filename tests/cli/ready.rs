@@ -14,12 +14,13 @@ fn check(sandbox: &Sandbox, more: &[&str]) -> Outcome {
 fn a_world_that_is_ready_exits_with_0_and_is_not_changed() {
     let sandbox = Sandbox::new();
     let ready = check(&sandbox, &["--no-tty"]);
-    ready.exits(0).tells("ready: 64 of 64 checks passed in ").tells("8 steps cannot be checked in full before others have run");
+    ready.exits(0).tells("ready: 72 of 72 checks passed in ").tells("8 steps cannot be checked in full before others have run");
     // What does not keep the plan from working is told all the same.
     ready
         .tells("warning backup age: backup production-backup-20260314020000")
         .tells("warning write lease: there is no write lease s3://production-dr-switch/lease/production")
-        .tells("2 with a warning");
+        .tells("warning image addresses: 5 images of production are asked of another registry")
+        .tells("3 with a warning");
     ready.tells("`shop_dns` needs Route 53's control plane, which is in us-east-1").tells("shop_dns: after address");
     assert!(
         !ready.stdout.contains("not ready") && !ready.stdout.contains("failed") && !ready.stdout.contains("unknown"),
