@@ -50,12 +50,20 @@ impl std::fmt::Display for DrillVerdict {
 
 impl Drill {
     /// Judges a run that is a drill; `None` for one that is none.
-    pub fn of(replayed: &Replayed, records: &[Record], rto: &Objective, rpo: &Objective) -> Option<Self> {
+    pub fn of(replayed: &Replayed, records: &[Record], measured: &Measured<'_>) -> Option<Self> {
         let environment = clean(replayed.header.drill.as_ref()?).into_owned();
         let over = matches!(replayed.state.phase(), RunPhase::Compensating | RunPhase::Finished(_));
-        let (verdict, why) = if over { judged(&Facts::of(replayed, records), rto, rpo) } else { (None, Vec::new()) };
+        let (verdict, why) = if over { judged(&Facts::of(replayed, records), measured) } else { (None, Vec::new()) };
         Some(Self { environment, verdict, why })
     }
+}
+
+/// What was measured of what a drill is to prove.
+pub struct Measured<'a> {
+    pub rto: &'a Objective,
+    pub rpo: &'a Objective,
+    /// Where volumes were restored.
+    pub volumes: Option<&'a Objective>,
 }
 
 /// A drill, as a history shows it.
@@ -148,7 +156,7 @@ impl<'a> Facts<'a> {
     }
 }
 
-fn judged(facts: &Facts<'_>, rto: &Objective, rpo: &Objective) -> (Option<DrillVerdict>, Vec<String>) {
+fn judged(facts: &Facts<'_>, measured: &Measured<'_>) -> (Option<DrillVerdict>, Vec<String>) {
     let unproved = unproved(facts);
     if !unproved.is_empty() {
         return (Some(DrillVerdict::Inconclusive), unproved);
@@ -156,7 +164,9 @@ fn judged(facts: &Facts<'_>, rto: &Objective, rpo: &Objective) -> (Option<DrillV
     if let Some((step, failure)) = facts.failed {
         return (Some(DrillVerdict::Fail), vec![format!("step `{step}` failed: {}", clean(&failure.message))]);
     }
-    let missed: Vec<_> = [("RTO", rto), ("RPO", rpo)].into_iter().filter_map(|(name, objective)| missed(name, objective)).collect();
+    let Measured { rto, rpo, volumes } = *measured;
+    let all = [("RTO", rto), ("RPO", rpo)].into_iter().chain(volumes.map(|volumes| ("RPO of the volumes", volumes)));
+    let missed: Vec<_> = all.filter_map(|(name, objective)| missed(name, objective)).collect();
     if !missed.is_empty() {
         return (Some(DrillVerdict::Fail), missed);
     }

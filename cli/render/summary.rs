@@ -22,7 +22,7 @@ use wf_engine::units::Span;
 use wf_sim::{Outage, TrafficReport};
 
 use super::clocks::Clocks;
-use super::drill::Drill;
+use super::drill::{Drill, Measured};
 use super::next::{self, Next, Undoing};
 use super::timeline::{CriticalPath, Ending, Lap, Timeline};
 use super::{Ink, clean, state_word};
@@ -30,6 +30,10 @@ use crate::split_brain;
 
 /// The output that tells how much a promotion lost.
 pub(super) const LAG_OUTPUT: &str = "replica_lag_at_promote";
+/// The output that tells how old a restored backup was, in seconds.
+const BACKUP_AGE_OUTPUT: &str = "backup_age";
+/// What the RPO of the volumes is measured by.
+pub const OF_VOLUMES: &str = "age of the backup that volumes were restored from";
 
 /// What a run came to.
 #[derive(Debug, Clone, Serialize)]
@@ -75,6 +79,9 @@ pub struct Summary {
     pub rto: Objective,
     /// How much of the latest data was lost, in time.
     pub rpo: Objective,
+    /// How much of the volumes was lost, in time: the age of the backup that they were restored from, where one was restored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rpo_volumes: Option<Objective>,
     /// How much depends on the service, if the workflow says so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tier: Option<Tier>,
@@ -195,6 +202,7 @@ impl Summary {
         let clocks = Clocks::of(replayed, records);
         let objectives = &workflow.def().objectives;
         let (rto, rpo) = (rto(state, objectives.rto, makespan, &clocks), rpo(state, objectives.rpo));
+        let rpo_volumes = rpo_volumes(state, objectives.rpo);
         Self {
             run: header.run.clone(),
             workflow: clean(&header.workflow).into_owned(),
@@ -210,11 +218,12 @@ impl Summary {
             parallelism: ratio(timeline.work(), makespan).unwrap_or_default(),
             steps: rows(replayed, &timeline, &timeline.forward, &path.forward, step_outcome),
             compensations: rows(replayed, &timeline, &timeline.undo, &path.undo, undo_outcome),
-            drill: Drill::of(replayed, records, &rto, &rpo),
+            drill: Drill::of(replayed, records, &Measured { rto: &rto, rpo: &rpo, volumes: rpo_volumes.as_ref() }),
             unfenced: split_brain::let_through(replayed, records),
             clocks,
             rto,
             rpo,
+            rpo_volumes,
             tier: objectives.tier,
             compliance: objectives.compliance.iter().map(|rule| clean(rule).into_owned()).collect(),
             users: traffic.iter().map(|report| Users::during(report, timeline.start, last_at)).collect(),
@@ -330,9 +339,24 @@ fn rto(state: &RunState, objective: Option<Span>, makespan: Duration, clocks: &C
     Objective { objective: objective.map(|span| seconds(span.0)), actual: Some(seconds(makespan)), verdict }
 }
 
+/// Returns the most that steps gave under a name.
+fn most(state: &RunState, output: &str) -> Option<f64> {
+    state.steps().iter().filter_map(|step| step.outputs.get(output)?.as_f64()).reduce(f64::max)
+}
+
+/// Judges the age of the backup that volumes were restored from; `None` when none were.
+fn rpo_volumes(state: &RunState, objective: Option<Span>) -> Option<Objective> {
+    let (actual, objective) = (most(state, BACKUP_AGE_OUTPUT)?, objective.map(|span| seconds(span.0)));
+    let verdict = match objective {
+        None => Verdict::NoObjective,
+        Some(objective) if actual > objective => Verdict::Missed,
+        Some(_) => Verdict::Met,
+    };
+    Some(Objective { objective, actual: Some(actual), verdict })
+}
+
 fn rpo(state: &RunState, objective: Option<Span>) -> Objective {
-    let lags = state.steps().iter().filter_map(|step| step.outputs.get(LAG_OUTPUT)?.as_f64());
-    let actual = lags.reduce(f64::max);
+    let actual = most(state, LAG_OUTPUT);
     let over = matches!(state.phase(), RunPhase::Finished(_));
     let objective = objective.map(|span| seconds(span.0));
     let verdict = match (objective, actual) {

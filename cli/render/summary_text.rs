@@ -10,7 +10,7 @@ use super::clocks::Clocks;
 use super::drill::{Drill, DrillVerdict};
 use super::lines::why;
 use super::next::commands_text;
-use super::summary::{Failed, Objective, Row, Summary, Users, Verdict};
+use super::summary::{Failed, OF_VOLUMES, Objective, Row, Summary, Users, Verdict};
 use crate::split_brain;
 
 use super::{Ink, Look, clean, count, cut, date_and_time, pad, pad_left, span, time_of_day, wrapped};
@@ -97,6 +97,9 @@ impl Summary {
         text.push_str(&clocks_text(&self.clocks, look));
         text.push_str(&objective_text("RTO", &self.rto, &self.rto_of().replace(" to the ", " → ").replace(" to ", " → "), look));
         text.push_str(&objective_text("RPO", &self.rpo, "replica lag at the promotion", look));
+        if let Some(volumes) = &self.rpo_volumes {
+            text.push_str(&objective_text("RPO", volumes, OF_VOLUMES, look));
+        }
         self.users.iter().for_each(|users| text.push_str(&users_text(users, look)));
         if let Some(risk) = split_brain::taken(&self.unfenced) {
             text.push_str(&format!("    risk           {}\n", look.paint(Ink::Warn, &risk)));

@@ -40,6 +40,8 @@ impl DrillReport {
             "rpo_actual_seconds": summary.rpo.actual,
             "rpo_target_seconds": summary.rpo.objective,
             "rpo_met": met(summary.rpo.verdict),
+            "rpo_volumes_actual_seconds": summary.rpo_volumes.as_ref().and_then(|volumes| volumes.actual),
+            "rpo_volumes_met": summary.rpo_volumes.as_ref().and_then(|volumes| met(volumes.verdict)),
             "tier": summary.tier,
             "compliance": summary.compliance,
             "test_status": status,

@@ -7,7 +7,7 @@ use wf_engine::model::event::{Operator, StepFailure};
 use super::gantt::gantt;
 use super::trend::trend;
 use super::{Approval, Changed, Deed, Report, Restorer, Trouble, secs};
-use crate::render::summary::{Objective, Row, Users, Verdict};
+use crate::render::summary::{OF_VOLUMES, Objective, Row, Users, Verdict};
 use crate::render::{Ink, clean, date_and_time, who};
 
 const STYLE: &str = include_str!("style.css");
@@ -77,6 +77,7 @@ impl Report {
             div.cards {
                 (objective("RTO", &summary.rto, summary.rto_of()))
                 (objective("RPO", &summary.rpo, "replica lag at the promotion"))
+                @if let Some(volumes) = &summary.rpo_volumes { (objective("RPO", volumes, OF_VOLUMES)) }
                 div.card { h3 { "Critical path" } p.figure { (secs(summary.critical_path.seconds)) }
                     p.small {
                         @if let Some(ratio) = summary.critical_path.ratio { "the run took " (format!("{ratio:.2}")) " times that; " }

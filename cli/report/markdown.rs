@@ -4,7 +4,7 @@ use wf_engine::model::event::Operator;
 
 use super::html::{ROWS_MAX, plain, short_path, verdict};
 use super::{Altered, Changed, Deed, Fate, Report, Restorer, Trouble, secs};
-use crate::render::summary::Objective;
+use crate::render::summary::{OF_VOLUMES, Objective};
 use crate::render::{Look, clean, date_and_time, who};
 
 /// How the timeline looks: as wide as pages are that show code.
@@ -51,6 +51,9 @@ impl Report {
         text.push_str("\n| Objective | Achieved | Wanted | |\n|---|---|---|---|\n");
         text.push_str(&objective(&format!("RTO, {}", summary.rto_of()), &summary.rto));
         text.push_str(&objective("RPO, replica lag at the promotion", &summary.rpo));
+        if let Some(volumes) = &summary.rpo_volumes {
+            text.push_str(&objective(&format!("RPO, {OF_VOLUMES}"), volumes));
+        }
         for users in &summary.users {
             let still = if users.still_out { ", still going on" } else { "" };
             text.push_str(&format!(

@@ -80,6 +80,11 @@ fn a_failover_and_its_failback_are_reported() {
     assert_eq!((&fence["restorers"][0]["by"], &fence["restorers"][0]["workflow"]), (&"workflow".into(), &"failback".into()));
     assert_eq!(changes(&report, "db_host")["values"][0]["to"], "(secret)");
     assert_eq!(changes(&report, "promote")["restorers"][0]["by"], "hand");
+    let summary = &report["summary"];
+    assert_eq!((&summary["rpo"]["verdict"], &summary["rpo_volumes"]["verdict"]), (&"met".into(), &"missed".into()));
+    assert!(summary["rpo_volumes"]["actual"].as_f64().unwrap() > 3600.0, "the backup is an hour old: {summary}");
+    assert_eq!((&summary["tier"], summary["compliance"].as_array().unwrap().len()), (&"Critical".into(), 3));
+    assert!(kept("report.md").contains("The service is critical, under pci"), "{}", kept("report.md"));
 
     at_root(&["failback", "--sim", "--yes", "--sim-speed", "300"]).exits(0);
     let back = sandbox.latest();
