@@ -62,7 +62,7 @@ const STEPS: [(&str, &str); 9] = [
     ("Fence", r#"Fence(region: "us-east-1", group: "prod-app-asg", keep_empty: true)"#),
     (
         "Fence",
-        r#"Fence(region: "us-east-1", lease: (bucket: "production-dr-switch", key: "lease/production", region: "us-west-2", holder: "us-west-2"), skew: "0s")"#,
+        r#"Fence(region: "us-east-1", lease: (bucket: "production-dr-switch", key: "lease/tried", region: "us-west-2", holder: "us-west-2"), skew: "0s")"#,
     ),
     ("RdsDeleteInstance", r#"RdsDeleteInstance(instance: "alone", region: "us-east-1", final_snapshot: "last")"#),
     (

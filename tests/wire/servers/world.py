@@ -35,7 +35,7 @@ class World:
         self.client("s3", WEST).create_bucket(**bucket)
         self.copied_bucket()
         lease = json.dumps({"holder": EAST, "ttl_seconds": 1})
-        self.client("s3", WEST).put_object(Bucket="production-dr-switch", Key="lease/production", Body=lease)
+        self.client("s3", WEST).put_object(Bucket="production-dr-switch", Key="lease/tried", Body=lease)
         # Health checkers ask as anybody does.
         everybody = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::production-dr-switch/*"}
         policy = json.dumps({"Version": "2012-10-17", "Statement": [everybody]})
@@ -194,7 +194,7 @@ class World:
         return {EAST: self.look_at(EAST), WEST: self.look_at(WEST), "records": self.records(), "objects": self.objects(), "lease": self.lease()}
 
     def lease(self):
-        held = self.client("s3", WEST).get_object(Bucket="production-dr-switch", Key="lease/production")
+        held = self.client("s3", WEST).get_object(Bucket="production-dr-switch", Key="lease/tried")
         return json.loads(held["Body"].read())
 
     def objects(self):
