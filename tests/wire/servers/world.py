@@ -195,7 +195,9 @@ class World:
 
     def lease(self):
         held = self.client("s3", WEST).get_object(Bucket="production-dr-switch", Key="lease/tried")
-        return json.loads(held["Body"].read())
+        lease = json.loads(held["Body"].read())
+        # Which run gave it away differs.
+        return {name: lease[name] for name in ("holder", "ttl_seconds")}
 
     def objects(self):
         found = self.client("s3", WEST).list_objects_v2(Bucket="production-dr-switch")
