@@ -171,27 +171,7 @@ impl StepKind for Route53Failover {
             Field::new("alias_dns_name", FieldType::Text, "where the record pointed before, when it was an alias"),
             Field::new("alias_zone_id", FieldType::Text, "the zone id that goes with `alias_dns_name`"),
         ],
-        iam: Iam {
-            read: &[
-                "route53:ListHostedZonesByName",
-                "route53:ListResourceRecordSets",
-                "route53:GetChange",
-                "route53:GetHealthCheck",
-                "route53:GetHealthCheckStatus",
-                "route53:GetHostedZone",
-                "route53-recovery-cluster:GetRoutingControlState",
-                "s3:GetObject",
-                "s3:ListBucket",
-            ],
-            apply: &[
-                "route53:ChangeResourceRecordSets",
-                "route53-recovery-cluster:UpdateRoutingControlStates",
-                "s3:PutObject",
-                "s3:DeleteObject",
-            ],
-            compensate: &[],
-            ready: &[],
-        },
+        iam: via::EVERY,
         rbac: Rbac::NONE,
         facts: &[
             "the control plane of Route 53 is in us-east-1: where that region may be gone, let a StopObject or a RoutingControl move the users, which need no change of a record",

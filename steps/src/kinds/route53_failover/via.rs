@@ -8,6 +8,24 @@ use wf_engine::step::{Iam, Reversibility};
 use crate::aws::object::Object;
 use crate::aws::recovery_cluster::{CONTROLS_MAX, Endpoint, is_arn};
 
+/// The rights of all ways together.
+pub(super) const EVERY: Iam = Iam {
+    read: &[
+        "route53:ListHostedZonesByName",
+        "route53:ListResourceRecordSets",
+        "route53:GetChange",
+        "route53:GetHealthCheck",
+        "route53:GetHealthCheckStatus",
+        "route53:GetHostedZone",
+        "route53-recovery-cluster:GetRoutingControlState",
+        "s3:GetObject",
+        "s3:ListBucket",
+    ],
+    apply: &["route53:ChangeResourceRecordSets", "route53-recovery-cluster:UpdateRoutingControlStates", "s3:PutObject", "s3:DeleteObject"],
+    compensate: &["route53-recovery-cluster:UpdateRoutingControlStates", "s3:DeleteObject", "s3:PutObject"],
+    ready: &[],
+};
+
 /// How a record is brought to point elsewhere.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -192,4 +210,20 @@ fn of_rules(rules: &[String]) -> Vec<String> {
     let wrong = rules.iter().filter(|rule| !is_arn(rule, "safetyrule"));
     let form = "arn:aws:route53-recovery-control::ACCOUNT:controlpanel/…/safetyrule/…";
     wrong.map(|rule| format!("`override_safety_rules`: \"{}\" is not the ARN of a safety rule: {form}", rule.escape_debug())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rights_of_all_ways_are_those_of_each() {
+        let stop = |present| Via::StopObject { bucket: String::new(), key: String::new(), region: String::new(), present };
+        let control = Via::RoutingControl { endpoints: Vec::new(), on: Vec::new(), off: Vec::new(), override_safety_rules: Vec::new() };
+        let ways = [Via::RecordEdit, Via::HealthCheck, stop(true), stop(false), control].map(|via| via.iam());
+        for part in [|iam: &Iam| iam.read, |iam: &Iam| iam.apply, |iam: &Iam| iam.compensate, |iam: &Iam| iam.ready] {
+            let each: BTreeSet<_> = ways.iter().flat_map(part).collect();
+            assert_eq!(each, part(&EVERY).iter().collect());
+        }
+    }
 }
