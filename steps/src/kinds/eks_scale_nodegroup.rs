@@ -42,6 +42,8 @@ pub struct EksScaleNodegroup {
     pub max: Option<u32>,
 }
 
+/// The IAM action with which the add-ons of a cluster are compared beforehand.
+const LIST_ADDONS: &str = "eks:ListAddons";
 /// How long a change that was accepted may take to show.
 const SHOWS_WITHIN: Duration = Duration::from_secs(30);
 
@@ -88,7 +90,7 @@ impl StepKind for EksScaleNodegroup {
             read: &["eks:DescribeNodegroup", "eks:DescribeUpdate", "eks:ListNodegroups", "eks:DescribeCluster"],
             apply: &["eks:UpdateNodegroupConfig"],
             compensate: &[],
-            ready: &["eks:ListAddons", launch::SUBNETS, launch::TYPES, launch::QUOTA, launch::DEFAULT_QUOTA],
+            ready: &[LIST_ADDONS, launch::SUBNETS, launch::TYPES, launch::QUOTA, launch::DEFAULT_QUOTA],
         },
         rbac: Rbac::NONE,
         facts: &[
@@ -112,7 +114,7 @@ impl StepKind for EksScaleNodegroup {
 
     fn iam(&self) -> Iam {
         // A group that is emptied launches nothing.
-        if self.desired == Some(0) { Iam { ready: &[], ..Self::INFO.iam } } else { Self::INFO.iam }
+        if self.desired == Some(0) { Iam { ready: &[LIST_ADDONS], ..Self::INFO.iam } } else { Self::INFO.iam }
     }
 
     fn changes(&self, before: &Sizes) -> Vec<Change> {
@@ -241,7 +243,7 @@ impl EksScaleNodegroup {
         let mut names = BTreeSet::new();
         let mut found = cx.env.eks(region).list_addons().cluster_name(cluster).into_paginator().items().send();
         while let Some(name) = found.next().await {
-            match name.map_err(errors::reading("eks:ListAddons", format!("list the add-ons of {place}"))) {
+            match name.map_err(errors::reading(LIST_ADDONS, format!("list the add-ons of {place}"))) {
                 Ok(name) => drop(names.insert(name)),
                 Err(failure) => return Check::unknown("add-ons", place, failure),
             }
