@@ -24,6 +24,7 @@ pub(crate) use recovery::{RecoveryDef, RuleDef};
 pub(crate) use workloads::{NamespaceDef, VeleroDef, WorkloadDef, WorkloadTimings, WorkloadsDef};
 
 use crate::error::WorldError;
+use crate::world::keys::Key;
 use crate::world::registry::Registry;
 
 /// The world file that `--sim` uses when no other is named: the reference guide's architecture during an incident.
@@ -128,6 +129,9 @@ pub(crate) struct RegionDef {
     /// The images of its registry.
     #[serde(default)]
     pub(crate) registry: Registry,
+    /// The keys of its databases, beside the one that AWS keeps.
+    #[serde(default)]
+    pub(crate) keys: Vec<Key>,
 }
 
 /// A subscription of a topic of its region.
@@ -156,6 +160,9 @@ pub(crate) struct DatabaseDef {
     pub(crate) engine_version: String,
     pub(crate) class: String,
     pub(crate) allocated_storage: u32,
+    /// The id of the key that encrypts it.
+    #[serde(default)]
+    pub(crate) key: Option<String>,
     #[serde(default)]
     pub(crate) multi_az: bool,
     pub(crate) backup_retention: u32,

@@ -66,13 +66,15 @@ pub(crate) const FORMS: [(&str, &str); 21] = [
 ];
 
 /// The services by the names that faults and the call log use.
-pub(crate) const SERVICES: [&str; 15] = [
+pub(crate) const SERVICES: [&str; 17] = [
     "rds",
     "acm",
     "autoscaling",
     "ec2",
     "ecr",
     "eks",
+    "iam",
+    "kms",
     "route53",
     "route53-recovery-cluster",
     "s3",

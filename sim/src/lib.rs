@@ -27,8 +27,9 @@
 //!
 //! What is simplified, so that nobody takes it for AWS: an instance promotes at the moment of the call as far as its rows
 //! go; an Auto Scaling group does not replace instances that its load balancer finds unhealthy; a load balancer takes
-//! part of no zone; there are no quotas, no limits on requests but those of the fault `api-limits`, no KMS and no IAM beyond
-//! the faults. The default world's story, and why a wrong order of steps hurts there, is told in `workflows/world.ron`.
+//! part of no zone; there are no quotas, no limits on requests but those of the fault `api-limits`, keys of KMS that only a
+//! describe tells of, and no policies of IAM: its simulator says what the faults deny. The default world's story, and why a wrong order
+//! of steps hurts there, is told in `workflows/world.ron`.
 
 mod calls;
 mod clock;

@@ -5,6 +5,7 @@
 //! fails the test, as does one that stands there and was not met. `WF_DIFFER_SEQUENCES=20 WF_DIFFER_SEED=7 cargo test --test wire differ --
 //! --nocapture` compares 20 times as many sequences, others, and prints the figures.
 
+mod access;
 mod compare;
 mod copies;
 mod databases;
@@ -44,6 +45,8 @@ const PLAN: &[(&str, &Subject)] = &[
     ("moto", &copies::BUCKETS),
     ("moto", &copies::IMAGES),
     ("moto", &copies::CERTIFICATES),
+    ("moto", &access::KEYS),
+    ("moto", &access::ROLES),
     ("ministack", &databases::SUBJECT),
     ("ministack", &groups::GROUPS),
     ("ministack", &groups::NODES),
@@ -57,6 +60,8 @@ const PLAN: &[(&str, &Subject)] = &[
     ("ministack", &copies::BUCKETS),
     ("ministack", &copies::IMAGES),
     ("ministack", &copies::CERTIFICATES),
+    ("ministack", &access::KEYS),
+    ("ministack", &access::ROLES),
 ];
 
 fn setting<T: std::str::FromStr>(name: &str, default: T) -> T {

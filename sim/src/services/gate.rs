@@ -45,15 +45,21 @@ fn strike(state: &mut State, call: &Call, fault: &Fault) -> Verdict {
         }
         FaultKind::Throttle { service, percent } if service == action.service => throttle(state, call, *percent),
         FaultKind::ApiLimits if !state.limits.allow(call, state.world.now) => Verdict::Refuse(throttled(action.service)),
-        FaultKind::Deny { name } if names_action(name, action.name) => Verdict::Refuse(denied(&state.world, call)),
-        FaultKind::AllowOnly { names } if !names.iter().any(|name| names_action(name, action.name)) => {
-            Verdict::Refuse(denied(&state.world, call))
-        }
+        _ if denies(fault, action.name) => Verdict::Refuse(denied(&state.world, call)),
         FaultKind::Timeout { name } if names_action(name, action.name) => Verdict::Hang(ConnectionError::TimedOut(endpoint())),
         FaultKind::Fail { name, times } if names_action(name, action.name) && count(state, fault, *times) => {
             Verdict::Refuse(told_to_fail(call, fault))
         }
         _ => Verdict::Proceed,
+    }
+}
+
+/// Tells whether a fault denies whoever it is an action.
+pub(super) fn denies(fault: &Fault, action: &str) -> bool {
+    match &fault.kind {
+        FaultKind::Deny { name } => names_action(name, action),
+        FaultKind::AllowOnly { names } => !names.iter().any(|name| names_action(name, action)),
+        _ => false,
     }
 }
 
@@ -77,7 +83,7 @@ fn unavailable(service: &str) -> ServiceError {
 fn throttled(service: &str) -> ServiceError {
     match service {
         "eks" | "monitoring" | ARC => ServiceError::new("ThrottlingException", "Rate exceeded").status(429),
-        "acm" | "ecr" => ServiceError::new("ThrottlingException", "Rate exceeded"),
+        "acm" | "ecr" | "kms" => ServiceError::new("ThrottlingException", "Rate exceeded"),
         "ec2" => ServiceError::new("RequestLimitExceeded", "Request limit exceeded.").status(503),
         "servicequotas" => ServiceError::new("TooManyRequestsException", "Rate exceeded"),
         _ => ServiceError::new("Throttling", "Rate exceeded"),
@@ -87,7 +93,7 @@ fn throttled(service: &str) -> ServiceError {
 fn denied(world: &World, call: &Call) -> ServiceError {
     let (service, code) = match call.action.service {
         "ec2" => ("ec2", "UnauthorizedOperation"),
-        service @ ("acm" | "ecr" | "eks" | "servicequotas" | ARC) => (service, "AccessDeniedException"),
+        service @ ("acm" | "ecr" | "eks" | "kms" | "servicequotas" | ARC) => (service, "AccessDeniedException"),
         "monitoring" => ("cloudwatch", "AccessDenied"),
         "sns" => ("sns", "AuthorizationError"),
         other => (other, "AccessDenied"),
@@ -98,7 +104,7 @@ fn denied(world: &World, call: &Call) -> ServiceError {
         "{lead}User: {} is not authorized to perform: {action} because no identity-based policy allows the {action} action",
         world.principal
     );
-    ServiceError::new(code, message).status(if matches!(service, "acm" | "ecr" | "servicequotas") { 400 } else { 403 })
+    ServiceError::new(code, message).status(if matches!(service, "acm" | "ecr" | "kms" | "servicequotas") { 400 } else { 403 })
 }
 
 fn told_to_fail(call: &Call, fault: &Fault) -> ServiceError {
@@ -108,7 +114,8 @@ fn told_to_fail(call: &Call, fault: &Fault) -> ServiceError {
         "route53" => "InvalidInput",
         "autoscaling" | "elasticloadbalancing" => "ValidationError",
         "ec2" => "InvalidParameterValue",
-        "acm" => "InvalidArnException",
+        "acm" | "kms" => "InvalidArnException",
+        "iam" => "InvalidInput",
         "ecr" => "InvalidParameterException",
         "servicequotas" => "IllegalArgumentException",
         "sns" => "InvalidParameter",
@@ -159,11 +166,7 @@ pub(super) fn after(state: &mut State, call: &Call, succeeded: bool) -> Option<C
 
 /// Hides from whoever may not list a bucket of S3 that an object is not in it.
 pub(super) fn conceal(state: &State, call: &Call, answer: Result<Answer, ServiceError>) -> Result<Answer, ServiceError> {
-    let may_not_list = |fault: &Fault| match &fault.kind {
-        FaultKind::Deny { name } => names_action(name, "ListBucket"),
-        FaultKind::AllowOnly { names } => !names.iter().any(|name| names_action(name, "ListBucket")),
-        _ => false,
-    };
+    let may_not_list = |fault: &Fault| denies(fault, "ListBucket");
     answer.map_err(|refused| match refused.code.as_str() {
         "NoSuchKey" if state.faults.iter().any(may_not_list) => denied(&state.world, call),
         _ => refused,

@@ -25,6 +25,8 @@ const LIMITS: &[(&str, Option<&str>, f64, f64)] = &[
     ("ec2", None, 100.0, 20.0),
     ("ecr", None, 100.0, 20.0),
     ("eks", None, 100.0, 20.0),
+    ("iam", None, 100.0, 20.0),
+    ("kms", None, 100.0, 20.0),
     ("rds", None, 100.0, 20.0),
     ("monitoring", None, 100.0, 20.0),
     ("servicequotas", None, 100.0, 20.0),

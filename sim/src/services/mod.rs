@@ -15,6 +15,8 @@ mod ecr;
 mod eks;
 mod elb;
 pub(crate) mod gate;
+mod iam;
+mod kms;
 mod limits;
 mod name_servers;
 mod params;
@@ -114,6 +116,9 @@ pub(crate) const ACTIONS: &[Action] = &[
     mutates("sns", "Publish"),
     reads("sts", "GetCallerIdentity"),
     reads("sts", "AssumeRole"),
+    reads("iam", "GetRole"),
+    reads("iam", "SimulatePrincipalPolicy"),
+    reads("kms", "DescribeKey"),
     reads("elasticloadbalancing", "DescribeLoadBalancers"),
     reads("elasticloadbalancing", "DescribeTargetGroups"),
     reads("elasticloadbalancing", "DescribeTargetHealth"),
@@ -305,6 +310,7 @@ fn respond(state: &mut State, call: &Call) -> Outcome {
     };
     let answer = match refused {
         Some(error) => Err(error),
+        None if call.action.service == "iam" => iam::answer(state, call),
         None if call.action.mutates => change(state, call),
         None => gate::read(state, |world| dispatch(world, call)),
     };
@@ -335,6 +341,7 @@ fn dispatch(world: &mut World, call: &Call) -> Result<Answer, ServiceError> {
         "ec2" => ec2::answer(world, call),
         "ecr" => ecr::answer(world, call),
         "eks" => eks::answer(world, call),
+        "kms" => kms::answer(world, call),
         "route53" => route53::answer(world, call),
         recovery_cluster::SERVICE => recovery_cluster::answer(world, call),
         "s3" => s3::answer(world, call),

@@ -67,6 +67,7 @@ pub(super) fn create_replica(world: &mut World, region: &str, params: &Params) -
         );
         return Err(ServiceError::new(STATE, message));
     }
+    let key = replica_key(world, region, &master, source_region == region, params)?;
     let until = world.now + world.draw_ms(&format!("create-replica/{region}/{id}"), world.timings.create_replica);
     let behind = world.draw(&format!("catch-up/{region}/{id}"), world.timings.replica_catch_up);
     let resource_id = format!("db-{}", world.draw_hex(&format!("resource/{region}/{id}"), 16).to_ascii_uppercase());
@@ -74,6 +75,7 @@ pub(super) fn create_replica(world: &mut World, region: &str, params: &Params) -
         id: id.clone(),
         resource_id,
         class: params.get("DBInstanceClass").unwrap_or(&master.class).to_owned(),
+        key,
         multi_az: params.flag("MultiAZ", INVALID)?.unwrap_or(false),
         retention: 0,
         deletion_protection: params.flag("DeletionProtection", INVALID)?.unwrap_or(false),
@@ -99,6 +101,24 @@ pub(super) fn create_replica(world: &mut World, region: &str, params: &Params) -
     };
     world.region_mut(region).databases.insert(id.clone(), replica);
     Ok(one(world, region, "CreateDBInstanceReadReplicaResult", &id)?.effective(true))
+}
+
+/// Returns the key that encrypts a replica. An encrypted source has encrypted replicas only; a key does not leave its region.
+fn replica_key(world: &World, region: &str, master: &Database, here: bool, params: &Params) -> Result<Option<String>, ServiceError> {
+    let refuse = |message: &str| Err(ServiceError::new("InvalidParameterCombination", message));
+    match (&master.key, params.get("KmsKeyId")) {
+        (None, None) => Ok(None),
+        (None, Some(_)) => refuse("You can't create an encrypted read replica from an unencrypted DB instance."),
+        (Some(key), _) if here => Ok(Some(key.clone())),
+        (Some(_), None) => refuse("Cannot create a cross region unencrypted read replica from encrypted source"),
+        (Some(_), Some(wanted)) => match world.key(region, wanted).filter(|key| key.state == "Enabled") {
+            Some(key) => Ok(Some(world.arn("kms", region, &format!("key/{}", key.id)))),
+            None => Err(ServiceError::new(
+                "KMSKeyNotAccessibleFault",
+                format!("The specified KMS key [{wanted}] does not exist, is not enabled or you do not have permissions to access it."),
+            )),
+        },
+    }
 }
 
 /// A source in another region is named by its ARN; a bare name is one of this region.

@@ -80,7 +80,7 @@ pub(crate) fn parse(service: &'static str, region: String, request: Request<Vec<
     let query = Params::parse(head.uri.query().unwrap_or_default());
     let protocol = match service {
         "ec2" => Protocol::Ec2,
-        "acm" | "ecr" | "servicequotas" => Protocol::Json11,
+        "acm" | "ecr" | "kms" | "servicequotas" => Protocol::Json11,
         "eks" => Protocol::RestJson,
         "route53" => Protocol::RestXml,
         "s3" => Protocol::Object,
@@ -326,6 +326,7 @@ fn namespace(service: &str) -> &'static str {
         "rds" => "http://rds.amazonaws.com/doc/2014-10-31/",
         "autoscaling" => "http://autoscaling.amazonaws.com/doc/2011-01-01/",
         "sns" => "http://sns.amazonaws.com/doc/2010-03-31/",
+        "iam" => "https://iam.amazonaws.com/doc/2010-05-08/",
         "sts" => "https://sts.amazonaws.com/doc/2011-06-15/",
         "elasticloadbalancing" => "http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/",
         "route53" => "https://route53.amazonaws.com/doc/2013-04-01/",

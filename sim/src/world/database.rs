@@ -23,6 +23,9 @@ pub(crate) struct Database {
     pub(crate) engine_version: String,
     pub(crate) class: String,
     pub(crate) allocated_storage: u32,
+    /// The ARN of the key that encrypts it.
+    #[serde(default)]
+    pub(crate) key: Option<String>,
     pub(crate) multi_az: bool,
     pub(crate) retention: u32,
     pub(crate) database: String,

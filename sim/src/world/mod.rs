@@ -7,6 +7,7 @@ pub(crate) mod database;
 pub(crate) mod dns;
 pub(crate) mod ec2;
 pub(crate) mod eks;
+pub(crate) mod keys;
 mod lease;
 pub(crate) mod monitoring;
 pub(crate) mod objects;
@@ -104,6 +105,8 @@ pub(crate) struct Region {
     pub(crate) data_buckets: BTreeMap<String, objects::DataBucket>,
     #[serde(default)]
     pub(crate) registry: registry::Registry,
+    #[serde(default)]
+    pub(crate) keys: Vec<keys::Key>,
     #[serde(default)]
     pub(crate) monitoring: monitoring::Monitoring,
     #[serde(default)]

@@ -9,6 +9,7 @@ use super::rules::like;
 /// What is not compared: the operation, the field, and why not.
 const IGNORED: &[(&str, &str, &str)] = &[
     ("*", "*Time", "the worlds are not of the same age"),
+    ("*", "*Date", "the worlds are not of the same age"),
     ("*", "*.createdAt", "the worlds are not of the same age"),
     ("*", "*.modifiedAt", "the worlds are not of the same age"),
     ("*", "*.SubmittedAt", "the worlds are not of the same age"),

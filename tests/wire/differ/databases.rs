@@ -41,7 +41,7 @@ fn seed(draw: &Draw) -> Vec<Call> {
             json!({
                 "DBInstanceIdentifier": primary(draw), "DBInstanceClass": "db.r6g.xlarge", "Engine": "postgres", "EngineVersion": "15.4",
                 "AllocatedStorage": 500, "MasterUsername": "dbadmin", "MasterUserPassword": "not-a-secret", "BackupRetentionPeriod": 30,
-                "MultiAZ": true, "DBName": "production", "StorageEncrypted": true, "StorageType": "gp3", "PubliclyAccessible": false,
+                "MultiAZ": true, "DBName": "production", "StorageType": "gp3", "PubliclyAccessible": false,
                 "Tags": [{ "Key": "DR_Role", "Value": "primary" }],
             }),
         ),

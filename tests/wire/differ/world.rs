@@ -6,7 +6,7 @@ use tokio::net::TcpListener;
 use wf_sim::{Sim, SimOptions, WorldDef};
 
 use super::sequence::{Draw, EAST, WEST};
-use super::{copies, databases, dns, groups, network, others};
+use super::{access, copies, databases, dns, groups, network, others};
 
 /// How much faster the simulator's time runs: what takes 20 s there takes the second that it takes in moto.
 const SPEED: f64 = 20.0;
@@ -25,6 +25,7 @@ pub struct Parts {
     checks: Vec<String>,
     network: network::Simulated,
     copies: copies::Simulated,
+    keys: Vec<String>,
 }
 
 impl Parts {
@@ -40,6 +41,7 @@ impl Parts {
             "ec2" => self.network.add(draw),
             "s3" | "ecr" => self.copies.add(service, draw),
             "eks" => self.clusters.push(groups::simulated_nodes(draw)),
+            "kms" => self.keys.push(access::simulated_keys(draw)),
             "sns" => self.topics.push(format!("{:?}", others::topic(draw))),
             "elbv2" | "route53" => {
                 let (balancer, targets) = others::simulated_balancer(draw);
@@ -72,7 +74,7 @@ impl Parts {
                 regions: {{
                     "{EAST}": (
                         databases: [{}], load_balancers: [{}], target_groups: [{}], groups: [{}], clusters: [{}], topics: [{}],
-                        ec2: {}, {},
+                        ec2: {}, {}, keys: [{}],
                     ),
                     "{WEST}": (databases: [{}]),
                 }},
@@ -88,6 +90,7 @@ impl Parts {
             all(&self.topics),
             self.network.section(),
             self.copies.fields(),
+            all(&self.keys),
             all(&self.west),
             self.network.peerings(),
             all(&self.checks),
