@@ -115,9 +115,11 @@ fn cases(server: &'static str, seeded: &Value) -> Vec<Case> {
     let peering = seeded["peering"].as_str().unwrap();
     cases.push(case("VpcPeering", format!(r#"VpcPeering(connection: "{peering}", region: "us-west-2")"#)));
     // Only moto makes replicas in another region.
-    let (region, source) =
-        if server == "moto" { ("us-west-2", "arn:aws:rds:us-east-1:123456789012:db:alone") } else { ("us-east-1", "alone") };
-    cases.push(case("RdsCreateReadReplica", format!(r#"RdsCreateReadReplica(instance: "new", region: "{region}", source: "{source}")"#)));
+    let (region, source) = match server {
+        "moto" => ("us-west-2", r#""arn:aws:rds:us-east-1:123456789012:db:alone", kms_key: "alias/dr""#),
+        _ => ("us-east-1", r#""alone""#),
+    };
+    cases.push(case("RdsCreateReadReplica", format!(r#"RdsCreateReadReplica(instance: "new", region: "{region}", source: {source})"#)));
     cases.push(case(
         "RdsWaitReplicaLag",
         format!(r#"RdsWaitReplicaLag(instance: "prod-db-replica-west", region: "{region}", max_lag: "10s")"#),
@@ -139,7 +141,7 @@ fn seed(servers: &Servers, server: &str) -> Value {
     servers.ask(&json!({
         "do": "call", "at": server, "region": "us-east-1", "service": "rds", "operation": "create_db_instance", "params": {
             "DBInstanceIdentifier": "alone", "DBInstanceClass": "db.r6g.xlarge", "Engine": "postgres", "AllocatedStorage": 20,
-            "MasterUsername": "dbadmin", "MasterUserPassword": "not-a-secret", "BackupRetentionPeriod": 7,
+            "MasterUsername": "dbadmin", "MasterUserPassword": "not-a-secret", "BackupRetentionPeriod": 7, "StorageEncrypted": true,
         },
     }));
     seeded
@@ -327,7 +329,7 @@ async fn a_throwaway_replica_is_one_runs_own_and_goes_once_promoted_too() {
     let stage = Stage::new(&servers, "moto");
     seed(&servers, "moto");
     let at_rest = at_rest(&servers, "moto").await;
-    let ron = r#"RdsCreateReadReplica(instance: "new", region: "us-west-2", source: "arn:aws:rds:us-east-1:123456789012:db:alone", throwaway: true)"#;
+    let ron = r#"RdsCreateReadReplica(instance: "new", region: "us-west-2", source: "arn:aws:rds:us-east-1:123456789012:db:alone", kms_key: "alias/dr", throwaway: true)"#;
     let (step, mut known) = (stage.step(ron), Known::default());
     step.drive(&mut known).await.unwrap();
     step.drive(&mut Known { handle: None, ..known.clone() }).await.unwrap();

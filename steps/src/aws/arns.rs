@@ -37,6 +37,7 @@ pub fn resource(action: &str, account: &str, param: impl Fn(&str) -> Option<Stri
         "s3:GetObject" | "s3:PutObject" | "s3:DeleteObject" => format!("arn:aws:s3:::{}/{}", known("bucket"), known("key")),
         // A repository is named by the images that run.
         "ecr:DescribeImages" => format!("arn:aws:ecr:*:{account}:repository/*"),
+        "kms:DescribeKey" | "kms:CreateGrant" => format!("arn:aws:kms:{region}:{account}:key/*"),
         "acm:DescribeCertificate" => format!("arn:aws:acm:{region}:{account}:certificate/*"),
         // The copy is asked too.
         "s3:GetBucketVersioning" => "arn:aws:s3:::*".to_owned(),
@@ -46,6 +47,23 @@ pub fn resource(action: &str, account: &str, param: impl Fn(&str) -> Option<Stri
             topic => format!("arn:aws:sns:{region}:{account}:{}", topic.unwrap_or_else(|| "*".to_owned())),
         },
         _ => "*".to_owned(),
+    }
+}
+
+/// Returns the resource that a step surely touches by an action, to ask beforehand whether it may: narrower than [`resource`] where a policy has
+/// to allow for what only the run will know.
+pub fn touched(action: &str, account: &str, param: impl Fn(&str) -> Option<String>) -> String {
+    match (action, param("region"), param("instance")) {
+        (
+            "rds:DescribeDBInstances"
+            | "rds:ModifyDBInstance"
+            | "rds:CreateDBInstanceReadReplica"
+            | "rds:AddTagsToResource"
+            | "rds:RebootDBInstance",
+            Some(region),
+            Some(instance),
+        ) => format!("arn:aws:rds:{region}:{account}:db:{instance}"),
+        _ => resource(action, account, param),
     }
 }
 
@@ -63,5 +81,10 @@ mod tests {
         assert_eq!(of("sns:Publish"), "arn:aws:sns:us-west-2:123456789012:alerts");
         assert_eq!(of("route53:ChangeResourceRecordSets"), "arn:aws:route53:::hostedzone/*", "known only in the run");
         assert_eq!(of("autoscaling:DescribeAutoScalingGroups"), "*");
+        assert_eq!(of("rds:DescribeDBInstances"), "arn:aws:rds:*:123456789012:db:*", "the source of a replica is in another region");
+        let known = |name: &str| Some(params.iter().find(|(known, _)| *known == name)?.1.to_owned());
+        assert_eq!(touched("rds:DescribeDBInstances", "123456789012", known), "arn:aws:rds:us-west-2:123456789012:db:replica");
+        assert_eq!(touched("rds:DescribeDBInstances", "123456789012", |_| None), "arn:aws:rds:*:123456789012:db:*");
+        assert_eq!(touched("sns:Publish", "123456789012", known), of("sns:Publish"));
     }
 }

@@ -33,8 +33,8 @@ use super::web::Web;
 use crate::k8s::Connections;
 use crate::zone_queue::{ZoneQueue, ZoneQueues};
 
-/// The region of the one control plane of Route 53, and the region that its requests are signed for.
-const ROUTE53_REGION: &str = "us-east-1";
+/// The region of the one control plane that Route 53 and IAM each have for all regions, and the region that their requests are signed for.
+const GLOBAL_REGION: &str = "us-east-1";
 
 /// The most credentials that are kept at once: a role has one for each region that it is used in.
 const SIGNERS_MAX: usize = 4096;
@@ -85,6 +85,8 @@ struct Clients {
     ecr: PerRegion<aws_sdk_ecr::Client>,
     eks: PerRegion<aws_sdk_eks::Client>,
     elb: PerRegion<aws_sdk_elasticloadbalancingv2::Client>,
+    iam: PerRegion<aws_sdk_iam::Client>,
+    kms: PerRegion<aws_sdk_kms::Client>,
     rds: PerRegion<aws_sdk_rds::Client>,
     /// By region and address.
     recovery_clusters: PerRegion<aws_sdk_route53recoverycluster::Client>,
@@ -295,6 +297,7 @@ regional! {
     ecr: aws_sdk_ecr, "ecr", "ECR";
     eks: aws_sdk_eks, "eks", "EKS";
     elb: aws_sdk_elasticloadbalancingv2, "elasticloadbalancing", "Elastic Load Balancing";
+    kms: aws_sdk_kms, "kms", "KMS";
     rds: aws_sdk_rds, "rds", "RDS";
     servicequotas: aws_sdk_servicequotas, "servicequotas", "Service Quotas";
     sns: aws_sdk_sns, "sns", "SNS";
@@ -304,15 +307,26 @@ regional! {
 impl Cloud {
     /// Returns the client of Route 53, which has one control plane for all regions.
     pub fn route53(&self) -> aws_sdk_route53::Client {
-        self.inner.clients.route53.get(ROUTE53_REGION, |region| {
+        self.inner.clients.route53.get(GLOBAL_REGION, |region| {
             let gate = self.inner.gates.of("route53", region.as_ref());
             let mut config = aws_sdk_route53::config::Builder::from(&self.inner.config);
             // The names are changed while us-east-1 is down, so the role is not to be asked for there.
-            config.set_credentials_provider(self.credentials(self.region().unwrap_or(ROUTE53_REGION)));
+            config.set_credentials_provider(self.credentials(self.region().unwrap_or(GLOBAL_REGION)));
             let config = config.region(region).interceptor(CountRecords);
             aws_sdk_route53::Client::from_conf(
                 config.identity_cache(gate.clone()).retry_classifier(gate).retry_classifier(NotAgain).build(),
             )
+        })
+    }
+
+    /// Returns the client of IAM, which has one control plane for all regions.
+    pub fn iam(&self) -> aws_sdk_iam::Client {
+        self.inner.clients.iam.get(GLOBAL_REGION, |region| {
+            let gate = self.inner.gates.of("iam", region.as_ref());
+            let mut config = aws_sdk_iam::config::Builder::from(&self.inner.config);
+            config.set_credentials_provider(self.credentials(self.region().unwrap_or(GLOBAL_REGION)));
+            let config = config.region(region);
+            aws_sdk_iam::Client::from_conf(config.identity_cache(gate.clone()).retry_classifier(gate).retry_classifier(NotAgain).build())
         })
     }
 }

@@ -252,6 +252,8 @@ mod tests {
             port: None,
             class: class.into(),
             backup_retention_days: 0,
+            encrypted: false,
+            key: None,
             deletion_protection: false,
             tags: Default::default(),
             replication_trouble: None,

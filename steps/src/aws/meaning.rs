@@ -153,6 +153,12 @@ const CODES: &[(&str, Meaning)] = &[
     ("ImageNotFound", Missing),
     ("InvalidArn", Parameter),
     ("RepositoryNotFound", Missing),
+    // IAM and KMS
+    ("DependencyTimeout", Failed),
+    ("KMSInternal", Failed),
+    ("NoSuchEntity", Missing),
+    ("PolicyEvaluation", Failed),
+    ("ServiceFailure", Failed),
     // EKS
     ("Client", Parameter),
     ("InvalidParameter", Parameter),

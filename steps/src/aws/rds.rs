@@ -51,6 +51,10 @@ pub struct Instance {
     pub class: String,
     /// For how many days backups are kept; 0 means that there are none.
     pub backup_retention_days: i32,
+    /// Whether its storage is encrypted.
+    pub encrypted: bool,
+    /// The ARN of the KMS key that it is encrypted with.
+    pub key: Option<String>,
     /// Whether it is protected from deletion.
     pub deletion_protection: bool,
     /// Its tags.
@@ -80,6 +84,8 @@ impl Instance {
             port: endpoint.and_then(|endpoint| endpoint.port()),
             class: described.db_instance_class().unwrap_or_default().to_owned(),
             backup_retention_days: described.backup_retention_period().unwrap_or_default(),
+            encrypted: described.storage_encrypted().unwrap_or_default(),
+            key: text(described.kms_key_id()),
             deletion_protection: described.deletion_protection().unwrap_or_default(),
             tags: described.tag_list().iter().filter_map(|tag| Some((tag.key()?.to_owned(), tag.value()?.to_owned()))).collect(),
             pending_id: text(pending.and_then(|pending| pending.db_instance_identifier())),

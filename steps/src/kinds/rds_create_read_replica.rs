@@ -7,13 +7,15 @@ use aws_sdk_rds::config::Config;
 use aws_sdk_rds::types::Tag;
 use serde::{Deserialize, Serialize};
 use wf_engine::clock::between;
+use wf_engine::model::definition::Objectives;
 use wf_engine::model::event::{Fields, StepFailure};
+use wf_engine::readiness::Check;
 use wf_engine::step::{Change, Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields};
 
 use crate::aws::poll::{Look, SHOWS_WITHIN, until};
 use crate::aws::rds::{self, Instance};
 use crate::aws::shared::Since;
-use crate::aws::{AskOnce, Cloud, errors, lag, presign};
+use crate::aws::{AskOnce, Cloud, errors, key, lag, presign};
 
 /// The tag of a replica that was made for a drill: the run that made it.
 const THROWAWAY: &str = "wf:throwaway";
@@ -64,7 +66,7 @@ impl StepKind for RdsCreateReadReplica {
     const INFO: KindInfo = KindInfo {
         name: "RdsCreateReadReplica",
         summary: "makes an RDS read replica of an instance in this or another region, or adopts the one that is there",
-        example: r#"(id: "replicate", run: RdsCreateReadReplica(instance: "prod-db-replica-west-2", region: "us-west-2", source: "arn:aws:rds:us-east-1:123456789012:db:prod-db-primary", instance_class: "db.r6g.xlarge"), timeout: "3h")"#,
+        example: r#"(id: "replicate", run: RdsCreateReadReplica(instance: "prod-db-replica-west-2", region: "us-west-2", source: "arn:aws:rds:us-east-1:123456789012:db:prod-db-primary", instance_class: "db.r6g.xlarge", kms_key: "alias/prod-db"), timeout: "3h")"#,
         reversibility: Reversibility::Reversible,
         params: &[
             Field::new("instance", FieldType::Text, "the new replica's identifier"),
@@ -76,7 +78,7 @@ impl StepKind for RdsCreateReadReplica {
             Field::new(
                 "kms_key",
                 FieldType::Text,
-                "the key in its own region that encrypts it; needed when an encrypted source is in another region",
+                "the key in its own region that encrypts it, by its alias, id or ARN; an encrypted source in another region needs one, and any other replica has none of its own",
             ),
             Field::new("multi_az", FieldType::Bool, "whether it has a standby in another zone; default false"),
             Field::new(
@@ -93,16 +95,17 @@ impl StepKind for RdsCreateReadReplica {
         before: &[Field::new("existed", FieldType::Bool, "whether the replica was there already")],
         iam: Iam {
             read: &[rds::DESCRIBE, lag::READ_LAG],
-            apply: &["rds:CreateDBInstanceReadReplica", "rds:AddTagsToResource", "kms:CreateGrant", "kms:DescribeKey"],
+            apply: &["rds:CreateDBInstanceReadReplica", "rds:AddTagsToResource", "kms:CreateGrant", key::DESCRIBE],
             compensate: &["rds:DeleteDBInstance"],
-            ready: &[],
+            ready: &[key::DESCRIBE],
         },
         rbac: Rbac::NONE,
         facts: &[
             "RDS takes no idempotency token for it, but an identifier exists once: a replica of that name is adopted when it replicates the same source, and refused otherwise",
             "the source must have backups: without them the step fails before it changes anything",
             "in another region it starts from a copied snapshot and can take hours; the source must be given by its ARN",
-            "an encrypted source in another region needs a key of the new region and a request presigned for the source's region, which wf makes",
+            "an encrypted source in another region needs a key of the new region, without which the step fails before it changes anything, and a request presigned for the source's region, which wf makes",
+            "a source that is not encrypted has no encrypted replicas: then the key is not used",
             "rollback deletes the replica only if it was absent before and is still a replica: once promoted, it holds data; one that is `throwaway` is told by its tag, and goes in any case",
             "RequestedRegion conditions of an SCP can deny it, because RDS calls the source's region on your behalf",
         ],
@@ -135,17 +138,32 @@ impl StepKind for RdsCreateReadReplica {
             }
             return Ok(Observed::Satisfied(Presence { existed: existed.unwrap_or(true) }));
         }
-        self.source_must_have_backups(cx).await?;
+        let source = self.source(cx).await?;
+        source_must_have_backups(&source)?;
+        self.key_for(&source)?;
         Ok(Observed::Differs(Presence { existed: false }))
     }
 
+    async fn readiness(&self, cx: &StepContext<Cloud>, _objectives: &Objectives) -> Result<Vec<Check>, StepFailure> {
+        if rds::find(cx, &self.region, &self.instance, cx.env.since_now()).await?.is_some() {
+            return Ok(Vec::new());
+        }
+        let source = self.source(cx).await?;
+        Ok(match self.key_for(&source) {
+            Ok(Some(key)) => vec![key::check(cx, &self.region, key, &format!("{} in {}", self.instance, self.region)).await],
+            // `observe` says the same.
+            Ok(None) | Err(_) => Vec::new(),
+        })
+    }
+
     async fn apply(&self, cx: &StepContext<Cloud>, _before: &Presence) -> Result<(), StepFailure> {
-        let (source_region, _) = rds::split(&self.source, &self.region);
-        let presigned = match &self.kms_key {
-            Some(key) if source_region != self.region => {
-                Some(presign::create_read_replica(&cx.env, &source_region, &self.region, &self.source, &self.instance, key).await?)
+        let source = self.source(cx).await?;
+        let key = self.key_for(&source)?;
+        let presigned = match key {
+            Some(key) => {
+                Some(presign::create_read_replica(&cx.env, &source.region, &self.region, &self.source, &self.instance, key).await?)
             }
-            _ => None,
+            None => None,
         };
         let groups = (!self.security_groups.is_empty()).then(|| self.security_groups.clone());
         let answer = cx
@@ -157,7 +175,7 @@ impl StepKind for RdsCreateReadReplica {
             .set_db_instance_class(self.instance_class.clone())
             .set_db_subnet_group_name(self.subnet_group.clone())
             .set_vpc_security_group_ids(groups)
-            .set_kms_key_id(self.kms_key.clone())
+            .set_kms_key_id(key.map(str::to_owned))
             .set_pre_signed_url(presigned)
             .multi_az(self.multi_az)
             .publicly_accessible(false)
@@ -259,15 +277,26 @@ impl RdsCreateReadReplica {
         }
     }
 
-    async fn source_must_have_backups(&self, cx: &StepContext<Cloud>) -> Result<(), StepFailure> {
+    async fn source(&self, cx: &StepContext<Cloud>) -> Result<Instance, StepFailure> {
         let (region, id) = rds::split(&self.source, &self.region);
-        let source = rds::get(cx, &region, &id, cx.env.since_now()).await?;
-        if source.backup_retention_days > 0 {
-            return Ok(());
+        rds::get(cx, &region, &id, cx.env.since_now()).await
+    }
+
+    /// Returns the key that the request names: a replica has its source's encryption, and a key does not leave its region.
+    fn key_for(&self, source: &Instance) -> Result<Option<&str>, StepFailure> {
+        if !source.encrypted || source.region == self.region {
+            return Ok(None);
         }
-        let failure =
-            StepFailure::permanent(format!("{id} in {region} has no backups, and RDS makes replicas only of instances that have"));
-        Err(failure.hint("give it some first: RdsModifyInstance(…, backup_retention_days: 7)"))
+        self.kms_key.as_deref().map(Some).ok_or_else(|| {
+            StepFailure::permanent(format!(
+                "{} in {} is encrypted, and its replica in {} needs a key of that region: nothing was changed",
+                source.id, source.region, self.region
+            ))
+            .hint(format!(
+                "`kms_key: \"alias/…\"` in the step: `aws kms list-aliases --region {}` shows them, and `alias/aws/rds` is the one that AWS keeps",
+                self.region
+            ))
+        })
     }
 
     async fn look(&self, cx: &StepContext<Cloud>, since: Since) -> Result<Look<Instance>, StepFailure> {
@@ -280,4 +309,12 @@ impl RdsCreateReadReplica {
         }
         Ok(Look::Waiting(instance.status))
     }
+}
+
+fn source_must_have_backups(source: &Instance) -> Result<(), StepFailure> {
+    if source.backup_retention_days > 0 {
+        return Ok(());
+    }
+    let message = format!("{} in {} has no backups, and RDS makes replicas only of instances that have", source.id, source.region);
+    Err(StepFailure::permanent(message).hint("give it some first: RdsModifyInstance(…, backup_retention_days: 7)"))
 }

@@ -17,7 +17,7 @@ use wf_engine::units::Span;
 use crate::aws::poll::{Look, SHOWS_WITHIN, until};
 use crate::aws::rds::{self, Instance};
 use crate::aws::shared::Since;
-use crate::aws::{AskOnce, Cloud, errors, lag};
+use crate::aws::{AskOnce, Cloud, errors, key, lag};
 
 /// Makes a read replica a primary that takes writes.
 #[derive(Debug, Clone, Deserialize)]
@@ -107,7 +107,7 @@ impl StepKind for RdsPromoteReadReplica {
             Field::new("lag_seconds", FieldType::Number, "how far it was behind, in seconds"),
             Field::new("observed_at", FieldType::Text, "when it was looked at"),
         ],
-        iam: Iam { read: &[rds::DESCRIBE, lag::READ_LAG], apply: &["rds:PromoteReadReplica"], compensate: &[], ready: &[] },
+        iam: Iam { read: &[rds::DESCRIBE, lag::READ_LAG], apply: &["rds:PromoteReadReplica"], compensate: &[], ready: &[key::DESCRIBE] },
         rbac: Rbac::NONE,
         facts: &[
             "a promotion cannot be undone: failing back takes a new replica, so this step is a point of no return",
@@ -174,6 +174,9 @@ impl StepKind for RdsPromoteReadReplica {
             format!("the new primary would have no backups: {self} is promoted with `backup_retention_days: 0`"),
             "`backup_retention_days: 7` in the step",
         ));
+        if let Some(key) = &replica.key {
+            checks.push(key::check(cx, &self.region, key, &self.to_string()).await);
+        }
         checks.extend(self.beside_its_source(cx, &replica, source).await);
         Ok(checks)
     }

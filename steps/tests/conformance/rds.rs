@@ -18,7 +18,9 @@ fn modify(region: &str, instance: &str, params: &str) -> String {
 }
 
 fn create(instance: &str, source: &str) -> String {
-    format!(r#"(id: "replicate", run: RdsCreateReadReplica(instance: "{instance}", region: "{WEST}", source: "{source}"))"#)
+    format!(
+        r#"(id: "replicate", run: RdsCreateReadReplica(instance: "{instance}", region: "{WEST}", source: "{source}", kms_key: "alias/prod-db"))"#
+    )
 }
 
 fn delete(region: &str, instance: &str, params: &str) -> String {

@@ -72,6 +72,7 @@ const fn planned(edits: &'static [(&'static str, &'static str)], found: &'static
 }
 
 const REPLICA: &str = r#"replica_of: (region: "us-east-1", id: "prod-db-primary"),"#;
+const DR_KEY: &str = r#"keys: [(id: "b81e4f27-3c95-4d60-8f1a-7e29d05c6a43", alias: "alias/prod-db")]"#;
 const DR_GROUP: &str = r#"name: "prod-app-dr-asg", min: 0, max: 10,"#;
 const DR_TEMPLATE: &str = r#"launch_template: "prod-app-dr""#;
 const DR_IMAGE: &str = r#"images: [(id: "ami-0d4c8b2a6e1f97531")]"#;
@@ -124,6 +125,19 @@ const BREAKS: &[Break] = &[
         &["promote/instance class warned"],
         "--db-instance-class db.r6g.xlarge",
     ),
+    world(
+        &[(DR_KEY, r#"keys: [(id: "b81e4f27-3c95-4d60-8f1a-7e29d05c6a43", state: "Disabled")]"#)],
+        &["promote/KMS key failed"],
+        "aws kms enable-key --key-id arn:aws:kms:us-west-2:123456789012:key/b81e4f27-3c95-4d60-8f1a-7e29d05c6a43",
+    ),
+    world(
+        &[(DR_KEY, r#"keys: [(id: "b81e4f27-3c95-4d60-8f1a-7e29d05c6a43", state: "PendingDeletion")]"#)],
+        &["promote/KMS key failed"],
+        "aws kms cancel-key-deletion",
+    ),
+    world(&[(DR_KEY, "keys: []")], &["promote/KMS key failed"], "there is no key"),
+    world(&[("key: \"b81e4f27-3c95-4d60-8f1a-7e29d05c6a43\",", "")], &[], ""),
+    fault("deny DescribeKey", &["promote/KMS key unknown"], "allow kms:DescribeKey"),
     plan(&[("max_replica_lag: \"${max_replica_lag}\", ", "")], &[], ""),
     Break {
         plan: &[("max_replica_lag: \"${max_replica_lag}\", ", "")],

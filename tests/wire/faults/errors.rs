@@ -11,8 +11,7 @@ const KEYS: &[(&str, &str)] = &[("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCE
 const SCALE: &str = r#"AutoScalingScale(group: "prod-app-dr-asg", region: "us-west-2", min: 0, desired: 1)"#;
 const PROMOTE: &str = r#"RdsPromoteReadReplica(instance: "prod-db-replica-west", region: "us-west-2")"#;
 const RESIZE: &str = r#"RdsModifyInstance(instance: "alone", region: "us-east-1", instance_class: "db.r6g.16xlarge")"#;
-const REPLICA: &str =
-    r#"RdsCreateReadReplica(instance: "new", region: "us-west-2", source: "arn:aws:rds:us-east-1:123456789012:db:alone")"#;
+const REPLICA: &str = r#"RdsCreateReadReplica(instance: "new", region: "us-west-2", source: "arn:aws:rds:us-east-1:123456789012:db:alone", kms_key: "alias/dr")"#;
 const NODES: &str = r#"EksScaleNodegroup(cluster: "production-dr", nodegroup: "general", region: "us-west-2", min: 1, desired: 1)"#;
 
 /// An error, who makes it, and what must be told of it.

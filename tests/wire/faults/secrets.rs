@@ -18,7 +18,7 @@ const SAID: &str = "complaint-5ecret-of-the-process";
 const TELLING: [&str; 2] = ["Signature=", "X-Amz-Security-Token="];
 
 const SCALE: &str = r#"AutoScalingScale(group: "prod-app-dr-asg", region: "us-west-2", min: 0, desired: 0)"#;
-/// Needs a presigned URL, as its source is in another region and it names a key.
+/// Needs a presigned URL, as its source is encrypted and in another region.
 const REPLICA: &str = r#"RdsCreateReadReplica(instance: "new", region: "us-west-2", source: "arn:aws:rds:us-east-1:123456789012:db:alone", kms_key: "alias/dr")"#;
 
 /// Returns what no file may contain; a secret is also looked for as it stands in a URL.

@@ -29,7 +29,7 @@ pub fn seed(servers: &Servers) -> Value {
     servers.ask(&json!({
         "do": "call", "at": "moto", "region": "us-east-1", "service": "rds", "operation": "create_db_instance", "params": {
             "DBInstanceIdentifier": "alone", "DBInstanceClass": "db.r6g.xlarge", "Engine": "postgres", "AllocatedStorage": 20,
-            "MasterUsername": "dbadmin", "MasterUserPassword": "not-a-secret", "BackupRetentionPeriod": 7,
+            "MasterUsername": "dbadmin", "MasterUserPassword": "not-a-secret", "BackupRetentionPeriod": 7, "StorageEncrypted": true,
         },
     }));
     seeded
