@@ -152,10 +152,10 @@ impl Launch<'_> {
     }
 
     /// Looks at the world, and says whether the run would work there.
-    pub async fn readiness(&self, console: &mut Console, state_dir: &Path) -> Result<Readiness, Failure> {
+    pub async fn readiness(&self, console: &mut Console, state_dir: &Path, rights_of: Option<&str>) -> Result<Readiness, Failure> {
         let (world, identity, values, bound) = self.opened(console, state_dir).await?;
         let place = Place { world: world.name, identity, run: self.who(&values) };
-        Ok(Readiness::make(self.source.path.clone(), &looking(&world, bound, values.occasion), place).await)
+        Readiness::make(self.source.path.clone(), &looking(&world, bound, values.occasion), place, &world, rights_of).await
     }
 
     /// Opens the world only to look at it. Whatever is wrong with the file is told before.

@@ -28,6 +28,7 @@ mod readiness;
 mod redact;
 mod render;
 mod report;
+mod rights;
 mod run_ids;
 mod run_summary;
 mod runs;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use indexmap::IndexMap;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use wf_engine::model::event::{Event, Identity};
 use wf_engine::model::occasion::Occasion;
@@ -109,21 +110,28 @@ impl<'a> Plan<'a> {
         Some(self.workflow.step(ix).params.render(value).ok()?.text)
     }
 
+    /// Returns a param of a step, as far as it is known before the run.
+    pub fn value<T: DeserializeOwned>(&self, ix: StepIx, name: &str) -> Option<T> {
+        ron_fields::value(&field(&self.params(ix, &Value::Null)?, name)?).ok()
+    }
+
     /// Returns a text param of a step, as far as it is known before the run. `cluster` is the cluster's name, however it is written; what a
     /// step does not say itself, such as its region, its cluster says, the way that it goes, or the lease that it gives away.
     pub fn param(&self, ix: StepIx, name: &str) -> Option<String> {
         // What only the run will know is no text.
         let params = self.params(ix, &Value::Null)?;
         let text = |raw: String| ron_fields::value::<String>(&raw).ok();
-        let field = |text: &str, name: &str| {
-            let field = ron_fields::split(text).ok()?.into_iter().find(|field| field.name == name)?;
-            Some(text[field.value].to_owned())
-        };
         let of_cluster = || field(&field(&params, "cluster")?, if name == "cluster" { "name" } else { name });
         let of_another = |other: &str| field(&field(&params, other)?, name).and_then(text);
         let known = field(&params, name).and_then(text).or_else(|| of_cluster().and_then(text));
         known.or_else(|| ["via", "lease"].into_iter().find_map(of_another))
     }
+}
+
+/// Returns the text of a field of params.
+fn field(params: &str, name: &str) -> Option<String> {
+    let field = ron_fields::split(params).ok()?.into_iter().find(|field| field.name == name)?;
+    Some(params[field.value].to_owned())
 }
 
 /// Returns whom the world took the operator for who started the run, or took it over, first.

@@ -32,6 +32,10 @@ pub struct Check {
     /// The run whose recorded values this one would use
     #[arg(long, value_name = "RUN", requires = "live")]
     pub follows: Option<String>,
+    /// Ask IAM what this user or role may do, instead of who checks: a check by a timer has who is on call looked at. Clusters tell everybody of
+    /// themselves only, and are not asked then
+    #[arg(long, value_name = "ARN", requires = "live", value_parser = principal)]
+    pub rights_of: Option<String>,
     /// Look at the simulated AWS in the state directory instead of the real one
     #[arg(long, requires = "live", help_heading = "Simulation")]
     pub sim: bool,
@@ -64,4 +68,13 @@ impl From<&Check> for RunOptions {
             sim_world: check.sim_world.clone(),
         }
     }
+}
+
+/// Takes the ARN of somebody whose rights IAM knows.
+fn principal(text: &str) -> Result<String, String> {
+    let parts: Vec<_> = text.splitn(6, ':').collect();
+    let is_one = matches!(parts[..], ["arn", _, "iam", "", account, resource]
+        if account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit()) && (resource.starts_with("user/") || resource.starts_with("role/")));
+    let such = "it is the ARN of a user or a role, such as arn:aws:iam::123456789012:role/on-call";
+    if is_one { Ok(text.to_owned()) } else { Err(such.to_owned()) }
 }

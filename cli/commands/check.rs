@@ -49,7 +49,7 @@ pub async fn check(console: &mut Console, state_dir: &Path, args: &Args) -> Resu
     let options = RunOptions::from(args);
     let launch = run::launch(state_dir, &args.file, &options, args.follows.as_deref()).await?;
     split_brain::risked(&launch.workflow, occasion(&launch.workflow, args), args.accept_split_brain_risk)?;
-    let readiness = launch.readiness(console, state_dir).await?;
+    let readiness = launch.readiness(console, state_dir, args.rights_of.as_deref()).await?;
     if let Err(error) = Kept::of(&readiness).keep(state_dir) {
         tracing::warn!(%error, "what was found was not kept for `wf metrics`");
     }

@@ -6,10 +6,11 @@ use indexmap::IndexMap;
 use serde_json::{Value, json};
 use wf_engine::model::event::Mode;
 use wf_engine::model::occasion::Occasion;
-use wf_engine::model::workflow::{StepIx, Workflow};
+use wf_engine::model::workflow::Workflow;
 use wf_engine::registry::{Registry, resolve_inputs};
 use wf_engine::step::KindInfo;
 use wf_steps::aws::arns;
+use wf_steps::aws::rights::{GET_ROLE, SIMULATE};
 
 use crate::args::{Iam as Args, Rights};
 use crate::console::Console;
@@ -17,7 +18,7 @@ use crate::diagnostics::Exit;
 use crate::failure::Failure;
 use crate::sim_world::offline_registry;
 use crate::source::Source;
-use crate::{values, whoami};
+use crate::{rights, values, whoami};
 
 pub fn iam(console: &mut Console, args: &Args) -> Result<Exit, Failure> {
     let (source, registry) = (Source::read(&args.file)?, offline_registry());
@@ -45,20 +46,24 @@ struct Needs<'a> {
 }
 
 impl Needs<'_> {
-    fn kinds(&self) -> impl Iterator<Item = (StepIx, &'static KindInfo)> {
-        (0..self.workflow.len()).filter_map(|ix| Some((ix, self.registry.kind(&self.workflow.step(ix).kind.value)?)))
+    fn kinds(&self) -> impl Iterator<Item = &'static KindInfo> {
+        (0..self.workflow.len()).filter_map(|ix| self.registry.kind(&self.workflow.step(ix).kind.value))
     }
 
     /// Makes the IAM policy. Actions with the same resources share a statement.
-    fn policy(&self, rights: Rights) -> Value {
+    fn policy(&self, wanted: Rights) -> Value {
         let imports = IndexMap::new();
         let params =
             whoami::Plan { workflow: self.workflow, inputs: self.inputs, imports: &imports, occasion: Occasion::real(Mode::Unplanned) };
-        // Whoever runs a plan asks who they are.
-        let mut allowed = BTreeMap::from([("sts:GetCallerIdentity", BTreeSet::from(["*".to_owned()]))]);
-        for (ix, kind) in self.kinds() {
-            let iam = params.step(ix, self.registry).map_or(kind.iam, |step| step.iam());
-            for &action in parts(rights, [iam.read, iam.ready, iam.apply, iam.compensate]).into_iter().flatten() {
+        // Whoever runs a plan asks who they are, and who checks it beforehand, what they may do.
+        let whose = |kinds: &[&str]| kinds.iter().map(|kind| format!("arn:aws:iam::{}:{kind}/*", self.account)).collect();
+        let mut allowed: BTreeMap<&str, BTreeSet<String>> = BTreeMap::from([
+            ("sts:GetCallerIdentity", BTreeSet::from(["*".to_owned()])),
+            (GET_ROLE, whose(&["role"])),
+            (SIMULATE, whose(&["role", "user"])),
+        ]);
+        for ix in 0..self.workflow.len() {
+            for action in rights::of_step(&params, ix, self.registry, wanted) {
                 let resource = arns::resource(action, self.account, |name| params.param(ix, name));
                 allowed.entry(action).or_default().insert(resource);
             }
@@ -73,15 +78,15 @@ impl Needs<'_> {
     }
 
     /// Makes a ClusterRole of all that the workflow does in clusters.
-    fn roles(&self, rights: Rights) -> Value {
+    fn roles(&self, wanted: Rights) -> Value {
         let mut rules: BTreeMap<(&str, String), BTreeSet<&str>> = BTreeMap::new();
-        for (_, kind) in self.kinds() {
-            for right in parts(rights, [kind.rbac.read, &[], kind.rbac.apply, kind.rbac.compensate]).into_iter().flatten() {
+        for kind in self.kinds() {
+            for right in rights::parts(wanted, [kind.rbac.read, &[], kind.rbac.apply, kind.rbac.compensate]).into_iter().flatten() {
                 let Some((verbs, resources)) = right.split_once(' ') else { continue };
                 resources.split(',').for_each(|resource| rules.entry(group(resource)).or_default().extend(verbs.split(',')));
             }
         }
-        let name = if rights == Rights::Plan { "wf-plan" } else { "wf-run" };
+        let name = if wanted == Rights::Plan { "wf-plan" } else { "wf-run" };
         let rule = |((group, resource), verbs)| json!({ "apiGroups": [group], "resources": [resource], "verbs": verbs });
         let rules: Vec<_> = rules.into_iter().map(rule).collect();
         json!({ "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": { "name": name }, "rules": rules })
@@ -98,9 +103,4 @@ fn group(resource: &'static str) -> (&'static str, String) {
         other => other,
     };
     (group, part.map_or_else(|| name.to_owned(), |part| format!("{name}/{part}")))
-}
-
-/// Planning, and checking beforehand, read only.
-fn parts(rights: Rights, [read, ready, apply, compensate]: [&'static [&'static str]; 4]) -> Vec<&'static [&'static str]> {
-    if rights == Rights::Plan { vec![read, ready] } else { vec![read, ready, apply, compensate] }
 }

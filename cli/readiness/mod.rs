@@ -1,10 +1,14 @@
 //! [`Readiness`]: whether a workflow would work if it were run now, as `wf check --live` tells it. Knows nothing of what a kind checks.
 
 mod kept;
+mod rights;
 mod text;
 
 use std::path::PathBuf;
 
+use crate::failure::Failure;
+use crate::plan::{Place, beforehand};
+use crate::sim_world::World;
 use jiff::Timestamp;
 use serde::Serialize;
 use wf_engine::clock::{Clock as _, SystemClock, between};
@@ -13,8 +17,6 @@ use wf_engine::model::ids::StepId;
 use wf_engine::model::workflow::StepIx;
 use wf_engine::plan::Looking;
 use wf_engine::readiness::{Finding, Later, StepReadiness};
-
-use crate::plan::{Place, beforehand};
 
 pub use kept::Kept;
 
@@ -107,9 +109,19 @@ pub struct ToldLater {
 
 impl Readiness {
     /// Looks at the world, and tells whether the workflow would work there.
-    pub async fn make(file: PathBuf, looking: &Looking, place: Place<'_>) -> Self {
+    ///
+    /// Whose rights are looked at may be somebody else than who looks.
+    ///
+    /// # Errors
+    /// When nothing can be asked in this world.
+    pub async fn make(file: PathBuf, looking: &Looking, place: Place<'_>, world: &World, rights_of: Option<&str>) -> Result<Self, Failure> {
         let begun = SystemClock.now();
-        let found = looking.readiness().await;
+        let asked = rights::Asked { file: &file, looking, place: &place, world, whose: rights_of };
+        let (mut found, rights) = tokio::join!(looking.readiness(), asked.checks(looking.run.clone()));
+        let mut rights = rights?;
+        for step in &mut found {
+            step.checks.extend(rights.remove(&step.step).unwrap_or_default());
+        }
         let seconds = between(begun, SystemClock.now()).as_secs_f64();
         let workflow = looking.bound.workflow();
         let order: Vec<StepIx> = (0..workflow.len()).filter(|&ix| workflow.step(ix).takes_part(looking.occasion)).collect();
@@ -120,7 +132,7 @@ impl Readiness {
             Later::NotYet(why) => Some(ToldLater { step: id(step.step), after: Vec::new(), not_yet: Some(why.clone()) }),
         };
         let passed = checks.iter().filter(|check| matches!(check.verdict, Verdict::Passed | Verdict::Warned)).count();
-        Self {
+        Ok(Self {
             file,
             workflow: workflow.name().to_owned(),
             mode: looking.occasion.mode,
@@ -134,7 +146,7 @@ impl Readiness {
             later: found.iter().filter_map(later).collect(),
             warnings: beforehand(&looking.bound, &place.run, &order),
             checks,
-        }
+        })
     }
 }
 

@@ -117,6 +117,11 @@ pub struct Rbac {
 impl Rbac {
     /// Of a kind that has nothing to do with Kubernetes.
     pub const NONE: Self = Self { read: &[], apply: &[], compensate: &[] };
+
+    /// Tells whether nothing is needed.
+    pub const fn is_empty(&self) -> bool {
+        self.read.is_empty() && self.apply.is_empty() && self.compensate.is_empty()
+    }
 }
 
 /// Everything about a kind that does not depend on its params.

@@ -24,8 +24,8 @@ const REFUSED: [&str; 2] = ["InvalidChangeBatch", "InvalidInput"];
 
 /// Lists the zones of exactly the name: their ids, and whether they are private. The list of Route 53 begins at the name and
 /// goes on with others, so its first zone can be somebody else's.
-pub(crate) async fn named(cx: &StepContext<Cloud>, zone: &str) -> Result<Vec<(String, bool)>, StepFailure> {
-    let call = cx.env.route53().list_hosted_zones_by_name();
+pub(crate) async fn named(cloud: &Cloud, zone: &str) -> Result<Vec<(String, bool)>, StepFailure> {
+    let call = cloud.route53().list_hosted_zones_by_name();
     let mut page = call.clone().dns_name(zone);
     let mut found = Vec::new();
     loop {

@@ -62,7 +62,7 @@ impl NamedRecord<'_> {
             return Ok(id.trim_start_matches("/hostedzone/").to_owned());
         }
         let sort = |private| if private { "private" } else { "public" };
-        let same_name = hosted_zone::named(cx, self.zone).await?;
+        let same_name = hosted_zone::named(&cx.env, self.zone).await?;
         let of_type: Vec<_> = same_name.iter().filter(|(_, private)| *private == self.private).map(|(id, _)| id.as_str()).collect();
         match of_type.as_slice() {
             [id] => Ok((*id).to_owned()),

@@ -31,6 +31,7 @@ mod double;
 mod eks;
 mod errors;
 mod kinds;
+mod rights;
 mod semantics;
 mod servers;
 mod stage;

@@ -75,7 +75,7 @@ fn token(name: &str) -> String {
 fn names() -> Vec<String> {
     let registry = wf_steps::registry(wf_steps::aws::Cloud::offline());
     let kinds = registry.kinds().filter(|kind| !kind.rbac.read.is_empty()).map(|kind| kind.name.to_owned());
-    kinds.chain(["nobody", "reader"].map(str::to_owned)).collect()
+    kinds.chain(["nobody", "reader", "looker", "namer"].map(str::to_owned)).collect()
 }
 
 impl Servers {

@@ -21,6 +21,7 @@ mod otlp;
 mod plan;
 mod ready;
 mod report;
+mod rights;
 mod sandbox;
 mod secrets;
 mod shell;

@@ -135,8 +135,15 @@ fn the_rights_that_are_written_suffice_for_the_plan_and_for_the_run() {
         )
     };
     // A look may take a minute of the world.
-    let checked = with(&Sandbox::new(), "check", "5", &plan, &["--live", "--sim-fault", "primary-alive"]);
-    checked.exits(0).tells("ready: ");
+    let checked = |allowed: &str, more: &[&str]| {
+        with(&Sandbox::new(), "check", "5", allowed, &[&["--live", "--sim-fault", "primary-alive"], more].concat())
+    };
+    checked(&run, &[]).exits(0).tells("ready: ");
+    // Whoever may only read can look at everything, and is told that they may not run it.
+    let json: Value = serde_json::from_str(&checked(&plan, &["--json"]).exits(14).stdout).unwrap();
+    let bad = json["checks"].as_array().unwrap().iter().filter(|check| check["verdict"] == "failed" || check["verdict"] == "unknown");
+    let names: std::collections::BTreeSet<_> = bad.map(|check| check["check"].as_str().unwrap()).collect();
+    assert_eq!(names, ["cluster rights", "rights"].into());
     let planned = with(&sandbox, "plan", "300", &plan, &["--exit-code"]);
     planned.exits(20);
     assert!(!planned.stdout.contains("denied") && !planned.stdout.contains("Look at these first"), "{}", planned.stdout);

@@ -14,7 +14,7 @@ fn check(sandbox: &Sandbox, more: &[&str]) -> Outcome {
 fn a_world_that_is_ready_exits_with_0_and_is_not_changed() {
     let sandbox = Sandbox::new();
     let ready = check(&sandbox, &["--no-tty"]);
-    ready.exits(0).tells("ready: 72 of 72 checks passed in ").tells("8 steps cannot be checked in full before others have run");
+    ready.exits(0).tells("ready: 106 of 106 checks passed in ").tells("8 steps cannot be checked in full before others have run");
     // What does not keep the plan from working is told all the same.
     ready
         .tells("warning backup age: backup production-backup-20260314020000")

@@ -26,6 +26,7 @@ pub mod presign;
 pub mod rds;
 mod reads;
 pub mod recovery_cluster;
+pub mod rights;
 mod s3;
 pub mod shared;
 mod time;

@@ -9,6 +9,7 @@ mod errors;
 mod kubernetes;
 pub(crate) mod manifest;
 pub(crate) mod readiness;
+pub mod rights;
 mod token;
 mod transport;
 pub(crate) mod velero;

@@ -30,6 +30,15 @@ impl WorkloadKind {
         ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("apps", "v1", kind), plural)
     }
 
+    /// Returns the names of the other types, as the API knows them.
+    pub(crate) fn others(self) -> [&'static str; 2] {
+        match self {
+            Self::Deployment => ["statefulsets", "daemonsets"],
+            Self::StatefulSet => ["deployments", "daemonsets"],
+            Self::DaemonSet => ["deployments", "statefulsets"],
+        }
+    }
+
     /// Returns the calls for workloads of this type in a namespace.
     pub(crate) fn api(self, kubernetes: &Kubernetes<'_>, namespace: &str) -> Api<DynamicObject> {
         kubernetes.custom(namespace, &self.resource())
