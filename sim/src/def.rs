@@ -132,6 +132,9 @@ pub(crate) struct RegionDef {
     /// The keys of its databases, beside the one that AWS keeps.
     #[serde(default)]
     pub(crate) keys: Vec<Key>,
+    /// The instance classes of RDS that it has not.
+    #[serde(default)]
+    pub(crate) lacks_classes: Vec<String>,
 }
 
 /// A subscription of a topic of its region.

@@ -70,6 +70,7 @@ const fn mutates(service: &'static str, name: &'static str) -> Action {
 pub(crate) const ACTIONS: &[Action] = &[
     reads("rds", "DescribeDBInstances"),
     reads("rds", "DescribeDBSnapshots"),
+    reads("rds", "DescribeOrderableDBInstanceOptions"),
     reads("rds", "ListTagsForResource"),
     mutates("rds", "AddTagsToResource"),
     mutates("rds", "PromoteReadReplica"),

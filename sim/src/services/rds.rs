@@ -24,6 +24,7 @@ pub(super) fn answer(world: &mut World, call: &Call) -> Result<Answer, ServiceEr
         "CreateDBInstanceReadReplica" => rds_changes::create_replica(world, region, params),
         "ModifyDBInstance" => rds_changes::modify(world, region, params),
         "DeleteDBInstance" => rds_changes::delete(world, region, params),
+        "DescribeOrderableDBInstanceOptions" => describe_classes(world, region, params),
         "DescribeDBSnapshots" => describe_snapshots(world, region, params),
         "ListTagsForResource" => list_tags(world, region, params),
         _ => add_tags(world, region, params),
@@ -60,6 +61,23 @@ fn describe(world: &World, region: &str, params: &Params) -> Result<Answer, Serv
     let (shown, marker) = page(wanted, params, |d| &d.id)?;
     let result = Element::new("DescribeDBInstancesResult").with_some("Marker", marker);
     Ok(Answer::xml(result.with_list("DBInstances", shown.into_iter().map(|d| render(world, region, d)))))
+}
+
+/// Tells whether the region has a class. Those that it lacks stand in the world file; a list of all of them is not to be had.
+fn describe_classes(world: &World, region: &str, params: &Params) -> Result<Answer, ServiceError> {
+    let engine = identifier(params, "Engine")?;
+    let class = params.get("DBInstanceClass").filter(|class| class.starts_with("db."));
+    let lacks = |class: &&str| world.region(region).is_some_and(|r| r.lacks_classes.iter().any(|lacked| lacked == class));
+    let option = |class: &str| {
+        Element::new("OrderableDBInstanceOption")
+            .with("Engine", engine)
+            .with_some("EngineVersion", params.get("EngineVersion"))
+            .with("DBInstanceClass", class)
+            .with("ReadReplicaCapable", true)
+            .with("SupportsStorageEncryption", true)
+    };
+    let options = class.filter(|class| !lacks(class)).map(option);
+    Ok(Answer::xml(Element::new("DescribeOrderableDBInstanceOptionsResult").with_list("OrderableDBInstanceOptions", options)))
 }
 
 /// Keeps what every filter lets through.

@@ -107,6 +107,9 @@ pub(crate) struct Region {
     pub(crate) registry: registry::Registry,
     #[serde(default)]
     pub(crate) keys: Vec<keys::Key>,
+    /// The instance classes of RDS that it has not.
+    #[serde(default)]
+    pub(crate) lacks_classes: Vec<String>,
     #[serde(default)]
     pub(crate) monitoring: monitoring::Monitoring,
     #[serde(default)]

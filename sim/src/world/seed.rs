@@ -148,6 +148,7 @@ impl World {
             data_buckets: data_buckets.collect(),
             registry: def.registry.clone(),
             keys: def.keys.clone(),
+            lacks_classes: def.lacks_classes.clone(),
             databases,
             snapshots: BTreeMap::new(),
             groups,

@@ -250,6 +250,8 @@ mod tests {
             replicas: Vec::new(),
             endpoint: None,
             port: None,
+            engine: String::new(),
+            engine_version: String::new(),
             class: class.into(),
             backup_retention_days: 0,
             encrypted: false,

@@ -12,6 +12,7 @@ mod cloud;
 pub mod errors;
 mod gate;
 mod identity;
+pub(crate) mod instance_class;
 pub(crate) mod key;
 pub mod lag;
 pub mod lag_diagnosis;

@@ -47,6 +47,10 @@ pub struct Instance {
     pub endpoint: Option<String>,
     /// Its port.
     pub port: Option<i32>,
+    /// Its engine, such as `postgres`.
+    pub engine: String,
+    /// The version of that.
+    pub engine_version: String,
     /// Its instance class, such as `db.r6g.xlarge`.
     pub class: String,
     /// For how many days backups are kept; 0 means that there are none.
@@ -82,6 +86,8 @@ impl Instance {
             replicas: described.read_replica_db_instance_identifiers().to_vec(),
             endpoint: text(endpoint.and_then(|endpoint| endpoint.address())),
             port: endpoint.and_then(|endpoint| endpoint.port()),
+            engine: described.engine().unwrap_or_default().to_owned(),
+            engine_version: described.engine_version().unwrap_or_default().to_owned(),
             class: described.db_instance_class().unwrap_or_default().to_owned(),
             backup_retention_days: described.backup_retention_period().unwrap_or_default(),
             encrypted: described.storage_encrypted().unwrap_or_default(),

@@ -15,7 +15,7 @@ use wf_engine::step::{Change, Field, FieldType, Iam, KindInfo, Observed, Rbac, R
 use crate::aws::poll::{Look, SHOWS_WITHIN, until};
 use crate::aws::rds::{self, Instance};
 use crate::aws::shared::Since;
-use crate::aws::{AskOnce, Cloud, errors, key, lag, presign};
+use crate::aws::{AskOnce, Cloud, errors, instance_class, key, lag, presign};
 
 /// The tag of a replica that was made for a drill: the run that made it.
 const THROWAWAY: &str = "wf:throwaway";
@@ -97,7 +97,7 @@ impl StepKind for RdsCreateReadReplica {
             read: &[rds::DESCRIBE, lag::READ_LAG],
             apply: &["rds:CreateDBInstanceReadReplica", "rds:AddTagsToResource", "kms:CreateGrant", key::DESCRIBE],
             compensate: &["rds:DeleteDBInstance"],
-            ready: &[key::DESCRIBE],
+            ready: &[key::DESCRIBE, instance_class::OFFERED],
         },
         rbac: Rbac::NONE,
         facts: &[
@@ -149,11 +149,14 @@ impl StepKind for RdsCreateReadReplica {
             return Ok(Vec::new());
         }
         let source = self.source(cx).await?;
-        Ok(match self.key_for(&source) {
-            Ok(Some(key)) => vec![key::check(cx, &self.region, key, &format!("{} in {}", self.instance, self.region)).await],
-            // `observe` says the same.
-            Ok(None) | Err(_) => Vec::new(),
-        })
+        let subject = format!("{} in {}", self.instance, self.region);
+        let class = self.instance_class.as_ref().unwrap_or(&source.class);
+        let mut checks = vec![instance_class::check(cx, &self.region, class, &source, &subject).await];
+        // That there is no key where one is needed, `observe` says.
+        if let Ok(Some(key)) = self.key_for(&source) {
+            checks.push(key::check(cx, &self.region, key, &subject).await);
+        }
+        Ok(checks)
     }
 
     async fn apply(&self, cx: &StepContext<Cloud>, _before: &Presence) -> Result<(), StepFailure> {

@@ -6,14 +6,16 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use wf_engine::clock::between;
+use wf_engine::model::definition::Objectives;
 use wf_engine::model::event::{FailureKind, Fields, StepFailure};
+use wf_engine::readiness::Check;
 use wf_engine::step::{Change, Field, FieldType, Iam, KindInfo, Observed, Rbac, Reversibility, StepContext, StepKind, fields};
 use wf_engine::units::Span;
 
 use crate::aws::poll::{Look, SHOWS_WITHIN, until};
 use crate::aws::rds::{self, Instance};
 use crate::aws::shared::Since;
-use crate::aws::{Cloud, errors};
+use crate::aws::{Cloud, errors, instance_class};
 
 /// Changes an instance.
 #[derive(Debug, Clone, Deserialize)]
@@ -78,7 +80,7 @@ impl StepKind for RdsModifyInstance {
             Field::new("backup_retention_days", FieldType::Integer, "for how many days backups were kept"),
             Field::new("instance_class", FieldType::Text, "its class"),
         ],
-        iam: Iam { read: &[rds::DESCRIBE], apply: &["rds:ModifyDBInstance"], compensate: &[], ready: &[] },
+        iam: Iam { read: &[rds::DESCRIBE], apply: &["rds:ModifyDBInstance"], compensate: &[], ready: &[instance_class::OFFERED] },
         rbac: Rbac::NONE,
         facts: &[
             "changes are made at once, not in the maintenance window; a class or a retention from or to 0 can interrupt service",
@@ -106,6 +108,10 @@ impl StepKind for RdsModifyInstance {
         problems
     }
 
+    fn iam(&self) -> Iam {
+        if self.instance_class.is_none() { Iam { ready: &[], ..Self::INFO.iam } } else { Self::INFO.iam }
+    }
+
     fn changes(&self, before: &Settings) -> Vec<Change> {
         let text = |what: &str, from: &String, to: &Option<String>| Change::if_other(what, from, to.as_ref());
         let retention = Change::if_other("backup retention days", &before.backup_retention_days, self.backup_retention_days.as_ref());
@@ -115,6 +121,13 @@ impl StepKind for RdsModifyInstance {
 
     async fn environment(&self, cx: &StepContext<Cloud>) -> Result<Option<String>, StepFailure> {
         Ok(rds::find(cx, &self.region, &self.instance, cx.env.since_now()).await?.and_then(|instance| instance.environment()))
+    }
+
+    async fn readiness(&self, cx: &StepContext<Cloud>, _objectives: &Objectives) -> Result<Vec<Check>, StepFailure> {
+        let instance = self.find(cx, cx.env.since_now()).await?;
+        let Some(class) = self.instance_class.as_ref().filter(|class| **class != instance.class) else { return Ok(Vec::new()) };
+        let subject = format!("{} in {}", instance.id, self.region);
+        Ok(vec![instance_class::check(cx, &self.region, class, &instance, &subject).await])
     }
 
     async fn observe(&self, cx: &StepContext<Cloud>, intent: Option<&Settings>) -> Result<Observed<Settings>, StepFailure> {

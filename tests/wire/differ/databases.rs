@@ -128,7 +128,14 @@ const CREATE: &str = "create_db_instance_read_replica";
 const PROMOTE: &str = "promote_read_replica";
 const DELETE: &str = "delete_db_instance";
 
+/// moto tells of Aurora and Neptune only.
+fn offered(class: &str) -> (&'static str, Value) {
+    (EAST, json!({ "Engine": "postgres", "EngineVersion": "15.4", "DBInstanceClass": class }))
+}
+
 const CASES: &[Case] = &[
+    case("describe_orderable_db_instance_options", "a class that is there", Look, |_| offered("db.r5.xlarge")).on("ministack"),
+    case("describe_orderable_db_instance_options", "a class that is none", Look, |_| offered("r5.xlarge")).on("ministack"),
     case(DESCRIBE, "the primary", Look, |d| (EAST, of(primary(d), json!({})))),
     case(DESCRIBE, "the replica", Look, |d| (away(d), of(replica(d), json!({})))),
     case(DESCRIBE, "all", All, |d| (away(d), json!({}))),
