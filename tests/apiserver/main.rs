@@ -19,6 +19,8 @@
 //! | `VeleroBackup`       | made once, found again, the settings of its schedule | Velero, whose types have a schema of ours |
 //! | `VeleroRestore`      | the choice of a backup, made once, found again | Velero, whose types have a schema of ours |
 //!
+//! `EcrReplicated` lists pods, and compares their images with those of ECR, which is not here: it is shown on the simulator only.
+//!
 //! Tokens of EKS are taken by a webhook of ours, which looks at their form; the simulator checks their signature. Versions of Kubernetes after
 //! 1.20 could not be tried.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
