@@ -16,7 +16,7 @@ use wf_engine::model::event::{Identity, Mode};
 use wf_engine::model::ids::StepId;
 use wf_engine::model::workflow::StepIx;
 use wf_engine::plan::Looking;
-use wf_engine::readiness::{Finding, Later, StepReadiness};
+use wf_engine::readiness::{Check, Finding, Later, StepReadiness};
 
 pub use kept::Kept;
 
@@ -120,7 +120,11 @@ impl Readiness {
         let (mut found, rights) = tokio::join!(looking.readiness(), asked.checks(looking.run.clone()));
         let mut rights = rights?;
         for step in &mut found {
-            step.checks.extend(rights.remove(&step.step).unwrap_or_default());
+            let told = |check: &Check| step.checks.iter().any(|other| !other.is_good() && other.why() == check.why());
+            // A cluster that does not answer is told once.
+            let of_step: Vec<_> =
+                rights.remove(&step.step).unwrap_or_default().into_iter().filter(|check| check.is_good() || !told(check)).collect();
+            step.checks.extend(of_step);
         }
         let seconds = between(begun, SystemClock.now()).as_secs_f64();
         let workflow = looking.bound.workflow();
@@ -152,7 +156,7 @@ impl Readiness {
 
 fn told(looking: &Looking, step: &StepReadiness) -> Vec<Told> {
     let workflow = looking.bound.workflow();
-    let one = |check: &wf_engine::readiness::Check| Told {
+    let one = |check: &Check| Told {
         step: workflow.id(step.step).clone(),
         kind: workflow.step(step.step).kind.value.clone(),
         check: check.name,

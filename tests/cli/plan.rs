@@ -40,7 +40,7 @@ fn a_plan_tells_each_change_and_makes_none() {
 
     Outcome::of(&mut sandbox.at_root(&["run", "workflows/failover.ron", "--sim", "--yes", "--sim-speed", "600"])).exits(0);
     let made = calls(&sandbox);
-    let after = Outcome::of(&mut sandbox.at_root(&["plan", "workflows/failover.ron", "--sim", "--json"]));
+    let after = Outcome::of(&mut sandbox.at_root(&["plan", "workflows/failover.ron", "--sim", "--sim-speed", "5", "--json"]));
     after.exits(0);
     let after: Value = serde_json::from_str(&after.stdout).unwrap();
     for id in ["fence", "fence_shop", "scale_app", "scale_eks", "dns"] {

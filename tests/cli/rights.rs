@@ -197,8 +197,20 @@ fn every_right_in_kubernetes_that_is_missing_is_told_by_the_steps_that_need_it_a
             let name = resource.split('/').next().unwrap();
             assert!(text(check, "why").starts_with(&format!("who acts may not {verb} {name}")), "{check:#}");
             assert!(text(check, "fix").contains(&format!("`kubectl auth can-i {verb} {name}")), "{check:#}");
+            assert!(text(check, "fix").contains("`wf iam workflows/failover.ron --kubernetes`"), "{check:#}");
         }
     }
+}
+
+/// What stands in the way of the step itself is not told once more for its rights.
+#[test]
+fn a_cluster_that_does_not_answer_is_told_once() {
+    let all = checks(&Sandbox::new(), &["--sim-fault", "k8s-down production-dr"]);
+    let bad: Vec<_> = all.iter().filter(|check| check["verdict"] == "failed" || check["verdict"] == "unknown").collect();
+    let told: BTreeSet<_> = bad.iter().map(|check| (text(check, "step"), text(check, "why"))).collect();
+    assert!(bad.iter().any(|check| text(check, "step") == "restore") && told.len() == bad.len(), "{bad:#?}");
+    // Of a step that waits for another's outputs nothing else is known.
+    assert!(bad.iter().any(|check| text(check, "step") == "db_host" && check["check"] == "cluster rights"), "{bad:#?}");
 }
 
 /// A step in another account is asked about there, as the role that it takes on.

@@ -21,7 +21,7 @@ impl Asked<'_> {
         let checks = stream::iter(asked).map(async |(ix, asked)| {
             let cloud = self.cloud(self.looking.bound.account(ix));
             let cx = cx.with_env(cloud);
-            (ix, asked.check(self.within(WITHIN, asked.denied(&cx)).await))
+            (ix, asked.check(self.file, self.within(WITHIN, asked.denied(&cx)).await))
         });
         checks.buffer_unordered(AT_ONCE).collect().await
     }

@@ -1,6 +1,8 @@
 //! Whether who acts may do in a cluster what a step does: the API server is asked (`SelfSubjectAccessReview`), as `kubectl auth can-i` does.
 //! Anybody may ask, and nothing is done. For `wf check --live`.
 
+use std::path::Path;
+
 use futures_util::future::join_all;
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
 use k8s_openapi::api::core::v1::Namespace;
@@ -41,8 +43,9 @@ pub struct Denied {
 pub const NAMESPACE: &str = velero::NAMESPACE;
 
 impl Asked {
-    /// Tells whether all of it is allowed. In a namespace that is not there yet a no is not the last word, as what binds roles comes with it.
-    pub fn check(&self, denied: Result<Denied, StepFailure>) -> Check {
+    /// Tells whether all of it is allowed, of a step of this workflow file. In a namespace that is not there yet a no is not the last word, as
+    /// what binds roles comes with it.
+    pub fn check(&self, file: &Path, denied: Result<Denied, StepFailure>) -> Check {
         let check = Check::of(NAME, self.place());
         let Denied { rights: denied, is_there } = match denied {
             Ok(denied) => denied,
@@ -51,7 +54,8 @@ impl Asked {
         let flag = self.namespace.as_ref().map(|namespace| format!(" -n {namespace}")).unwrap_or_default();
         let first = denied.first().map(String::as_str).unwrap_or_default();
         let fix = format!(
-            "bind the role that `wf iam FILE --kubernetes` prints to whom the cluster takes you for; `kubectl auth can-i {first}{flag}` asks again"
+            "bind the role that `wf iam {} --kubernetes` prints to whom the cluster takes you for; `kubectl auth can-i {first}{flag}` asks again",
+            file.display()
         );
         let why = format!("who acts may not {} in {}", denied.join(", "), self.place());
         let later = format!("{why}, which is not there yet: what binds a role may come with it");
