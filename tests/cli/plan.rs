@@ -38,7 +38,7 @@ fn a_plan_tells_each_change_and_makes_none() {
     assert_eq!(calls(&sandbox), 0, "nothing was changed");
     assert_eq!(sandbox.json(&["list"]), serde_json::json!([]), "nothing was recorded");
 
-    Outcome::of(&mut sandbox.at_root(&["run", "workflows/failover.ron", "--sim", "--yes", "--sim-speed", "600"])).exits(0);
+    Outcome::of(&mut sandbox.at_root(&["run", "workflows/failover.ron", "--sim", "--yes", "--sim-speed", "300"])).exits(0);
     let made = calls(&sandbox);
     let after = Outcome::of(&mut sandbox.at_root(&["plan", "workflows/failover.ron", "--sim", "--sim-speed", "5", "--json"]));
     after.exits(0);
