@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::{Args as ClapArgs, ValueEnum};
+use clap::{Args as ClapArgs, ValueEnum, ValueHint};
 use clap_complete::engine::ArgValueCompleter;
 use wf_engine::units::Span;
 
@@ -80,10 +80,16 @@ pub struct Watch {
     pub file: PathBuf,
     #[command(flatten)]
     pub looked_at: LookedAt,
-    /// Where messages of SNS are listened for, behind what ends TLS for it; SNS delivers to the address that is subscribed, and the subscription
-    /// is confirmed by itself
+    /// Where messages of SNS are listened for; SNS delivers to the address that is subscribed, and the subscription is confirmed by itself. Plain
+    /// HTTP, behind what ends TLS for it, unless there is a certificate
     #[arg(long, value_name = "ADDRESS:PORT", requires = "sns_topic")]
     pub sns_listen: Option<SocketAddr>,
+    /// The certificate for it in PEM, with those of the authorities between: a name that it has is subscribed, and SNS must trust it
+    #[arg(long, value_name = "FILE", requires = "sns_listen", requires = "sns_key", value_hint = ValueHint::FilePath)]
+    pub sns_certificate: Option<PathBuf>,
+    /// The key of that certificate, in PEM
+    #[arg(long, value_name = "FILE", requires = "sns_certificate", value_hint = ValueHint::FilePath)]
+    pub sns_key: Option<PathBuf>,
     /// Of several sources: whether all of them that are known must be bad for a bad look, or any
     #[arg(long, value_name = "HOW_MANY", default_value = "all")]
     pub require: Require,

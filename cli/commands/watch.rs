@@ -21,13 +21,13 @@ use crate::failure::Failure;
 use crate::interrupt::Signals;
 use crate::launch::{Launch, Watched, changes, new_run_id};
 use crate::notify::Targets;
-use crate::render::{count, date_and_time, time_of_day};
+use crate::render::{date_and_time, time_of_day};
 use crate::run_summary::summary;
 use crate::runs::Runs;
 use crate::sim_world::{World, offline_registry};
 use crate::source::Source;
 use crate::values::Since;
-use crate::watch::{Detector, Inbox, Incident, Look, Memory, Says, Seen, Sources};
+use crate::watch::{Detector, Inbox, Incident, Look, Memory, Says, Seen, Sources, tls};
 
 /// The kind that asks a human.
 const APPROVAL: &str = "Approval";
@@ -130,10 +130,10 @@ async fn look(
     let detector = Detector::new(as_usize(failures), as_usize(of));
     let mut detector = if unanswered.is_some() { detector.fallen() } else { detector };
     let mut signals = Signals::catch()?;
-    let rule = if of > failures {
-        format!("{failures} of {of} looks are bad")
-    } else {
-        format!("{} in a row are bad", count(as_usize(failures), "look"))
+    let rule = match failures {
+        _ if of > failures => format!("{failures} of {of} looks are bad"),
+        1 => "a look is bad".to_owned(),
+        _ => format!("{failures} looks in a row are bad"),
     };
     let cx = world.context(new_run_id(), "watch")?;
     let sources = sources(args, &cx).await?;
@@ -183,7 +183,9 @@ async fn sources(args: &Watch, cx: &StepContext<Cloud>) -> Result<Sources, Failu
     let looked_at = &args.looked_at;
     let inbox = match (&looked_at.sns_topic, args.sns_listen) {
         (Some(topic), Some(address)) => {
-            let listening = Inbox::listen(address, topic, cx.env.clone(), Arc::clone(&cx.clock)).await;
+            let tls = args.sns_certificate.as_ref().zip(args.sns_key.as_ref()).map(|(certificate, key)| tls(certificate, key));
+            let tls = tls.transpose().map_err(|refused| Failure::usage(refused.to_string()))?;
+            let listening = Inbox::listen(address, tls, topic, cx.env.clone(), Arc::clone(&cx.clock)).await;
             Some(listening.map_err(|source| Failure::System { doing: "listening for SNS", source })?)
         }
         (None, _) | (_, None) => None,

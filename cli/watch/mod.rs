@@ -8,5 +8,5 @@ mod sources;
 
 pub use detector::{Detector, Seen};
 pub use memory::{Incident, Memory};
-pub use sns::{Inbox, region_of};
+pub use sns::{Inbox, region_of, tls};
 pub use sources::{Look, Says, Sources};

@@ -1,9 +1,14 @@
 //! Watches: what starts a run and what does not, on a page of this machine; and on the simulated AWS from the first bad look to healthy users.
 
-use std::io::{Read as _, Write as _};
+use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::sync::Arc;
 
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
 use serde_json::{Value, json};
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use crate::sandbox::Sandbox;
 use crate::sns_signing::{TOPIC, notification, sign};
@@ -189,8 +194,11 @@ fn without_auto_the_run_prepares_and_asks() {
 
 /// Posts a message to a watch; returns the status and what it says.
 fn post(address: &str, message: &Value) -> (u16, String) {
+    post_on(std::net::TcpStream::connect(address).expect("the watch listens"), message)
+}
+
+fn post_on(mut stream: impl Read + Write, message: &Value) -> (u16, String) {
     let body = message.to_string();
-    let mut stream = std::net::TcpStream::connect(address).expect("the watch listens");
     write!(stream, "POST /sns HTTP/1.1\r\nhost: watch\r\ncontent-length: {}\r\n\r\n{body}", body.len()).expect("sent");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("an answer");
@@ -235,5 +243,56 @@ fn a_message_that_sns_signed_starts_the_workflow_and_no_other_does() {
 
     assert_eq!(post(address, &signed), (200, "alarm health is ALARM".to_owned()));
     live.end().exits(0).says("bad, 1 of 3: SNS bad, alarm health is ALARM: 3 of 3").says("an incident since");
+    assert_eq!(runs(&sandbox).len(), 1);
+}
+
+/// The certificate of a watch, which names `watch.test` and is good until 2126, and its key, which is nobody's else.
+const CERTIFICATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/watch-certificate.pem");
+const KEY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/watch-key.pem");
+
+#[test]
+fn sns_delivers_over_https_to_a_watch_that_has_a_certificate() {
+    let sandbox = Sandbox::new();
+    sandbox.workflow("w", r#"(id: "a", run: Wait(duration: "0s"))"#);
+    let args = ["watch", "w.ron", "--sim", "--sim-speed", "5", "--interval", "100ms", "--yes", "--no-tty", "--sns-topic", TOPIC];
+    let secure = |certificate: &str, key: &str| {
+        [&args[..], &["--failures", "1", "--sns-listen", "127.0.0.1:0", "--sns-certificate", certificate, "--sns-key", key]]
+            .concat()
+            .into_iter()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let refused = |certificate: &str, key: &str| {
+        let args = secure(certificate, key);
+        sandbox.wf(&args.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    refused(KEY, KEY).exits(2).says("watch-key.pem is no PEM file with a certificate");
+    refused(CERTIFICATE, CERTIFICATE).exits(2).says("watch-certificate.pem is no PEM file with a private key");
+    sandbox.wf(&[&args[..], &["--sns-listen", "127.0.0.1:0", "--sns-certificate", CERTIFICATE]].concat()).exits(2).says("--sns-key");
+
+    let args = secure(CERTIFICATE, KEY);
+    let mut live = sandbox.start(&args.iter().map(String::as_str).collect::<Vec<_>>());
+    let said = live.until("a look is bad").said().to_owned();
+    let address = said.split(" on ").nth(1).and_then(|rest| rest.split(" (TLS)").next()).unwrap_or_else(|| panic!("no address in {said}"));
+    live.until("unknown, which starts nothing: SNS unknown, no message of an alarm yet");
+
+    let at: jiff::Timestamp = "2026-03-14T03:00:00Z".parse().expect("the world's clock");
+    let alarm = json!({ "AlarmName": "health", "OldStateValue": "OK", "NewStateValue": "ALARM", "NewStateReason": "3 of 3" }).to_string();
+    let signed = sign(notification(&alarm, Some("ALARM: health"), at));
+    let mut plain = std::net::TcpStream::connect(address).expect("the watch listens");
+    plain.write_all(b"POST /sns HTTP/1.1\r\nhost: watch\r\ncontent-length: 0\r\n\r\n").expect("sent");
+    let mut answer = Vec::new();
+    let _ = plain.read_to_end(&mut answer);
+    assert!(!answer.starts_with(b"HTTP"), "who speaks no TLS has no answer");
+
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(CERTIFICATE).expect("a certificate")).expect("good enough");
+    let config =
+        ClientConfig::builder_with_provider(Arc::new(ring::default_provider())).with_safe_default_protocol_versions().expect("known");
+    let config = Arc::new(config.with_root_certificates(roots).with_no_client_auth());
+    let connection = ClientConnection::new(config, "watch.test".try_into().expect("a name")).expect("a connection");
+    let stream = StreamOwned::new(connection, std::net::TcpStream::connect(address).expect("the watch listens"));
+    assert_eq!(post_on(stream, &signed), (200, "alarm health is ALARM".to_owned()));
+    live.end().exits(0).says("an incident since");
     assert_eq!(runs(&sandbox).len(), 1);
 }

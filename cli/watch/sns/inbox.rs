@@ -11,9 +11,11 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio_rustls::TlsAcceptor;
 use wf_engine::clock::Clock;
 use wf_steps::aws::Cloud;
 
@@ -36,6 +38,8 @@ const CERTIFICATES_MAX: usize = 4;
 pub struct Inbox {
     topic: String,
     address: SocketAddr,
+    /// Whether it speaks TLS.
+    secure: bool,
     alarms: Arc<Mutex<Alarms>>,
     /// Told when no more is to be listened for.
     closing: Arc<Notify>,
@@ -62,14 +66,21 @@ enum Refused {
 }
 
 impl Inbox {
-    /// Begins to listen for the messages of a topic.
-    pub async fn listen(address: SocketAddr, topic: &str, cloud: Cloud, clock: Arc<dyn Clock>) -> std::io::Result<Self> {
+    /// Begins to listen for the messages of a topic, over TLS if it is given what that takes.
+    pub async fn listen(
+        address: SocketAddr,
+        tls: Option<TlsAcceptor>,
+        topic: &str,
+        cloud: Cloud,
+        clock: Arc<dyn Clock>,
+    ) -> std::io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let (alarms, address) = (Arc::default(), listener.local_addr()?);
         let post = Post { topic: topic.to_owned(), alarms: Arc::clone(&alarms), cloud, clock, certificates: Mutex::default() };
         let closing = Arc::new(Notify::new());
-        let listens = tokio::spawn(serve(listener, Arc::new(post), Arc::clone(&closing)));
-        Ok(Self { topic: topic.to_owned(), address, alarms, closing, listens })
+        let secure = tls.is_some();
+        let listens = tokio::spawn(serve(listener, tls, Arc::new(post), Arc::clone(&closing)));
+        Ok(Self { topic: topic.to_owned(), address, secure, alarms, closing, listens })
     }
 
     /// Listens no more, once everybody is answered or was waited for: nothing holds on to the world then.
@@ -84,7 +95,7 @@ impl Inbox {
 
     /// Names what is listened for, and where.
     pub fn shown(&self) -> String {
-        format!("messages of {} on {}", self.topic, self.address)
+        format!("messages of {} on {}{}", self.topic, self.address, if self.secure { " (TLS)" } else { "" })
     }
 
     /// Returns what the topic's alarms say to this look.
@@ -99,14 +110,14 @@ impl Drop for Inbox {
     }
 }
 
-async fn serve(listener: TcpListener, post: Arc<Post>, closing: Arc<Notify>) {
+async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, post: Arc<Post>, closing: Arc<Notify>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             () = closing.notified() => break,
             Some(_) = connections.join_next() => {}
             accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX => match accepted {
-                Ok((stream, _)) => drop(connections.spawn(converse(Arc::clone(&post), stream))),
+                Ok((stream, _)) => drop(connections.spawn(converse(Arc::clone(&post), tls.clone(), stream))),
                 Err(error) => {
                     // Such as too many open files: it may pass.
                     tracing::warn!(%error, "cannot accept a connection");
@@ -119,11 +130,23 @@ async fn serve(listener: TcpListener, post: Arc<Post>, closing: Arc<Notify>) {
     while connections.join_next().await.is_some() {}
 }
 
-async fn converse(post: Arc<Post>, stream: TcpStream) {
-    let service = service_fn(|request| answer(&post, request));
-    let served = hyper::server::conn::http1::Builder::new().keep_alive(false).serve_connection(TokioIo::new(stream), service);
-    // A broken connection is the sender's business: SNS delivers again.
+async fn converse(post: Arc<Post>, tls: Option<TlsAcceptor>, stream: TcpStream) {
+    let served = async {
+        match tls {
+            Some(tls) => match tls.accept(stream).await {
+                Ok(stream) => serve_one(&post, stream).await,
+                Err(error) => tracing::debug!(%error, "somebody does not come to an agreement about TLS"),
+            },
+            None => serve_one(&post, stream).await,
+        }
+    };
     let _ = tokio::time::timeout(SERVED_WITHIN, served).await;
+}
+
+async fn serve_one(post: &Post, stream: impl AsyncRead + AsyncWrite + Unpin) {
+    let service = service_fn(|request| answer(post, request));
+    // A broken connection is the sender's business: SNS delivers again.
+    let _ = hyper::server::conn::http1::Builder::new().keep_alive(false).serve_connection(TokioIo::new(stream), service).await;
 }
 
 async fn answer(post: &Post, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
