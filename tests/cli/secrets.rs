@@ -85,7 +85,7 @@ fn the_values_of_secrets_are_nowhere() {
     sandbox.file("secret.txt", FROM_FILE);
     sandbox.file("secrets.ron", &WORKFLOW.replace("FILE", sandbox.path("secret.txt").to_str().unwrap()));
     let loud = |args: &[&str]| {
-        let mut command = sandbox.command([args, &["--sim-speed", "100"]].concat());
+        let mut command = sandbox.command([args, &["--sim-speed", "20"]].concat());
         command.env("WF_LOG", "trace").env("NEW_PASSWORD", FROM_ENV);
         let said = Outcome::of(&mut command);
         silent(&said, &secrets);
@@ -100,7 +100,7 @@ fn the_values_of_secrets_are_nowhere() {
 
     // The whole way there and back, which restores Secrets from a backup.
     let at_root = |args: &[&str]| {
-        let mut command = sandbox.at_root(&[args, &["--yes", "--sim-speed", "100"]].concat());
+        let mut command = sandbox.at_root(&[args, &["--yes", "--sim-speed", "20"]].concat());
         let said = Outcome::of(command.env("WF_LOG", "wf=trace,wf_engine=trace,wf_steps=trace,kube=trace,kube_client=trace,hyper=debug"));
         said.exits(0);
         silent(&said, &secrets);

@@ -276,29 +276,49 @@ async fn at_rest(servers: &Servers, server: &str) -> Value {
     }
 }
 
-async fn conform(server: &'static str) {
-    let servers = Servers::start();
-    let stage = Stage::new(&servers, server);
-    let all = cases(server, &seed(&servers, server));
-    every_kind_is_here(server, &all);
+/// The steps wait for their servers most of the time, so the cases are dealt out to so many threads, each with servers of its own.
+const SIDE_BY_SIDE: usize = 3;
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+fn conform(server: &'static str) {
     let head = ["kind", "server", "reads", "changes", "repeated", "cut off", "way back", "undone twice"];
     let [kind, at, reads, changes, repeated, cut, way_back, undone] = head;
     let mut table = vec![format!("{kind:<22} {at:<10} {reads:>5} {changes:>7}  {repeated:<11} {cut:<8} {way_back:<11} {undone}")];
-    for number in 0..all.len() {
-        // The servers name their load balancers anew.
-        let case = cases(server, &seed(&servers, server)).swap_remove(number);
-        table.push(case.check(&servers, &stage).await);
-    }
-    seed(&servers, server);
-    for (_, kind, ron, why) in NOT_SERVED.into_iter().filter(|(at, ..)| *at == server) {
-        let failure = stage.step(ron).drive(&mut Known::default()).await.expect_err(kind);
-        assert!(failure.message.contains(why), "{kind} on {server}: {failure:?}");
-        table.push(format!("{kind:<22} {server:<10} not served: {why}"));
-    }
+    let lines = std::thread::scope(|scope| {
+        let deal = |nth| scope.spawn(move || runtime().block_on(conform_in_part(server, nth)));
+        let parts: Vec<_> = (0..SIDE_BY_SIDE).map(deal).collect();
+        let lines = parts.into_iter().map(|part| part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        lines.collect::<Vec<_>>().concat()
+    });
+    table.extend(lines);
     #[expect(clippy::print_stderr, reason = "the table is what the test is for")]
     {
         eprintln!("{}", table.join("\n"));
     }
+}
+
+/// Tries a part of the cases; the first one has also those that are not served.
+async fn conform_in_part(server: &'static str, nth: usize) -> Vec<String> {
+    let servers = Servers::start();
+    let stage = Stage::new(&servers, server);
+    let all = cases(server, &seed(&servers, server));
+    every_kind_is_here(server, &all);
+    let mut lines = Vec::new();
+    for number in (nth..all.len()).step_by(SIDE_BY_SIDE) {
+        // The servers name their load balancers anew.
+        let case = cases(server, &seed(&servers, server)).swap_remove(number);
+        lines.push(case.check(&servers, &stage).await);
+    }
+    seed(&servers, server);
+    for (_, kind, ron, why) in NOT_SERVED.into_iter().filter(|(at, ..)| *at == server && nth == 0) {
+        let failure = stage.step(ron).drive(&mut Known::default()).await.expect_err(kind);
+        assert!(failure.message.contains(why), "{kind} on {server}: {failure:?}");
+        lines.push(format!("{kind:<22} {server:<10} not served: {why}"));
+    }
+    lines
 }
 
 fn every_kind_is_here(server: &str, cases: &[Case]) {
@@ -312,14 +332,14 @@ fn every_kind_is_here(server: &str, cases: &[Case]) {
     }
 }
 
-#[tokio::test]
-async fn the_kinds_on_moto() {
-    conform("moto").await;
+#[test]
+fn the_kinds_on_moto() {
+    conform("moto");
 }
 
-#[tokio::test]
-async fn the_kinds_on_ministack() {
-    conform("ministack").await;
+#[test]
+fn the_kinds_on_ministack() {
+    conform("ministack");
 }
 
 /// A drill's replica is told by its tag: nobody else adopts it, and it is deleted although it was promoted.
