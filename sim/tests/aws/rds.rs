@@ -89,7 +89,12 @@ async fn a_reverse_replica_is_created_catches_up_and_follows() {
 
     west.promote_read_replica().db_instance_identifier(REPLICA).backup_retention_period(7).send().await.unwrap();
     pass(&sim, 500).await;
-    let created = create().send().await.unwrap();
+    // A key does not leave its region, and an encrypted source has no other replicas.
+    let keyless = create().send().await.unwrap_err();
+    assert_eq!(keyless.as_service_error().unwrap().code(), Some("InvalidParameterCombination"));
+    let unknown = create().kms_key_id("alias/none").send().await.unwrap_err();
+    assert!(unknown.as_service_error().unwrap().is_kms_key_not_accessible_fault());
+    let created = create().kms_key_id("alias/prod-db").send().await.unwrap();
     assert_eq!(created.db_instance().unwrap().db_instance_status(), Some("creating"));
     let twice = create().send().await.unwrap_err();
     assert!(twice.as_service_error().unwrap().is_db_instance_already_exists_fault());

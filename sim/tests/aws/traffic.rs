@@ -206,7 +206,7 @@ async fn the_same_world_fails_over_and_back_and_loses_nothing() {
     let east = rds(&sim, EAST).await;
     let source = "arn:aws:rds:us-west-2:123456789012:db:prod-db-replica-west";
     let create = east.create_db_instance_read_replica().db_instance_identifier("prod-db-primary-new");
-    create.source_db_instance_identifier(source).send().await.unwrap();
+    create.source_db_instance_identifier(source).kms_key_id("alias/prod-db").send().await.unwrap();
     let replica = "/regions/us-east-1/databases/prod-db-primary-new";
     wait_for(&sim, &format!("{replica}/status"), "available".into()).await;
     assert!(status(&sim, &format!("{replica}/lag_seconds")).as_f64().unwrap() > 10.0, "it has yet to catch up");

@@ -245,6 +245,7 @@ fn drill_is_put_back() {
         ("url", "https://app.company.com/health"),
         ("primary_balancer", "prod-app-alb-1190425811.us-east-1.elb.amazonaws.com"),
         ("dr_alb_dns_name", "prod-app-dr-alb-2071366924.us-west-2.elb.amazonaws.com"),
+        ("kms_key", "alias/prod-db"),
     ];
     let inputs = inputs.map(|(name, value)| (name.to_owned(), value.into())).to_vec();
     let origin = Origin { faults: vec!["primary-alive"], inputs, ..Origin::default() };
